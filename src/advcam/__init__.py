@@ -1,0 +1,35 @@
+"""Pixel masks from image-level class labels, by anti-adversarial climbing of class activation maps."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public names and where they live. They are imported on first use, so that `advcam --help` stays quick.
+_HOMES = {
+    "ClassMapper": "advcam.models.mapper",
+    "ClimbSettings": "advcam.attribute.settings",
+    "cam": "advcam.attribute.cam",
+    "climb": "advcam.attribute.climb",
+    "localization_maps": "advcam.attribute.multiscale",
+}
+_FOLDERS = ("data", "models", "classify", "attribute", "refine", "localize", "evaluate", "report", "pipeline")
+
+__all__ = ["ClassMapper", "ClimbSettings", "__version__", "cam", "climb", "localization_maps"]
+
+if TYPE_CHECKING:
+    from advcam.attribute.cam import cam
+    from advcam.attribute.climb import climb
+    from advcam.attribute.multiscale import localization_maps
+    from advcam.attribute.settings import ClimbSettings
+    from advcam.models.mapper import ClassMapper
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _FOLDERS:
+        return import_module(f"advcam.{name}")
+    raise AttributeError(f"module 'advcam' has no attribute {name!r}")

@@ -1,0 +1,77 @@
+"""What a labelled image is, whatever format it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Box:
+    """A bounding box in pixels: ``x0 <= x < x1`` and ``y0 <= y < y1``, of class ``class_index`` (0-based)."""
+
+    class_index: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Masks given as rings: ``(class_index, ((x, y), ...))`` in drawing order, in pixels of the image."""
+
+    rings: tuple[tuple[int, tuple[tuple[float, float], ...]], ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One labelled image.
+
+    ``id`` is the path relative to the data root without extension, with ``/`` between folders; it names every
+    output of the image. ``classes`` are 0-based, ascending and unique. ``mask`` is an indexed PNG (0 background,
+    ``class_index + 1``, 255 ignore) or polygons; ``None`` where there is no ground truth.
+    """
+
+    id: str
+    image: Path
+    classes: tuple[int, ...]
+    mask: Path | Polygons | None = None
+    boxes: tuple[Box, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a data set: which file, what is wrong with it, and how to mend it, in one sentence."""
+
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The labelled images of one split. ``left_out`` lists what ``skip_bad`` passed over."""
+
+    root: Path
+    format: str
+    split: str | None
+    class_names: tuple[str, ...]
+    records: tuple[Record, ...]
+    left_out: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def has_masks(self) -> bool:
+        """True where every image has a ground-truth mask."""
+        return bool(self.records) and all(record.mask is not None for record in self.records)
+
+    def keep(self, ids: Iterable[str]) -> ImageSet:
+        """The same set with only the images of these ids, in its own order."""
+        wanted = set(ids)
+        return replace(self, records=tuple(record for record in self.records if record.id in wanted))

@@ -1,0 +1,113 @@
+"""The one small interface over every classifier: a feature map, and a linear head over its pooled value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from advcam.errors import ModelError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ClassMapper(nn.Module):
+    """A classifier that ends in global average pooling and a linear layer, seen as a producer of class maps.
+
+    Images are tensors in the network's own input space, ``(u / 255 - mean) / std``; ``mean`` and ``std`` are kept
+    here so that pictures can be brought into it. The feature extractor always runs with stored statistics.
+
+    Args:
+        features: maps ``Float[n 3 H W]`` to the last feature map ``Float[n C h w]``.
+        weight: the linear head, ``Float[K C]``.
+        bias: the head's bias ``Float[K]``, or None. It moves scores, never maps.
+        mean, std: of the input, per channel, for pixel values in [0, 1].
+
+    Raises:
+        ModelError: the head is not a matrix, or the bias does not fit it.
+
+    >>> import torch, advcam
+    >>> mapper = advcam.ClassMapper(torch.nn.Conv2d(3, 8, 3, stride=4, padding=1), torch.randn(5, 8))
+    >>> mapper.class_maps(torch.randn(2, 3, 32, 48)).shape
+    torch.Size([2, 5, 8, 12])
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        features: nn.Module,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        if weight.ndim != 2:
+            raise ModelError(f"the head's weight must be a matrix of classes x channels, not of shape {tuple(weight.shape)}")
+        if bias is not None and bias.shape != weight.shape[:1]:
+            raise ModelError(f"the head's bias must have {weight.shape[0]} values, not shape {tuple(bias.shape)}")
+        self.features = features
+        self.register_buffer("weight", weight.detach())
+        self.register_buffer("bias", None if bias is None else bias.detach())
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
+
+    @classmethod
+    def from_model(cls, model: nn.Module, feature_layer: str | None = None, head: str | None = None) -> ClassMapper:
+        """The class maps of a torchvision or timm classifier (see ``advcam.models.discover``)."""
+        from advcam.models.discover import mapper_from_model
+
+        return mapper_from_model(model, feature_layer, head)
+
+    @property
+    def num_classes(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.weight.device
+
+    @property
+    def input_range(self) -> float:
+        """Width of the input space, over all channels together: 4.76 with ImageNet's statistics, 2 for [-1, 1]."""
+        low = min(-m / s for m, s in zip(self.mean, self.std, strict=True))
+        high = max((1 - m) / s for m, s in zip(self.mean, self.std, strict=True))
+        return high - low
+
+    def class_maps(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K h w"]:
+        """Signed class activation maps ``w_k . f`` before pooling, without bias (eq. 2)."""
+        features = self.features(images)
+        if features.ndim != 4 or features.shape[1] != self.weight.shape[1]:
+            raise ModelError(
+                f"the features have shape {tuple(features.shape)}, but the head expects n x {self.weight.shape[1]} x h x w"
+            )
+        return nn.functional.conv2d(features, self.weight[:, :, None, None])
+
+    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K"]:
+        """Class scores before sigmoid or softmax: the mean of the class maps, plus the bias."""
+        scores = self.class_maps(images).mean(dim=(2, 3))
+        return scores if self.bias is None else scores + self.bias
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside: evaluation mode and no gradient for any parameter. Outside: as the caller had it."""
+        modes = [(module, module.training) for module in self.modules()]
+        grads = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
+        self.eval().requires_grad_(False)
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            for parameter, needed in grads:
+                parameter.requires_grad_(needed)
