@@ -49,7 +49,9 @@ class ClassMapper(nn.Module):
     ) -> None:
         super().__init__()
         if weight.ndim != 2:
-            raise ModelError(f"the head's weight must be a matrix of classes x channels, not of shape {tuple(weight.shape)}")
+            raise ModelError(
+                f"the head's weight must be a matrix of classes x channels, not of shape {tuple(weight.shape)}"
+            )
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ModelError(f"the head's bias must have {weight.shape[0]} values, not shape {tuple(bias.shape)}")
         self.features = features
