@@ -34,4 +34,3 @@ def golden(shared: Path) -> Callable[[str], dict[str, np.ndarray]]:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
-    np.random.seed(0)

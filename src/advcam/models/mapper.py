@@ -95,10 +95,14 @@ class ClassMapper(nn.Module):
             )
         return nn.functional.conv2d(features, self.weight[:, :, None, None])
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K"]:
+    def logits(self, maps: Float[Tensor, "n K h w"]) -> Float[Tensor, "n K"]:
         """Class scores before sigmoid or softmax: the mean of the class maps, plus the bias."""
-        scores = self.class_maps(images).mean(dim=(2, 3))
+        scores = maps.mean(dim=(2, 3))
         return scores if self.bias is None else scores + self.bias
+
+    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K"]:
+        """The class scores of images."""
+        return self.logits(self.class_maps(images))
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

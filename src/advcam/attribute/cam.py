@@ -1,0 +1,31 @@
+"""Class activation maps (eq. 2)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from advcam.attribute.pairs import check_pairs, of_class
+from advcam.models.mapper import ClassMapper
+
+
+def cam(mapper: ClassMapper, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n h w"]:
+    """The positive part of each image's class activation map, ``ReLU(w_c . f(x))`` (eq. 2).
+
+    Args:
+        mapper: the classifier.
+        images: in the network's input space, ``(u / 255 - mean) / std``.
+        classes: one class index per image; repeat an image to map several of its classes.
+
+    Returns:
+        Maps of non-negative values on the network's grid; zero everywhere where the class is not seen.
+
+    >>> import torch, advcam
+    >>> mapper = advcam.ClassMapper(torch.nn.Conv2d(3, 8, 3, stride=4, padding=1), torch.randn(5, 8))
+    >>> advcam.cam(mapper, torch.randn(2, 3, 32, 48), torch.tensor([0, 3])).shape
+    torch.Size([2, 8, 12])
+    """
+    check_pairs(mapper, images, classes)
+    with mapper.frozen(), torch.no_grad():
+        return of_class(mapper.class_maps(images), classes).relu()

@@ -1,0 +1,69 @@
+"""Maps of several pictures of one size and all their classes, over all scales. No files, no progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from advcam.attribute.methods import Attributor
+from advcam.attribute.multiscale import fuse_stored, to_input
+from advcam.models.mapper import ClassMapper
+
+
+@dataclass(frozen=True)
+class MappedPairs:
+    """Stored-size maps of all (picture, class) pairs, in the order of the pictures and of their classes."""
+
+    maps: Float[Tensor, "n h4 w4"]
+    """The method's maps, each divided by its maximum."""
+    cam: Float[Tensor, "n h4 w4"]
+    """The plain class activation maps of the same pictures and scales, likewise: the baseline."""
+    logits: Float[Tensor, "n K"]
+    """Scores of all classes, at the scale nearest to the pictures' own size."""
+
+
+def map_pictures(
+    mapper: ClassMapper,
+    pictures: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
+    classes: Sequence[Sequence[int]],
+    attribute: Attributor,
+    *,
+    scales: Sequence[float],
+    size: tuple[int, int],
+    batch_pixels: int,
+) -> MappedPairs:
+    """Map pictures of one size; what a picture's map becomes depends on the batch in its last bits at most.
+
+    Args:
+        mapper: the classifier.
+        pictures: for every scale, the pictures at that scale.
+        classes: for every picture, its classes.
+        attribute: the method.
+        scales: the factors that the pictures were scaled by.
+        size: height and width that the stored maps refer to.
+        batch_pixels: pixels in one batch, views counted; a batch holds at least one pair.
+
+    Returns:
+        Maps in [0, 1]; zero everywhere where a class is not seen.
+    """
+    owners = torch.tensor([index for index, own in enumerate(classes) for _ in own], device=mapper.device)
+    targets = torch.tensor([target for own in classes for target in own], device=mapper.device)
+    nearest = min(scales, key=lambda scale: abs(scale - 1))
+    raw, raw_cam = [], []
+    for scale, at_scale in zip(scales, pictures, strict=True):
+        inputs_M3HW = torch.stack([to_input(picture, mapper) for picture in at_scale])
+        pairs = max(1, batch_pixels // (attribute.views * inputs_M3HW[0, 0].numel()))
+        batches = [
+            attribute(mapper, inputs_M3HW[own], target, scale)
+            for own, target in zip(owners.split(pairs), targets.split(pairs), strict=True)
+        ]
+        raw.append(torch.cat([batch.maps for batch in batches]))
+        raw_cam.append(torch.cat([batch.cam for batch in batches]))
+        if scale == nearest:
+            logits_NK = torch.cat([batch.logits for batch in batches])
+    return MappedPairs(fuse_stored(raw, size), fuse_stored(raw_cam, size), logits_NK)
