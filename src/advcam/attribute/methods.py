@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,7 @@ from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.models.mapper import ClassMapper
 
 
+@runtime_checkable
 class Attributor(Protocol):
     """Maps of one image size."""
 

@@ -6,42 +6,57 @@ stopped, on how many processes share it, or on ``--limit``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Images of one size that share batches, in the order of the data set."""
+    """Images of one size, (height, width), that share batches, in the order of the data set."""
 
-    size: tuple[int, int]
+    size: Size
     ids: tuple[str, ...]
 
 
-def plan(images: Iterable[tuple[str, tuple[int, int], int]], max_pairs: int) -> list[Unit]:
-    """Group images of equal size into units of at most ``max_pairs`` (image, class) pairs; at least one image each.
+def plan(images: Iterable[tuple[str, Size, int]], max_pairs: Callable[[Size], int]) -> list[Unit]:
+    """Group images of equal size into units of a bounded number of (image, class) pairs; at least one image each.
 
     Args:
         images: id, (height, width) and number of classes of every image, in the order of the data set.
-        max_pairs: the largest number of pairs in a unit of several images.
+        max_pairs: for a size, the largest number of pairs in a unit of several images.
 
-    >>> plan([("a", (2, 3), 1), ("b", (3, 2), 1), ("c", (2, 3), 2), ("d", (2, 3), 1)], max_pairs=3)
-    [Unit(size=(2, 3), ids=('a', 'c')), Unit(size=(3, 2), ids=('b',)), Unit(size=(2, 3), ids=('d',))]
+    Returns:
+        Units in the order of their first images.
+
+    >>> units = plan([("a", (2, 3), 1), ("b", (3, 2), 1), ("c", (2, 3), 2), ("d", (2, 3), 1)], lambda size: 3)
+    >>> [unit.ids for unit in units]
+    [('a', 'c'), ('b',), ('d',)]
     """
-    open_units: dict[tuple[int, int], tuple[list[str], int]] = {}
-    closed: list[Unit] = []
-    order: dict[str, int] = {}
-    for position, (image_id, size, classes) in enumerate(images):
-        order[image_id] = position
-        ids, pairs = open_units.get(size, ([], 0))
-        if ids and pairs + classes > max_pairs:
-            closed.append(Unit(size, tuple(ids)))
+    units: list[tuple[Size, list[str]]] = []
+    filling: dict[Size, tuple[list[str], int]] = {}
+    for image_id, size, classes in images:
+        ids, pairs = filling.get(size, ([], 0))
+        if not ids or pairs + classes > max_pairs(size):
             ids, pairs = [], 0
-        open_units[size] = ([*ids, image_id], pairs + classes)
-    closed += [Unit(size, tuple(ids)) for size, (ids, _) in open_units.items()]
-    return sorted(closed, key=lambda unit: order[unit.ids[0]])
+            units.append((size, ids))
+        ids.append(image_id)
+        filling[size] = ids, pairs + classes
+    return [Unit(size, tuple(ids)) for size, ids in units]
 
 
-def shard(units: Sequence[Unit], rank: int, world: int) -> list[Unit]:
-    """The units of one of several processes: every ``world``-th, so that all get sizes alike."""
-    return list(units[rank::world])
+def ahead(items: Sequence[Item], load: Callable[[Item], Loaded]) -> Iterator[Loaded]:
+    """``load`` of every item in order, the next one loading in a thread while the caller works on the current one."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = [pool.submit(load, item) for item in items[:1]]
+        for following in [*items[1:], None]:
+            current = coming.pop()
+            loaded = current.result()
+            if following is not None:
+                coming.append(pool.submit(load, following))
+            yield loaded

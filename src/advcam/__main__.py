@@ -1,0 +1,7 @@
+"""``python -m advcam`` is the command line."""
+
+import sys
+
+from advcam.cli import main
+
+sys.exit(main())

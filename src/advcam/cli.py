@@ -1,0 +1,94 @@
+"""The command line: a table of verbs. What each does lives in ``advcam.pipeline``; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from advcam import __version__
+from advcam.errors import UserError
+
+# Exit codes; an interrupted run ends as the shell's convention for SIGINT has it.
+DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: the function it calls with the rest of the command line, and its line in the help."""
+
+    home: str
+    line: str
+
+
+VERBS = {
+    "demo": Verb("demo:demo", "the whole chain on generated scenes; ends with a report"),
+    "run": Verb("verbs:run", "all stages of a recipe or of a configuration, on your data"),
+    "classify": Verb("verbs:classify", "train the classifier on the class labels"),
+    "attribute": Verb("verbs:attribute", "localization maps: climb every image towards its classes (AdvCAM)"),
+    "refine": Verb("verbs:refine", "masks from the maps: seed, dense CRF"),
+    "evaluate": Verb("verbs:evaluate", "mIoU, precision, recall and noise where there is ground truth"),
+    "report": Verb("verbs:report", "one HTML file to look at"),
+    "scenes": Verb("demo:scenes", "write a generated data set"),
+    "doctor": Verb("doctor:doctor", "what is installed, which device, is the data set sound"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return DONE
+    if words[0] == "--version":
+        print(f"advcam {__version__}")
+        return DONE
+    name, *rest = words
+    if name not in VERBS:
+        return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
+    module, function = VERBS[name].home.split(":")
+    try:
+        getattr(import_module(f"advcam.pipeline.{module}"), function)(rest)
+    except UserError as error:
+        return complain(str(error))
+    except KeyboardInterrupt as interruption:
+        kept = f": {interruption}" if str(interruption) else ""
+        print(f"\nadvcam {name} interrupted{kept}. The same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+    return DONE
+
+
+def complain(sentence: str) -> int:
+    print(f"advcam: {sentence}", file=sys.stderr)
+    return BAD_USAGE
+
+
+def nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, VERBS, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def help_text() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {name:<{width}}  {verb.line}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: advcam VERB ...",
+            "",
+            "Pixel masks from class labels, by anti-adversarial climbing of class activation maps.",
+            "",
+            *lines,
+            "",
+            "advcam VERB --help lists a verb's settings. First steps:",
+            "  advcam demo                                          see what it does, on generated scenes",
+            "  advcam doctor --data FOLDER                          check your data set",
+            "  advcam run --data FOLDER --out runs/mine             images and class labels in, masks and a report out",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

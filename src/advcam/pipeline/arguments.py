@@ -1,0 +1,109 @@
+"""From a command line, recipes and YAML files to a ``RunConfig``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+
+import jsonargparse
+import yaml
+
+from advcam.data.files import write_text
+from advcam.errors import SettingsError
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.folder import CONFIG_FILE
+from advcam.pipeline.manifest import plain
+
+
+def parse(verb: str, words: Sequence[str], *, goes_on: bool, description: str) -> RunConfig:
+    """The configuration of a verb: defaults, then a recipe or a YAML file, then the command line.
+
+    Args:
+        verb: its name, for the help.
+        words: the command line after the verb. A first word that is no option names a recipe or a YAML file.
+        goes_on: whether a run folder's own configuration takes the place of the defaults.
+        description: first line of the help.
+
+    Raises:
+        SettingsError: an unknown setting, or a value that does not fit.
+        SystemExit: after ``--help``.
+    """
+    words = list(words)
+    positional = [words.pop(0)] if words and not words[0].startswith("-") else []
+    recipe = [] if not positional else ["--config", str(find_recipe(positional[0]))]
+    parser = parser_of(verb, description)
+    saved = Path(_option(words, "--out") or RunConfig.out) / CONFIG_FILE
+    if goes_on and saved.exists() and not recipe and "--config" not in words:
+        recipe = ["--config", str(saved)]
+    try:
+        namespace = parser.instantiate(parser.parse_args([*recipe, *words]))
+    except jsonargparse.ArgumentError as error:
+        raise SettingsError(explain(str(error), parser)) from error
+    return RunConfig(**{field.name: getattr(namespace, field.name) for field in fields(RunConfig)})
+
+
+def parser_of(verb: str, description: str) -> jsonargparse.ArgumentParser:
+    """A parser of all settings; the names, types, defaults and help come from the dataclasses."""
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(prog=f"advcam {verb}", description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="a YAML file with settings; --print_config writes one")
+    parser.add_class_arguments(RunConfig, nested_key=None)
+    return parser
+
+
+def config_from_file(path: Path) -> RunConfig:
+    """The configuration that a YAML file alone gives, as the tests parse every recipe."""
+    return parse("run", ["--config", str(path)], goes_on=False, description="")
+
+
+def write_config(path: Path, config: RunConfig) -> None:
+    """Write a configuration as YAML that ``--config`` reads back."""
+    write_text(path, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = Path(str(files("advcam") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe's file by its name, or a YAML file by its path.
+
+    Raises:
+        SettingsError: neither is there.
+    """
+    known = recipes()
+    if name in known:
+        return known[name]
+    if Path(name).is_file():
+        return Path(name)
+    close = get_close_matches(name, known, n=1)
+    hint = f", did you mean {close[0]}?" if close else ""
+    raise SettingsError(f"there is no recipe and no file {name!r}{hint}: the recipes are {', '.join(known)}")
+
+
+def explain(message: str, parser: jsonargparse.ArgumentParser) -> str:
+    """A parser's complaint as one sentence, with the nearest setting where one is unknown."""
+    flat = " ".join(message.split())
+    unknown = [word for word in flat.split() if word.startswith("--")] if "unrecognized" in flat.lower() else []
+    if not unknown:
+        return f"{flat.rstrip('.')}: see --help"
+    known = [option for action in parser._actions for option in action.option_strings]
+    close = get_close_matches(unknown[0].split("=")[0], known, n=1)
+    hint = f", did you mean {close[0]}?" if close else ""
+    return f"there is no setting {unknown[0].split('=')[0]}{hint}: see --help"
+
+
+def _option(words: Sequence[str], name: str) -> str | None:
+    """The value of an option before the command line is parsed."""
+    for index, word in enumerate(words):
+        if word == name and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith(f"{name}="):
+            return word.split("=", 1)[1]
+    return None
+

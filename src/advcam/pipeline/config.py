@@ -1,0 +1,64 @@
+"""Everything a run can be told, in one frozen object. YAML, recipes and the command line all come from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from advcam.attribute.settings import AttributeSettings, ClimbSettings
+from advcam.classify.settings import ClassifySettings
+from advcam.errors import SettingsError
+from advcam.evaluate.settings import SweepSettings
+from advcam.models.settings import BackboneSettings
+from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
+from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.seed_settings import SeedSettings
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run: data in, run folder out, and the settings of every stage."""
+
+    data: str | None = None
+    """The data set: a folder or a file in any of the formats that are read."""
+    out: str = "runs/run"
+    """The run folder. A run that was stopped goes on when the same command is given again."""
+    labels: str | None = None
+    """The labels file (CSV or JSONL), where it is not found beside the images."""
+    classes: str | None = None
+    """A text file with one class name per line, in the order of the indices; else the names that occur, sorted."""
+    splits: SplitSettings = field(default_factory=SplitSettings)
+    """Which lists of the data set are used for what."""
+    classifier: str | None = None
+    """Weights of a classifier already trained on these classes (its folder, or a weights file for ``backbone``):
+    nothing is trained then."""
+    backbone: BackboneSettings = field(default_factory=BackboneSettings)
+    """The network and the weights it starts from."""
+    classify: ClassifySettings = field(default_factory=ClassifySettings)
+    """Training of the classifier."""
+    attribute: AttributeSettings = field(default_factory=AttributeSettings)
+    """Localization maps."""
+    climb: ClimbSettings = field(default_factory=ClimbSettings)
+    """The climb, in the units of the authors' network; paper() of the library is recipe ``climb_paper``."""
+    seed: SeedSettings = field(default_factory=SeedSettings)
+    """Thresholds of the seed."""
+    refine: RefineSettings = field(default_factory=RefineSettings)
+    """From maps to masks."""
+    crf: CRFSettings = field(default_factory=CRFSettings)
+    """The dense CRF."""
+    sweep: SweepSettings = field(default_factory=SweepSettings)
+    """The thresholds that an evaluation tries."""
+    report: ReportSettings = field(default_factory=ReportSettings)
+    """What the report shows."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where tensors live; "auto" takes a GPU where there is one."""
+    limit: int | None = None
+    """Use only the first images of every split: a dry run."""
+    overwrite: bool = False
+    """Throw away what a stage made with other settings, instead of stopping."""
+    skip_bad: bool = False
+    """Leave out images that cannot be used, and list them in the manifest, instead of stopping."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"limit must be at least 1, not {self.limit}")

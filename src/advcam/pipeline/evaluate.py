@@ -1,0 +1,121 @@
+"""The stage that measures a run against ground truth, where there is some."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from advcam.data.files import write_json
+from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, ThresholdSweep
+from advcam.evaluate.result import defined
+from advcam.pipeline.progress import say
+from advcam.pipeline.refine import MASKS_OF
+from advcam.pipeline.run import Run
+from advcam.pipeline.scoring import score_masks, sweep_split
+from advcam.pipeline.thresholds import choose
+
+SCHEMA = 1
+
+
+def evaluate(run: Run) -> None:
+    """Write ``metrics.json``: seeds at the chosen and at the swept threshold, masks, and the curves over thresholds."""
+    settings = {"sweep": asdict(run.config.sweep), "tune": run.tune_name}
+    # Nothing is kept of an earlier evaluation, so no difference to it matters.
+    run.manifest.stages.pop("evaluate", None)
+    with run.stage("evaluate", settings, ()) as entry:
+        results, curves = seed_results(run)
+        results += mask_results(run)
+        for result in results:
+            say(f"evaluate: {result}")
+        if not results:
+            say("evaluate: the data set has no ground-truth masks, so nothing is measured")
+        metrics = {
+            "schema": SCHEMA,
+            "classes": ["background", *run.class_names],
+            "results": [result.to_json() for result in results],
+            "curves": curves,
+            "classifier": run.manifest.stages.get("classify", {}).get("result"),
+        }
+        write_json(run.folder.metrics, metrics)
+        entry["results"] = len(results)
+
+
+def name_of(run: Run, kind: str) -> str:
+    """What one kind of maps is called in figures."""
+    return run.config.attribute.method if kind == "maps" else "cam"
+
+
+def kinds_of(run: Run) -> tuple[str, ...]:
+    """The kinds of maps to compare: the baseline and the method, unless they are one."""
+    return ("maps",) if run.config.attribute.method == "cam" else ("cam", "maps")
+
+
+def seed_results(run: Run) -> tuple[list[SegmentationResult], list[dict[str, Any]]]:
+    """Every split's seeds, at the threshold that is best on the tuning split and at the run's own."""
+    results, curves = [], []
+    for kind in kinds_of(run):
+        sweeps = {split: sweep_split(run, kind, split) for split in run.mapped_sets}
+        tuned = sweeps[run.tune_name]
+        own = None if run.config.seed.threshold == "swept" or not any(sweeps.values()) else choose(run, kind)
+        for split, found in sweeps.items():
+            if found is None:
+                continue
+            name = f"{name_of(run, kind)} seed"
+            curves.append(curve(name, split, found))
+            if tuned is not None:
+                source = ThresholdSource.sweep(run.tune_name, tuned.image_count)
+                threshold = tuned.best_threshold
+                results.append(
+                    SegmentationResult(name, split, found.at(threshold), threshold, source, run.class_names)
+                )
+            if own is not None:
+                at_own = sweep_at(run, kind, split, found, own.value)
+                results.append(SegmentationResult(name, split, at_own, own.value, own.source(), run.class_names))
+    return results, curves
+
+
+def sweep_at(run: Run, kind: str, split: str, found: ThresholdSweep, threshold: float) -> SegmentationScores:
+    """Scores at a threshold, which the sweep may not have tried."""
+    if any(abs(tried - threshold) < 1e-9 for tried in found.thresholds):
+        return found.at(threshold)
+    again = sweep_split(run, kind, split, (threshold,))
+    assert again is not None
+    return again.best
+
+
+def mask_results(run: Run) -> list[SegmentationResult]:
+    """The masks of the run and, where they were made, of its baseline."""
+    stage = run.manifest.stages.get("refine", {})
+    if not stage:
+        return []
+    results = []
+    for kind in kinds_of(run):
+        masks = MASKS_OF[kind]
+        if masks not in stage["settings"]["threshold"]:
+            continue
+        chosen = stage["settings"]["threshold"][masks]
+        source = ThresholdSource(chosen["method"], chosen["split"], chosen["images"])
+        method = stage["settings"]["method"]
+        name = f"{name_of(run, kind)} " + ("mask" if method == "none" else f"+ {method}")
+        for split in run.mapped_sets:
+            scores = score_masks(run, masks, split)
+            if scores is not None:
+                results.append(
+                    SegmentationResult(name, split, scores, chosen["value"], source, run.class_names)
+                )
+    return results
+
+
+def curve(name: str, split: str, found: ThresholdSweep) -> dict[str, Any]:
+    """A sweep as the report draws it."""
+    values = {key: [defined(v) for v in getattr(found, key).tolist()] for key in ("miou", "precision", "recall", "noise")}
+    return {
+        "masks": name,
+        "split": split,
+        "images": found.image_count,
+        "thresholds": list(found.thresholds),
+        **values,
+        "best_threshold": found.best_threshold,
+        "best_miou": defined(found.best.miou),
+        "best_is_at_edge": found.best_is_at_edge,
+    }

@@ -1,0 +1,87 @@
+"""Where things are in a run folder (section 4 of the design), and which of them are whole."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from advcam.attribute.result import LocalizationMaps
+from advcam.data.files import unwritable
+from advcam.data.record import Record
+from advcam.errors import RunError
+
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run. Ids keep their sub-folders."""
+
+    root: Path
+
+    @property
+    def classifier(self) -> Path:
+        return self.root / "classifier"
+
+    @property
+    def config(self) -> Path:
+        return self.root / CONFIG_FILE
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def flagged(self) -> Path:
+        return self.root / "flagged.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def maps(self, image_id: str, kind: str = "maps") -> Path:
+        """Localization maps: kind "maps" of the method, "cam" of its baseline."""
+        return self.root / kind / f"{image_id}.npz"
+
+    def mask(self, image_id: str, kind: str = "masks") -> Path:
+        """Masks: kind "masks" of the method, "cam_masks" of its baseline."""
+        return self.root / kind / f"{image_id}.png"
+
+    def remove(self, *names: str) -> None:
+        """Delete what stages made, for --overwrite."""
+        for name in names:
+            path = self.root / name
+            try:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise unwritable(path, error) from error
+
+    def has_maps(self, record: Record, kind: str = "maps") -> bool:
+        """True where the image's maps are whole and of its classes."""
+        path = self.maps(record.id, kind)
+        if not path.exists():
+            return False
+        try:
+            return LocalizationMaps.load(path).classes.tolist() == list(record.classes)
+        except RunError:
+            return False
+
+    def has_mask(self, record: Record, kind: str, maps_kind: str) -> bool:
+        """True where the image's mask is whole and not older than its maps."""
+        path = self.mask(record.id, kind)
+        try:
+            if path.stat().st_mtime_ns < self.maps(record.id, maps_kind).stat().st_mtime_ns:
+                return False
+            with Image.open(path) as image:
+                image.verify()
+            return True
+        # Pillow raises errors of many kinds on broken files; any of them means that the mask is to be made again.
+        except Exception:
+            return False

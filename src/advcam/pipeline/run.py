@@ -1,0 +1,153 @@
+"""One run: its configuration, its folder, its manifest, its data. The stages work on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from advcam.data import open_dataset, splits
+from advcam.data.files import remove_leftovers
+from advcam.data.record import ImageSet, Record
+from advcam.errors import DataError, RunError, SettingsError
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.folder import RunFolder
+from advcam.pipeline.manifest import Manifest
+from advcam.pipeline.progress import say
+
+# Which lists are taken where none is named, in this order.
+TRAIN_LISTS = ("train_aug", "train", "train2017", "train2014", "trainval")
+VAL_LISTS = ("val", "val2017", "val2014", "test")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in its folder.
+
+    Raises:
+        RunError: the folder cannot be written or was made by another schema.
+    """
+
+    config: RunConfig
+    folder: RunFolder
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, config: RunConfig) -> Run:
+        """Open or create the run folder and note the configuration."""
+        folder = RunFolder(Path(config.out))
+        manifest = Manifest(folder.root)
+        if folder.root.is_dir():
+            if not manifest.path.exists() and any(folder.root.iterdir()):
+                raise RunError(f"{folder.root} holds other files and no {manifest.path.name}: choose an empty --out")
+            remove_leftovers(folder.root)
+        manifest.describe(config)
+        return cls(config, folder, manifest)
+
+    @cached_property
+    def device(self) -> torch.device:
+        return choose_device(self.config.device)
+
+    def image_set(self, split: str | None) -> ImageSet:
+        """All labelled images of one split, without regard to ``limit``; what was left out goes to the manifest."""
+        config = self.config
+        if config.data is None:
+            raise SettingsError("no data set is named: give --data FOLDER")
+        found = open_dataset(
+            config.data, split, labels=config.labels, classes=config.classes, skip_bad=config.skip_bad
+        )
+        if not found.records:
+            raise DataError(f"{config.data} has no labelled image" + (f" in {split}" if split else ""))
+        self.leave_out(split, [str(problem) for problem in found.left_out])
+        return found
+
+    def limited(self, images: ImageSet) -> ImageSet:
+        """The first ``limit`` images of a set."""
+        return images if self.config.limit is None else replace(images, records=images.records[: self.config.limit])
+
+    def leave_out(self, split: str | None, problems: list[str]) -> None:
+        """Note images that are passed over."""
+        if problems:
+            listed = self.manifest.content.setdefault("left_out", {}).setdefault(split or "all", [])
+            listed += [problem for problem in problems if problem not in listed]
+            self.manifest.write()
+
+    @cached_property
+    def split_names(self) -> dict[str, str | None | tuple[str | None, ...]]:
+        """The lists in use: "train", "val", "tune" one each or None for all images, "maps" several."""
+        asked = self.config.splits
+        there = splits(self.config.data) if self.config.data is not None else ()
+        train = asked.train or next((name for name in TRAIN_LISTS if name in there), None)
+        if train is None and there:
+            raise SettingsError(
+                f"{self.config.data} has the lists {', '.join(there)}: name the one to train on with --splits.train"
+            )
+        val = asked.val or next((name for name in VAL_LISTS if name in there and name != train), None)
+        maps: tuple[str | None, ...] = asked.maps or (train,)
+        tune = asked.tune if asked.tune is not None else maps[0]
+        if tune not in maps:
+            raise SettingsError(f"splits.tune is {tune}, which is not one of splits.maps {list(maps)}")
+        return {"train": train, "val": val, "maps": maps, "tune": tune}
+
+    @cached_property
+    def mapped_sets(self) -> dict[str, ImageSet]:
+        """The splits that get maps and masks, by name ("all" where there are no lists)."""
+        names = self.split_names["maps"]
+        assert isinstance(names, tuple)
+        return {name or "all": self.image_set(name) for name in names}
+
+    @cached_property
+    def tune_name(self) -> str:
+        """Name, among ``mapped_sets``, of the split on which thresholds may be chosen."""
+        name = self.split_names["tune"]
+        return name if isinstance(name, str) else "all"
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        return next(iter(self.mapped_sets.values())).class_names
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """All images that get maps, each once, without regard to ``limit``: what the batches are planned over."""
+        unique = {record.id: record for images in self.mapped_sets.values() for record in images.records}
+        return tuple(unique.values())
+
+    @cached_property
+    def wanted(self) -> tuple[Record, ...]:
+        """The images whose outputs are asked for, each once."""
+        sets = [self.limited(images) for images in self.mapped_sets.values()]
+        unique = {record.id: record for images in sets for record in images.records}
+        return tuple(unique.values())
+
+    @contextmanager
+    def stage(self, name: str, settings: Any, outputs: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        """Begin a stage, or go on with it; other settings than those of its outputs are an error.
+
+        Raises:
+            RunError: the folder holds outputs of this stage made with other settings, and not ``overwrite``.
+        """
+        changed = self.manifest.differences(name, settings)
+        if changed:
+            if not self.config.overwrite:
+                raise RunError(
+                    f"{self.folder.root} holds the results of `{name}` made with other settings ({'; '.join(changed)}): "
+                    "choose another --out, or give --overwrite to replace them"
+                )
+            say(f"{name}: replacing results made with other settings ({'; '.join(changed)})")
+            self.folder.remove(*outputs)
+            self.manifest.stages.pop(name)
+        with self.manifest.stage(name, settings) as entry:
+            yield entry
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a setting; SettingsError where it is not there."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise SettingsError("--device cuda: torch sees no CUDA device here; use --device cpu, or mend the driver")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")

@@ -1,0 +1,65 @@
+"""Settings that belong to no single component: splits, refinement as a whole, the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from advcam.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Which lists of the data set are used for what. A data set without lists needs none of them."""
+
+    train: str | None = None
+    """The classifier is trained on it; None takes ``train_aug`` or ``train`` where there are lists."""
+    val: str | None = None
+    """The classifier is measured on it; None takes ``val`` where there is one."""
+    holdout: float = 0.1
+    """Without such a list: about this fraction of the training images is kept for measuring instead."""
+    maps: tuple[str, ...] = ()
+    """Images that get maps and masks; none named: those of ``train``."""
+    tune: str | None = None
+    """Ground truth on which a background threshold may be chosen, one of ``maps``; None takes the first of them."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.maps)) != len(self.maps):
+            raise SettingsError(f"splits.maps names a split twice: {list(self.maps)}")
+        if not 0 <= self.holdout < 1:
+            raise SettingsError(f"splits.holdout must be from 0 to below 1, not {self.holdout}")
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """How localization maps become masks."""
+
+    method: Literal["crf", "none"] = "crf"
+    """"crf": the seed is refined by a dense CRF; "none": the seed is the mask."""
+    rule: Literal["seed", "confident"] = "seed"
+    """"seed": one threshold, every pixel labelled. "confident": IRN's rule with two thresholds, pixels that are
+    neither sure foreground nor sure background are 255."""
+    unary: Literal["labels", "scores"] = "labels"
+    """What the CRF starts from: hard seed labels, or the maps themselves as scores beside the threshold."""
+    baseline: bool = False
+    """Refine the plain class activation maps as well, into ``cam_masks``, for comparison."""
+    max_side: int = 1280
+    """Images with a longer side, in pixels, are refined at it, and their masks enlarged."""
+
+    def __post_init__(self) -> None:
+        if self.max_side < 32:
+            raise SettingsError(f"refine.max_side must be at least 32 pixels, not {self.max_side}")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What the report shows."""
+
+    gallery: int = 24
+    """Images in the gallery; flagged ones come first."""
+    strips: int = 4
+    """Images whose map is shown while it grows over the steps."""
+
+    def __post_init__(self) -> None:
+        if self.gallery < 0 or self.strips < 0:
+            raise SettingsError("report.gallery and report.strips must not be negative")

@@ -1,0 +1,121 @@
+"""A background threshold from the maps alone: no mask is read.
+
+The highest map value of a pixel tells foreground from background. Over a data set these values pile up near 0 and
+spread out above, and Otsu's criterion finds the cut between the two groups: it maximises the variance between them,
+``w0 w1 (m1 - m0)^2``, with w the groups' shares of the pixels and m their mean values. It has no parameter, follows
+maps that are wider or narrower as a whole, and needs one histogram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from advcam.errors import DataError
+
+# Bins of the histogram of [0, 1]: the thresholds that can be chosen are the multiples of 0.01, as in a sweep.
+BINS = 100
+
+
+@dataclass(frozen=True)
+class ThresholdChoice:
+    """A threshold and how clear the choice was."""
+
+    threshold: float
+    """Background threshold in units of maps normalised to [0, 1], a multiple of 0.01."""
+    separability: float
+    """Share of the values' variance that lies between the two groups, in [0, 1]; near 0 there are no two groups."""
+    foreground: float
+    """Share of the pixels above the threshold."""
+    image_count: int
+    """Number of images whose maps were used."""
+    skipped: int
+    """Number of images left out because their maps are zero everywhere."""
+
+
+def choose_threshold(images: Iterable[Float[Tensor, "_ _ _"]]) -> ThresholdChoice:
+    """One background threshold for a data set, by Otsu's criterion over the highest map value of every pixel.
+
+    Args:
+        images: per image its maps Float[k H W] in [0, 1], at any resolution (that of the run folder, a quarter, is
+            as good as the full one). A generator keeps memory flat.
+
+    Raises:
+        DataError: no image with a map that is not zero, or values outside [0, 1].
+
+    >>> import torch
+    >>> maps = torch.cat([torch.full((1, 6, 8), 0.1), torch.full((1, 4, 8), 0.9)], dim=1)
+    >>> choice = choose_threshold([maps])
+    >>> round(choice.threshold, 2), round(choice.separability, 2), choice.foreground
+    (0.5, 1.0, 0.4)
+    """
+    counts = ThresholdCounts()
+    for maps in images:
+        counts.update(maps)
+    return counts.compute()
+
+
+class ThresholdCounts:
+    """The histogram behind ``choose_threshold``, for images that come one at a time, possibly in several processes."""
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(BINS, dtype=torch.int64)
+        self.image_count = 0
+        self.skipped = 0
+
+    def update(self, maps: Float[Tensor, "k H W"]) -> None:
+        """Count the pixels of one image."""
+        value = maps.amax(dim=0).double() if len(maps) else maps.new_zeros(0)
+        if not ((value >= 0) & (value <= 1)).all():
+            raise DataError(
+                f"image {self.image_count + self.skipped}: a localization map has values outside [0, 1]: "
+                f"normalise the maps before choosing a threshold"
+            )
+        if not value.any():
+            self.skipped += 1
+            return
+        bins = (value * BINS).floor().clamp(max=BINS - 1).long().flatten()
+        self.counts += torch.bincount(bins, minlength=BINS).cpu()
+        self.image_count += 1
+
+    def merge(self, other: ThresholdCounts) -> None:
+        """Add what another process counted."""
+        self.counts += other.counts
+        self.image_count += other.image_count
+        self.skipped += other.skipped
+
+    def compute(self) -> ThresholdChoice:
+        """The choice over all images so far."""
+        if self.image_count == 0:
+            raise DataError(
+                "no threshold can be chosen, because no image has a localization map with values above 0: "
+                "check the classifier, or set the seed's threshold"
+            )
+        between = between_variance(self.counts)
+        # Where an empty stretch separates the groups, every cut inside it is equally good: take its middle.
+        best = (between >= between.max() * (1 - 1e-12)).nonzero().flatten()
+        cut = int(best[len(best) // 2]) + 1
+        centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS
+        share = self.counts.double() / self.counts.sum()
+        variance = float(share @ centres.square() - (share @ centres).square())
+        return ThresholdChoice(
+            threshold=cut / BINS,
+            separability=float(between[cut - 1]) / variance if variance > 0 else 0.0,
+            foreground=float(share[cut:].sum()),
+            image_count=self.image_count,
+            skipped=self.skipped,
+        )
+
+
+def between_variance(counts: Int64[Tensor, " b"]) -> Float64[Tensor, " b-1"]:
+    """Otsu's criterion for every cut of a histogram over [0, 1]: entry i separates bins 0..i from the rest."""
+    share = counts.double() / counts.sum()
+    centres = (torch.arange(len(counts), dtype=torch.float64) + 0.5) / len(counts)
+    weight = share.cumsum(0)[:-1]
+    moment = (share * centres).cumsum(0)[:-1]
+    spread = weight * (1 - weight)
+    return torch.where(spread > 0, (moment - (share @ centres) * weight).square() / spread, 0.0)

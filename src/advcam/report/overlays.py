@@ -1,0 +1,151 @@
+"""Masks and localization maps drawn over their image. Pictures are arrays UInt8[H W 3] in RGB, values 0..255."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
+
+from advcam.errors import DataError, SettingsError
+
+Picture = UInt8[np.ndarray, "H W 3"]
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class OverlaySettings:
+    """How masks and maps are drawn over an image."""
+
+    fill: float = 0.5
+    """Opacity of a mask's colour inside an object, in [0, 1]."""
+    outline_width: int = 2
+    """Width of the outline between labels in pixels; 0 draws none."""
+    hatch_ignored: bool = True
+    """Hatch ignored pixels. Without it they look like the image, which suits the thin void bands of VOC's masks."""
+    heat: float = 0.75
+    """Opacity of a map's colour where the map is 1, in [0, 1]; it falls with the map, so that the image stays
+    visible where nothing was found."""
+    colormap: str = "inferno"
+    """A perceptually uniform colour map of matplotlib: equal steps of the map look equal, in grey print too."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.fill <= 1 and 0 <= self.heat <= 1 and self.outline_width >= 0):
+            raise SettingsError(
+                f"an overlay needs opacities in [0, 1] and an outline_width of at least 0, not fill={self.fill}, "
+                f"heat={self.heat}, outline_width={self.outline_width}"
+            )
+        if self.colormap not in matplotlib.colormaps:
+            raise SettingsError(
+                f"matplotlib has no colormap {self.colormap!r}: take inferno, magma, viridis or cividis"
+            )
+
+
+def mask_overlay(
+    image: Picture,
+    mask: UInt8[np.ndarray, "h w"],
+    palette: UInt8[np.ndarray, "256 3"],
+    settings: OverlaySettings | None = None,
+) -> Picture:
+    """The image with each label in its colour and an outline in the full colour.
+
+    Args:
+        image: the picture.
+        mask: its labels: 0 background, 255 ignored (hatched, see ``OverlaySettings``).
+        palette: the colour of each label.
+        settings: opacities and outline.
+
+    Raises:
+        DataError: the mask has another size than the image.
+
+    >>> import numpy as np
+    >>> image, mask = np.full((4, 6, 3), 200, np.uint8), np.zeros((4, 6), np.uint8)
+    >>> mask[:, 3:] = 1
+    >>> palette = np.zeros((256, 3), np.uint8)
+    >>> mask_overlay(image, mask, palette, OverlaySettings(outline_width=0))[0, :, 0].tolist()
+    [200, 200, 200, 100, 100, 100]
+    """
+    settings = settings or OverlaySettings()
+    check_size(image, mask, "mask")
+    drawn = blend(image, palette[mask], np.where((mask > 0) & (mask != IGNORE), settings.fill, 0.0))
+    if settings.hatch_ignored:
+        drawn = blend(drawn, hatching(mask.shape), np.where(mask == IGNORE, settings.fill, 0.0))
+    edge = outline(mask, settings.outline_width)
+    drawn[edge] = palette[mask][edge]
+    return drawn
+
+
+def heat_overlay(
+    image: Picture,
+    localization_map: Float[np.ndarray, "h w"],
+    settings: OverlaySettings | None = None,
+) -> Picture:
+    """The image, greyed, with a localization map over it: the higher the map, the brighter and the more opaque.
+
+    Args:
+        image: the picture.
+        localization_map: values in [0, 1] at the image's size.
+        settings: opacity and colour map.
+
+    Raises:
+        DataError: the map has another size than the image, or values outside [0, 1].
+
+    >>> import numpy as np
+    >>> image = np.full((2, 3, 3), 120, np.uint8)
+    >>> heat_overlay(image, np.zeros((2, 3))).tolist() == image.tolist()
+    True
+    """
+    settings = settings or OverlaySettings()
+    check_size(image, localization_map, "localization map")
+    if not ((localization_map >= 0) & (localization_map <= 1)).all():
+        raise DataError("a localization map must have values in [0, 1] to be drawn: normalise it first")
+    grey = np.repeat((image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)[..., None], 3, axis=2)
+    colours = (matplotlib.colormaps[settings.colormap](localization_map)[..., :3] * 255).round().astype(np.uint8)
+    # Below a straight line weak but present evidence would vanish; the square root would paint noise.
+    return blend(grey, colours, settings.heat * localization_map**0.75)
+
+
+def draw_outlines(
+    image: Picture, mask: UInt8[np.ndarray, "h w"], colour: tuple[int, int, int] = (255, 255, 255), width: int = 2
+) -> Picture:
+    """The image with the borders of a mask's objects, as for ground truth over a map; ignored pixels have no border.
+
+    Raises:
+        DataError: the mask has another size than the image.
+    """
+    check_size(image, mask, "mask")
+    drawn = image.copy()
+    drawn[outline(np.where(mask == IGNORE, 0, mask).astype(np.uint8), width)] = colour
+    return drawn
+
+
+def outline(mask: UInt8[np.ndarray, "H W"], width: int) -> Bool[np.ndarray, "H W"]:
+    """The pixels of objects that lie within ``width`` of another label or of ignored pixels, on the objects' side."""
+    if width == 0:
+        return np.zeros(mask.shape, dtype=bool)
+    size = 2 * width + 1
+    differs = ndimage.maximum_filter(mask, size, mode="nearest") != ndimage.minimum_filter(mask, size, mode="nearest")
+    return differs & (mask > 0) & (mask != IGNORE)
+
+
+def hatching(shape: tuple[int, ...]) -> Picture:
+    """Diagonal stripes of light and dark grey, which show on bright and on dark images."""
+    rows, columns = np.indices(shape)
+    light = (rows + columns) % 8 < 4
+    return np.repeat(np.where(light, 235, 60).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def blend(under: Picture, over: Picture, opacity: Float[np.ndarray, "H W"]) -> Picture:
+    """``over`` laid on ``under`` with an opacity per pixel."""
+    mixed = under + opacity[..., None] * (over.astype(np.float64) - under)
+    return mixed.round().astype(np.uint8)
+
+
+def check_size(image: Picture, drawn: np.ndarray, what: str) -> None:
+    """Raise DataError unless ``drawn`` has the image's size."""
+    if drawn.shape != image.shape[:2]:
+        raise DataError(
+            f"the {what} has size {drawn.shape} and the image {image.shape[:2]}: bring the {what} to the image's size"
+        )
