@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_climbing_raises_the_objective():
     advcam.climb(mapper(), images(1), torch.tensor([2]), settings, on_step=steps.append)
     values = [float(step.objective) for step in steps]
     assert values[-1] > values[0]
-    assert sum(later > earlier for earlier, later in zip(values, values[1:], strict=False)) >= 10
+    assert sum(later > earlier for earlier, later in pairwise(values)) >= 10
 
 
 def test_pixels_stay_within_the_range_of_the_pair():

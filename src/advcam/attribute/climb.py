@@ -198,8 +198,8 @@ def background(
     saliency_NHW: Float[Tensor, "n H W"], map_Nhw: Float[Tensor, "n h w"], threshold: float
 ) -> Bool[Tensor, "n h w"]:
     """D of section 4.4 on the network's grid: cells whose mean saliency is below the threshold."""
-    cells_Nhw = torch.nn.functional.adaptive_avg_pool2d(saliency_NHW[:, None], (map_Nhw.shape[1], map_Nhw.shape[2]))[:, 0]
-    return cells_Nhw < threshold
+    grid = (map_Nhw.shape[1], map_Nhw.shape[2])
+    return torch.nn.functional.adaptive_avg_pool2d(saliency_NHW[:, None], grid)[:, 0] < threshold
 
 
 def move(

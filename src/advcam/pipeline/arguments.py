@@ -106,4 +106,3 @@ def _option(words: Sequence[str], name: str) -> str | None:
         if word.startswith(f"{name}="):
             return word.split("=", 1)[1]
     return None
-

@@ -65,9 +65,7 @@ def seed_results(run: Run) -> tuple[list[SegmentationResult], list[dict[str, Any
             if tuned is not None:
                 source = ThresholdSource.sweep(run.tune_name, tuned.image_count)
                 threshold = tuned.best_threshold
-                results.append(
-                    SegmentationResult(name, split, found.at(threshold), threshold, source, run.class_names)
-                )
+                results.append(SegmentationResult(name, split, found.at(threshold), threshold, source, run.class_names))
             if own is not None:
                 at_own = sweep_at(run, kind, split, found, own.value)
                 results.append(SegmentationResult(name, split, at_own, own.value, own.source(), run.class_names))
@@ -100,17 +98,16 @@ def mask_results(run: Run) -> list[SegmentationResult]:
         for split in run.mapped_sets:
             scores = score_masks(run, masks, split)
             if scores is not None:
-                results.append(
-                    SegmentationResult(name, split, scores, chosen["value"], source, run.class_names)
-                )
+                results.append(SegmentationResult(name, split, scores, chosen["value"], source, run.class_names))
     return results
 
 
-def curve(name: str, split: str, found: ThresholdSweep) -> dict[str, Any]:
+def curve(masks: str, split: str, found: ThresholdSweep) -> dict[str, Any]:
     """A sweep as the report draws it."""
-    values = {key: [defined(v) for v in getattr(found, key).tolist()] for key in ("miou", "precision", "recall", "noise")}
+    names = ("miou", "precision", "recall", "noise")
+    values = {name: [defined(value) for value in getattr(found, name).tolist()] for name in names}
     return {
-        "masks": name,
+        "masks": masks,
         "split": split,
         "images": found.image_count,
         "thresholds": list(found.thresholds),

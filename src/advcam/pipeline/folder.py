@@ -13,7 +13,6 @@ from advcam.data.files import unwritable
 from advcam.data.record import Record
 from advcam.errors import RunError
 
-
 CONFIG_FILE = "config.yaml"
 
 

@@ -23,7 +23,6 @@ from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run
 from advcam.pipeline.thresholds import ChosenThreshold, choose
 from advcam.refine.crf import dense_crf
-from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.seeds import confident_labels, dataset_labels, local_seed
 from advcam.refine.unary import unary_from_labels, unary_from_scores
 

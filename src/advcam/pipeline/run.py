@@ -58,9 +58,7 @@ class Run:
         config = self.config
         if config.data is None:
             raise SettingsError("no data set is named: give --data FOLDER")
-        found = open_dataset(
-            config.data, split, labels=config.labels, classes=config.classes, skip_bad=config.skip_bad
-        )
+        found = open_dataset(config.data, split, labels=config.labels, classes=config.classes, skip_bad=config.skip_bad)
         if not found.records:
             raise DataError(f"{config.data} has no labelled image" + (f" in {split}" if split else ""))
         self.leave_out(split, [str(problem) for problem in found.left_out])
@@ -78,7 +76,7 @@ class Run:
             self.manifest.write()
 
     @cached_property
-    def split_names(self) -> dict[str, str | None | tuple[str | None, ...]]:
+    def split_names(self) -> dict[str, str | tuple[str | None, ...] | None]:
         """The lists in use: "train", "val", "tune" one each or None for all images, "maps" several."""
         asked = self.config.splits
         there = splits(self.config.data) if self.config.data is not None else ()
@@ -135,8 +133,8 @@ class Run:
         if changed:
             if not self.config.overwrite:
                 raise RunError(
-                    f"{self.folder.root} holds the results of `{name}` made with other settings ({'; '.join(changed)}): "
-                    "choose another --out, or give --overwrite to replace them"
+                    f"{self.folder.root} holds the results of `{name}` made with other settings "
+                    f"({'; '.join(changed)}): choose another --out, or give --overwrite to replace them"
                 )
             say(f"{name}: replacing results made with other settings ({'; '.join(changed)})")
             self.folder.remove(*outputs)

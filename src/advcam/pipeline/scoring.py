@@ -24,9 +24,7 @@ def scored_records(run: Run, split: str) -> tuple[Record, ...]:
     return tuple(record for record in images.records if record.mask is not None)
 
 
-def sweep_split(
-    run: Run, kind: str, split: str, thresholds: tuple[float, ...] | None = None
-) -> ThresholdSweep | None:
+def sweep_split(run: Run, kind: str, split: str, thresholds: tuple[float, ...] | None = None) -> ThresholdSweep | None:
     """The seeds of one kind of maps at all thresholds (the sweep's unless told); None without ground truth."""
     records = [record for record in scored_records(run, split) if run.folder.maps(record.id, kind).exists()]
     if not records:
