@@ -32,7 +32,7 @@ OUTPUTS = ("maps", "cam", "flagged.csv")
 def attribute(run: Run) -> None:
     """Write ``maps`` of every wanted image and, from the same passes, its plain class activation maps, ``cam``."""
     config = run.config.attribute
-    classifier = run_classifier(run).to(run.device, memory_format=torch.channels_last)
+    classifier = run_classifier(run).to(run.device).to(memory_format=torch.channels_last)
     mapper = classifier.mapper()
     climb = run.config.climb.adapted_to(mapper, classifier.output_stride) if config.adapt else run.config.climb
     method = attributor(config, climb)

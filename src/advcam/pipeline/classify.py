@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from advcam.classify.measure import measure_classifier
 from advcam.classify.progress import TrainingProgress
 from advcam.classify.quality import ClassifierJudgement
 from advcam.classify.train import TrainingResult, train_classifier
@@ -53,12 +56,9 @@ _MAPS = ("maps", "cam", "flagged.csv")
 
 def training_sets(run: Run) -> tuple[ImageSet, ImageSet | None]:
     """Images to train on and to validate on; without a list for validation a part of the images is held out."""
-    train_name, val_name = run.split_names["train"], run.split_names["val"]
-    assert not isinstance(train_name, tuple)
-    assert not isinstance(val_name, tuple)
-    train = run.limited(run.image_set(train_name))
-    if val_name is not None:
-        return train, run.limited(run.image_set(val_name))
+    train = run.limited(run.image_set(run.splits.train))
+    if run.splits.val is not None:
+        return train, run.limited(run.image_set(run.splits.val))
     held = {record.id for record in train.records if _fraction(record.id) < run.config.splits.holdout}
     if len(held) < MIN_HOLDOUT:
         return train, None
@@ -79,9 +79,24 @@ def _adopt(run: Run, source: Path) -> None:
         backbone = replace(run.config.backbone, weights=str(source))
         classifier = build_classifier(backbone, len(run.class_names), require_head=True)
     settings = {"classifier": str(source), "backbone": asdict(run.config.backbone)}
-    with run.stage("classify", settings, ("classifier", *_MAPS)):
-        save_classifier(run.folder.classifier, classifier, run.config.backbone, run.class_names)
-    say(f"classify: nothing to train, the classifier is {source}")
+    done = run.manifest.stages.get("classify", {}).get("status") == "done"
+    known = run.manifest.stages.get("classify", {}).get("result")
+    with run.stage("classify", settings, ("classifier", *_MAPS)) as entry:
+        if done and known and (run.folder.classifier / "config.json").exists():
+            entry["result"] = known
+        else:
+            save_classifier(run.folder.classifier, classifier, run.config.backbone, run.class_names)
+            entry["result"] = _measured(run, classifier)
+    say(f"classify: nothing to train, the classifier is {source}. {entry['result']['sentence']}")
+
+
+def _measured(run: Run, classifier: Classifier) -> dict[str, Any]:
+    """How well a classifier from elsewhere knows the validation images, or all images where there are none."""
+    images = run.limited(run.image_set(run.splits.val or run.splits.train))
+    measured = measure_classifier(classifier, images, run.config.classify, run.device)
+    return {"updates": 0, "images": len(images)} | figures(
+        measured.val_map, measured.per_class_ap, measured.prevalence, measured.judgement
+    )
 
 
 def run_classifier(run: Run) -> Classifier:
@@ -97,17 +112,21 @@ def run_classifier(run: Run) -> Classifier:
     return load_classifier(run.folder.classifier, run.class_names)[0]
 
 
-def summary(result: TrainingResult) -> dict[str, object]:
+def summary(result: TrainingResult) -> dict[str, Any]:
     """What the manifest and the report keep of a training."""
-    judgement: ClassifierJudgement = result.judgement
+    made = {"updates": result.updates, "seconds": round(result.seconds, 1), "epoch": result.epoch}
+    known = figures(result.val_map, result.per_class_ap, result.prevalence, result.judgement)
+    return made | known | {"untrained": list(result.untrained)}
+
+
+def figures(
+    val_map: float | None, per_class_ap: dict[str, float], shares: dict[str, float], judgement: ClassifierJudgement
+) -> dict[str, Any]:
+    """Validation figures and the judgement, as JSON has them."""
     return {
-        "updates": result.updates,
-        "seconds": round(result.seconds, 1),
-        "epoch": result.epoch,
-        "val_map": result.val_map,
-        "per_class_ap": {name: None if ap != ap else ap for name, ap in result.per_class_ap.items()},
-        "prevalence": result.prevalence,
-        "untrained": list(result.untrained),
+        "val_map": val_map,
+        "per_class_ap": {name: None if math.isnan(value) else value for name, value in per_class_ap.items()},
+        "prevalence": shares,
         "level": judgement.level,
         "sentence": judgement.sentence,
     }

@@ -6,8 +6,9 @@ stopped, on how many processes share it, or on ``--limit``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -53,10 +54,10 @@ def plan(images: Iterable[tuple[str, Size, int]], max_pairs: Callable[[Size], in
 def ahead(items: Sequence[Item], load: Callable[[Item], Loaded]) -> Iterator[Loaded]:
     """``load`` of every item in order, the next one loading in a thread while the caller works on the current one."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = [pool.submit(load, item) for item in items[:1]]
-        for following in [*items[1:], None]:
-            current = coming.pop()
-            loaded = current.result()
-            if following is not None:
-                coming.append(pool.submit(load, following))
-            yield loaded
+        coming: deque[Future[Loaded]] = deque()
+        for item in items:
+            coming.append(pool.submit(load, item))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()

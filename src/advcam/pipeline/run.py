@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from advcam.data import open_dataset, splits
+from advcam.data import leave_out_unreadable, open_dataset, splits
 from advcam.data.files import remove_leftovers
 from advcam.data.record import ImageSet, Record
-from advcam.errors import DataError, RunError, SettingsError
+from advcam.errors import RunError, SettingsError
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.folder import RunFolder
 from advcam.pipeline.manifest import Manifest
@@ -23,6 +23,16 @@ from advcam.pipeline.progress import say
 # Which lists are taken where none is named, in this order.
 TRAIN_LISTS = ("train_aug", "train", "train2017", "train2014", "trainval")
 VAL_LISTS = ("val", "val2017", "val2014", "test")
+
+
+@dataclass(frozen=True)
+class SplitsInUse:
+    """Names of the lists; None stands for all images of a data set without lists."""
+
+    train: str | None
+    val: str | None
+    maps: tuple[str | None, ...]
+    tune: str | None
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,8 @@ class Run:
         if config.data is None:
             raise SettingsError("no data set is named: give --data FOLDER")
         found = open_dataset(config.data, split, labels=config.labels, classes=config.classes, skip_bad=config.skip_bad)
-        if not found.records:
-            raise DataError(f"{config.data} has no labelled image" + (f" in {split}" if split else ""))
+        if config.skip_bad:
+            found = leave_out_unreadable(found)
         self.leave_out(split, [str(problem) for problem in found.left_out])
         return found
 
@@ -76,34 +86,31 @@ class Run:
             self.manifest.write()
 
     @cached_property
-    def split_names(self) -> dict[str, str | tuple[str | None, ...] | None]:
-        """The lists in use: "train", "val", "tune" one each or None for all images, "maps" several."""
+    def splits(self) -> SplitsInUse:
+        """The lists in use, the settings' or those that suit the data set."""
         asked = self.config.splits
-        there = splits(self.config.data) if self.config.data is not None else ()
+        there = splits(self.config.data, labels=self.config.labels) if self.config.data is not None else ()
         train = asked.train or next((name for name in TRAIN_LISTS if name in there), None)
         if train is None and there:
             raise SettingsError(
                 f"{self.config.data} has the lists {', '.join(there)}: name the one to train on with --splits.train"
             )
         val = asked.val or next((name for name in VAL_LISTS if name in there and name != train), None)
-        maps: tuple[str | None, ...] = asked.maps or (train,)
-        tune = asked.tune if asked.tune is not None else maps[0]
+        maps = asked.maps or (train,)
+        tune = maps[0] if asked.tune is None else asked.tune
         if tune not in maps:
             raise SettingsError(f"splits.tune is {tune}, which is not one of splits.maps {list(maps)}")
-        return {"train": train, "val": val, "maps": maps, "tune": tune}
+        return SplitsInUse(train, val, maps, tune)
 
     @cached_property
     def mapped_sets(self) -> dict[str, ImageSet]:
         """The splits that get maps and masks, by name ("all" where there are no lists)."""
-        names = self.split_names["maps"]
-        assert isinstance(names, tuple)
-        return {name or "all": self.image_set(name) for name in names}
+        return {name or "all": self.image_set(name) for name in self.splits.maps}
 
     @cached_property
     def tune_name(self) -> str:
         """Name, among ``mapped_sets``, of the split on which thresholds may be chosen."""
-        name = self.split_names["tune"]
-        return name if isinstance(name, str) else "all"
+        return self.splits.tune or "all"
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

@@ -1,0 +1,54 @@
+"""How well a classifier that is already trained knows the classes of labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from advcam.classify.average_precision import average_precision
+from advcam.classify.data import ValidationImages, prevalence
+from advcam.classify.quality import ClassifierJudgement, judge_classifier
+from advcam.classify.settings import ClassifySettings
+from advcam.data.record import ImageSet
+from advcam.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Average precisions in [0, 1]; NaN for a class that no image has."""
+
+    val_map: float
+    per_class_ap: dict[str, float]
+    prevalence: dict[str, float]
+    judgement: ClassifierJudgement
+
+
+def measure_classifier(
+    classifier: Classifier,
+    images: ImageSet,
+    settings: ClassifySettings | None = None,
+    device: str | torch.device = "cpu",
+) -> Measured:
+    """Mean average precision over whole images at ``settings.val_long_side``, one by one, and what to think of it.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    settings = settings or ClassifySettings()
+    classifier = classifier.to(device).eval()
+    scores, targets = [], []
+    with torch.inference_mode():
+        items = ValidationImages(images, classifier.mean, classifier.std, settings)
+        for index in range(len(items)):
+            item = items[index]
+            if isinstance(item, Exception):
+                raise item
+            image, target = item
+            scores.append(classifier(image[None].to(device))[0].float().cpu())
+            targets.append(target)
+    values = average_precision(torch.stack(scores), torch.stack(targets))
+    shares = prevalence(images)
+    per_class = dict(zip(images.class_names, values.tolist(), strict=True))
+    val_map = float(values.nanmean())
+    return Measured(val_map, per_class, shares, judge_classifier(val_map, per_class, shares))

@@ -1,0 +1,113 @@
+"""What is installed, what runs here, is the data set sound, does the classifier know its labels."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jsonargparse
+import torch
+
+from advcam.classify.measure import measure_classifier
+from advcam.data import check_dataset, open_dataset, splits
+from advcam.errors import DataError, SettingsError
+from advcam.models.checkpoint import load_classifier
+from advcam.pipeline.manifest import machine, versions
+from advcam.pipeline.run import choose_device
+
+
+@dataclass(frozen=True)
+class DoctorSettings:
+    """What to look at."""
+
+    data: str | None = None
+    """A data set to check: every image and mask is opened, and all problems are listed at once."""
+    split: str | None = None
+    """Only this list of it."""
+    labels: str | None = None
+    """The labels file, where it is not found beside the images."""
+    classes: str | None = None
+    """A text file with one class name per line."""
+    classifier: str | None = None
+    """A classifier's folder: its mean average precision on the data set is measured and judged."""
+    device: str = "auto"
+    """Where the classifier runs: auto, cpu or cuda."""
+
+
+def doctor(words: Sequence[str]) -> None:
+    """Print the state of the installation and of a data set; problems of the data set end with exit code 2."""
+    settings = _parse(words)
+    _installation()
+    if settings.data is not None:
+        _data_set(settings)
+    if settings.classifier is not None:
+        _classifier(settings)
+
+
+def _parse(words: Sequence[str]) -> DoctorSettings:
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog="advcam doctor", description="Check the installation, a data set and a classifier.", exit_on_error=False
+    )
+    parser.add_class_arguments(DoctorSettings, nested_key=None)
+    try:
+        namespace = parser.parse_args(list(words))
+    except jsonargparse.ArgumentError as error:
+        raise SettingsError(f"{' '.join(str(error).split())}: see `advcam doctor --help`") from error
+    return DoctorSettings(**vars(namespace))
+
+
+def _line(what: str, value: object) -> None:
+    sys.stdout.write(f"{what:<12} {value}\n")
+
+
+def _installation() -> None:
+    for name, version in versions().items():
+        _line(name, version)
+    _line("system", machine()["system"])
+    _line("cpu", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}")
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            _line(f"gpu {index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+    else:
+        _line("gpu", "none that torch can use; everything runs on the CPU")
+
+
+def _data_set(settings: DoctorSettings) -> None:
+    """Print what is there and what is wrong with it."""
+    assert settings.data is not None
+    names = splits(settings.data, labels=settings.labels)
+    chosen = (settings.split,) if settings.split is not None else names or (None,)
+    for split in chosen:
+        found = open_dataset(settings.data, split, labels=settings.labels, classes=settings.classes, skip_bad=True)
+        masks = sum(record.mask is not None for record in found.records)
+        _line(f"data {split or ''}", f"{found.format}: {len(found)} images, {masks} of them with masks")
+        counts = Counter(index for record in found.records for index in record.classes)
+        _line("", ", ".join(f"{name} {counts[index]}" for index, name in enumerate(found.class_names)))
+    problems = check_dataset(settings.data, settings.split, labels=settings.labels, classes=settings.classes)
+    for problem in problems:
+        _line("problem", problem)
+    if problems:
+        raise DataError(
+            f"{settings.data}: {len(problems)} problems are listed above: mend them, or go on without these images "
+            "with --skip-bad"
+        )
+    _line("problems", "none")
+
+
+def _classifier(settings: DoctorSettings) -> None:
+    """Measure a classifier on the data set and judge it."""
+    if settings.data is None or settings.classifier is None:
+        raise SettingsError("a classifier is measured on a data set: give --data as well")
+    images = open_dataset(
+        settings.data, settings.split, labels=settings.labels, classes=settings.classes, skip_bad=True
+    )
+    classifier, _ = load_classifier(settings.classifier, images.class_names)
+    measured = measure_classifier(classifier, images, device=choose_device(settings.device))
+    for name, value in measured.per_class_ap.items():
+        _line("AP", f"{value:.3f} {name}")
+    _line("classifier", measured.judgement.sentence)
