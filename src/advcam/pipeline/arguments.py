@@ -9,13 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonargparse
-import yaml
 
-from advcam.data.files import write_text
 from advcam.errors import SettingsError
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.folder import CONFIG_FILE
-from advcam.pipeline.manifest import plain
 
 
 def parse(verb: str, words: Sequence[str], *, goes_on: bool, description: str) -> RunConfig:
@@ -57,11 +54,6 @@ def parser_of(verb: str, description: str) -> jsonargparse.ArgumentParser:
 def config_from_file(path: Path) -> RunConfig:
     """The configuration that a YAML file alone gives, as the tests parse every recipe."""
     return parse("run", ["--config", str(path)], goes_on=False, description="")
-
-
-def write_config(path: Path, config: RunConfig) -> None:
-    """Write a configuration as YAML that ``--config`` reads back."""
-    write_text(path, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
 
 def recipes() -> dict[str, Path]:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from advcam.data import leave_out_unreadable, open_dataset, splits
-from advcam.data.files import remove_leftovers
+from advcam.data.files import remove_leftovers, write_text
 from advcam.data.record import ImageSet, Record
 from advcam.errors import RunError, SettingsError
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.folder import RunFolder
-from advcam.pipeline.manifest import Manifest
+from advcam.pipeline.manifest import Manifest, plain
 from advcam.pipeline.progress import say
 
 # Which lists are taken where none is named, in this order.
@@ -49,14 +50,13 @@ class Run:
 
     @classmethod
     def open(cls, config: RunConfig) -> Run:
-        """Open or create the run folder and note the configuration."""
+        """Open the run folder, which need not exist yet: the first stage makes it."""
         folder = RunFolder(Path(config.out))
         manifest = Manifest(folder.root)
         if folder.root.is_dir():
             if not manifest.path.exists() and any(folder.root.iterdir()):
                 raise RunError(f"{folder.root} holds other files and no {manifest.path.name}: choose an empty --out")
             remove_leftovers(folder.root)
-        manifest.describe(config)
         return cls(config, folder, manifest)
 
     @cached_property
@@ -146,6 +146,10 @@ class Run:
             say(f"{name}: replacing results made with other settings ({'; '.join(changed)})")
             self.folder.remove(*outputs)
             self.manifest.stages.pop(name)
+        # Only now: a command that is refused leaves the folder's own configuration as it was.
+        self.manifest.describe(self.config)
+        text = yaml.safe_dump(plain(self.config), sort_keys=False, allow_unicode=True)
+        write_text(self.folder.config, text)
         with self.manifest.stage(name, settings) as entry:
             yield entry
 

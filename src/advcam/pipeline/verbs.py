@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from advcam.pipeline.arguments import parse, write_config
+from advcam.pipeline.arguments import parse
 from advcam.pipeline.config import RunConfig
 
 STAGES = ("classify", "attribute", "refine", "evaluate", "report")
@@ -46,7 +46,6 @@ def run_stages(config: RunConfig, stages: Sequence[str]) -> None:
     from advcam.pipeline.run import Run
 
     current = Run.open(config)
-    write_config(current.folder.config, config)
     for name in stages:
         try:
             _stage(name)(current)
