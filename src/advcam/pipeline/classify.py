@@ -94,7 +94,7 @@ def _measured(run: Run, classifier: Classifier) -> dict[str, Any]:
     """How well a classifier from elsewhere knows the validation images, or all images where there are none."""
     images = run.limited(run.image_set(run.splits.val or run.splits.train))
     measured = measure_classifier(classifier, images, run.config.classify, run.device)
-    return {"updates": 0, "images": len(images)} | figures(
+    return {"updates": 0, "images": len(images), "untrained": []} | figures(
         measured.val_map, measured.per_class_ap, measured.prevalence, measured.judgement
     )
 
