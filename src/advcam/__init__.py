@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 # Public names and where they live. They are imported on first use, so that `advcam --help` stays quick.
 _HOMES = {
+    "AdvCAM": "advcam.attribute.explain",
     "ClassMapper": "advcam.models.mapper",
     "ClimbSettings": "advcam.attribute.settings",
     "cam": "advcam.attribute.cam",
@@ -17,11 +18,12 @@ _HOMES = {
 }
 _FOLDERS = ("data", "models", "classify", "attribute", "refine", "localize", "evaluate", "report", "pipeline")
 
-__all__ = ["ClassMapper", "ClimbSettings", "__version__", "cam", "climb", "localization_maps"]
+__all__ = ["AdvCAM", "ClassMapper", "ClimbSettings", "__version__", "cam", "climb", "localization_maps"]
 
 if TYPE_CHECKING:
     from advcam.attribute.cam import cam
     from advcam.attribute.climb import climb
+    from advcam.attribute.explain import AdvCAM
     from advcam.attribute.multiscale import localization_maps
     from advcam.attribute.settings import ClimbSettings
     from advcam.models.mapper import ClassMapper

@@ -9,14 +9,14 @@ from torch import nn
 
 import advcam
 from advcam.attribute.engine import map_pictures
-from advcam.attribute.methods import CAM, AdvCAM
+from advcam.attribute.methods import CAM, Climb
 from advcam.attribute.multiscale import enlarge, fuse_full, fuse_stored
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.transforms import scale_image
 from advcam.errors import RunError, SettingsError
 
 SCALES = (0.5, 1.0)
-METHODS = {"cam": CAM(), "advcam": AdvCAM(advcam.ClimbSettings(steps=4), SCALES)}
+METHODS = {"cam": CAM(), "advcam": Climb(advcam.ClimbSettings(steps=4), SCALES)}
 
 
 def mapper() -> advcam.ClassMapper:

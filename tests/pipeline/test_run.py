@@ -111,15 +111,14 @@ def test_done_images_are_kept_and_the_rest_is_equal_byte_for_byte(config, undist
     monkeypatch.setattr(attribute_stage, "save_unit", interrupted)
     with pytest.raises(KeyboardInterrupt, match="is kept in"):
         run_stages(config, STAGES)
-    assert (
-        json.loads((Path(config.out) / "manifest.json").read_text())["stages"]["attribute"]["status"] == "interrupted"
-    )
-    kept = {name: os.stat(Path(config.out) / name).st_mtime_ns for name in outputs(config)}
+    manifest = json.loads((Path(config.out) / "manifest.json").read_text())
+    assert manifest["stages"]["attribute"]["status"] == "interrupted"
+    kept = {name: (Path(config.out) / name).stat().st_mtime_ns for name in outputs(config)}
     assert 0 < len(kept) < len(wanted)
     monkeypatch.setattr(attribute_stage, "save_unit", save)
     run_stages(config, STAGES)
     assert outputs(config) == wanted
-    assert all(os.stat(Path(config.out) / name).st_mtime_ns == then for name, then in kept.items())
+    assert all((Path(config.out) / name).stat().st_mtime_ns == then for name, then in kept.items())
 
 
 def test_limit_and_whole_run_agree_byte_for_byte(config, undisturbed):
@@ -208,7 +207,7 @@ def test_a_folder_of_something_else_is_left_alone(config):
 
 def test_a_file_in_the_way_of_the_run_folder(config, tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunError, match="cannot be written.*choose another folder"):
+    with pytest.raises(RunError, match=r"cannot be written.*choose another folder"):
         run_stages(replace(config, out=str(tmp_path / "file" / "run")), STAGES)
 
 

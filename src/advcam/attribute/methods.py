@@ -60,7 +60,7 @@ class CAM:
 
 
 @dataclass(frozen=True)
-class AdvCAM:
+class Climb:
     """Maps summed along the climb, with the number of steps and the weight that the scale gets."""
 
     settings: ClimbSettings
@@ -83,4 +83,4 @@ class AdvCAM:
 
 def attributor(settings: AttributeSettings, climb: ClimbSettings) -> Attributor:
     """The method that the settings name."""
-    return CAM() if settings.method == "cam" else AdvCAM(climb, settings.scales)
+    return CAM() if settings.method == "cam" else Climb(climb, settings.scales)
