@@ -1,0 +1,43 @@
+"""Networks behind one small interface: a feature map, a linear head over its mean, and the input's statistics."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Imported on first use, so that the settings can be read without loading torch.
+_HOMES = {
+    "BackboneSettings": "advcam.models.settings",
+    "ClassMapper": "advcam.models.mapper",
+    "Classifier": "advcam.models.classifier",
+    "build_classifier": "advcam.models.classifier",
+    "freeze_batch_norm": "advcam.models.batch_norm",
+    "load_classifier": "advcam.models.checkpoint",
+    "mapper_from_model": "advcam.models.discover",
+    "save_classifier": "advcam.models.checkpoint",
+}
+
+__all__ = [
+    "BackboneSettings",
+    "ClassMapper",
+    "Classifier",
+    "build_classifier",
+    "freeze_batch_norm",
+    "load_classifier",
+    "mapper_from_model",
+    "save_classifier",
+]
+
+if TYPE_CHECKING:
+    from advcam.models.batch_norm import freeze_batch_norm
+    from advcam.models.checkpoint import load_classifier, save_classifier
+    from advcam.models.classifier import Classifier, build_classifier
+    from advcam.models.discover import mapper_from_model
+    from advcam.models.mapper import ClassMapper
+    from advcam.models.settings import BackboneSettings
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'advcam.models' has no attribute {name!r}")

@@ -19,7 +19,8 @@ class ClassMapper(nn.Module):
     """A classifier that ends in global average pooling and a linear layer, seen as a producer of class maps.
 
     Images are tensors in the network's own input space, ``(u / 255 - mean) / std``; ``mean`` and ``std`` are kept
-    here so that pictures can be brought into it. The feature extractor always runs with stored statistics.
+    here so that pictures can be brought into it. Attribution runs inside ``frozen()``, with stored statistics;
+    ``class_maps`` by itself runs in the mode that the network is in.
 
     Args:
         features: maps ``Float[n 3 H W]`` to the last feature map ``Float[n C h w]``.
@@ -61,11 +62,18 @@ class ClassMapper(nn.Module):
         self.std = tuple(float(value) for value in std)
 
     @classmethod
-    def from_model(cls, model: nn.Module, feature_layer: str | None = None, head: str | None = None) -> ClassMapper:
-        """The class maps of a torchvision or timm classifier (see ``advcam.models.discover``)."""
+    def from_model(
+        cls,
+        model: nn.Module,
+        feature_layer: str | None = None,
+        head: str | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> ClassMapper:
+        """The class maps of a torchvision or timm classifier (see ``advcam.models.discover.mapper_from_model``)."""
         from advcam.models.discover import mapper_from_model
 
-        return mapper_from_model(model, feature_layer, head)
+        return mapper_from_model(model, feature_layer, head, mean, std)
 
     @property
     def num_classes(self) -> int:
@@ -91,7 +99,8 @@ class ClassMapper(nn.Module):
         features = self.features(images)
         if features.ndim != 4 or features.shape[1] != self.weight.shape[1]:
             raise ModelError(
-                f"the features have shape {tuple(features.shape)}, but the head expects n x {self.weight.shape[1]} x h x w"
+                f"the features have shape {tuple(features.shape)}, "
+                f"but the head expects n x {self.weight.shape[1]} x h x w"
             )
         return nn.functional.conv2d(features, self.weight[:, :, None, None])
 

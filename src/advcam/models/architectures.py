@@ -1,0 +1,70 @@
+"""Networks by name, whichever library they come from."""
+
+from __future__ import annotations
+
+import difflib
+
+import timm
+from torch import Tensor
+
+from advcam.errors import SettingsError
+from advcam.models.backbone import Backbone
+from advcam.models.from_timm import timm_backbone, timm_weights
+from advcam.models.from_torchvision import IRN_RESNET50, torchvision_backbone, torchvision_names, torchvision_weights
+
+
+def find_architecture(name: str) -> str:
+    """The full name behind ``name``: itself, or ``torchvision/`` or ``timm/`` put before a plain name.
+
+    Raises:
+        SettingsError: neither library has it; names the nearest ones.
+
+    >>> find_architecture("resnet50"), find_architecture("res2net101_26w_4s")
+    ('torchvision/resnet50', 'timm/res2net101_26w_4s')
+    """
+    library, _, plain = name.rpartition("/")
+    if name == IRN_RESNET50:
+        return name
+    if library in ("", "torchvision") and plain in torchvision_names():
+        return f"torchvision/{plain}"
+    if library in ("", "timm") and timm.is_model(plain):
+        return f"timm/{plain}"
+    near = [f"torchvision/{known}" for known in difflib.get_close_matches(plain, torchvision_names(), n=2)]
+    near += [f"timm/{known}" for known in difflib.get_close_matches(plain, timm.list_models(), n=2)]
+    hint = f"did you mean {', '.join(near)}?" if near else "take a name of theirs, such as resnet50"
+    raise SettingsError(f"backbone.architecture '{name}' is known to neither torchvision nor timm: {hint}")
+
+
+def build_backbone(architecture: str, output_stride: int | None = None) -> Backbone:
+    """The network of that name with random weights, without its head, in training mode.
+
+    Args:
+        architecture: a full or plain name, see ``find_architecture``.
+        output_stride: 8, 16, 32, or None for the architecture's own.
+
+    Raises:
+        SettingsError: an unknown name.
+        ModelError: the network gives no map ``C x h x w`` (transformers), or not at this output stride.
+
+    >>> backbone = build_backbone("resnet50", output_stride=8)
+    >>> backbone.architecture, backbone.channels, backbone.output_stride
+    ('torchvision/resnet50', 2048, 8)
+    """
+    architecture = find_architecture(architecture)
+    build = timm_backbone if architecture.startswith("timm/") else torchvision_backbone
+    return build(architecture, output_stride)
+
+
+def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor], str]:
+    """The library's pretrained tensors, under its own names, and what to call them.
+
+    Args:
+        architecture: a full name.
+        weights: ``default``, or the name of a set of a torchvision model.
+
+    Raises:
+        SettingsError: no such set.
+        ModelError: neither in the library's cache nor to be downloaded.
+    """
+    fetch = timm_weights if architecture.startswith("timm/") else torchvision_weights
+    return fetch(architecture, weights)

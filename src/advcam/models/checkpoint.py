@@ -1,0 +1,140 @@
+"""A trained classifier as a folder: ``model.safetensors`` and ``config.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from advcam.errors import ModelError, RunError
+from advcam.models.classifier import Classifier, build_classifier
+from advcam.models.settings import BackboneSettings
+from advcam.models.weights import read_weights
+
+SCHEMA = 1
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.json"
+
+
+def save_classifier(
+    folder: str | Path, classifier: Classifier, settings: BackboneSettings, class_names: Sequence[str]
+) -> None:
+    """Writes the classifier so that ``load_classifier`` restores it in one line.
+
+    Tensors go by torchvision's or timm's own names. Each file appears whole or not at all.
+
+    Args:
+        folder: made if it is not there.
+        classifier: with K classes.
+        settings: what it was built from; kept as a record of the weights it started from.
+        class_names: K names, in the order of the logits.
+
+    Raises:
+        ModelError: the names are not as many as the classes.
+        RunError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    if len(class_names) != classifier.num_classes:
+        raise ModelError(
+            f"{folder}: {len(class_names)} class names were given for a classifier of {classifier.num_classes} classes"
+        )
+    config = {
+        "schema": SCHEMA,
+        "architecture": classifier.architecture,
+        "output_stride": classifier.output_stride,
+        "class_names": list(class_names),
+        "mean": list(classifier.mean),
+        "std": list(classifier.std),
+        "input_size": list(classifier.input_size),
+        "initial_weights": settings.weights,
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in classifier.library_state_dict().items()}
+    header = {"format": "pt", "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata=header))
+        _write(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"the classifier cannot be written to {folder} ({error}): choose another folder") from error
+
+
+def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None) -> tuple[Classifier, tuple[str, ...]]:
+    """Restores a saved classifier, in evaluation mode on the CPU, and the names of its classes.
+
+    Args:
+        folder: as given to ``save_classifier``.
+        class_names: of the data it is to be used on; others than its own are an error. None skips the check.
+
+    Raises:
+        ModelError: a file is missing, broken or of a newer version, or the classes differ; says which and the mend.
+    """
+    folder = Path(folder)
+    config = _read_config(folder / CONFIG_NAME)
+    names = tuple(config["class_names"])
+    if class_names is not None and tuple(class_names) != names:
+        raise ModelError(
+            f"the classifier in {folder} knows {len(names)} classes ({_few(names)}), the data has {len(class_names)} "
+            f"({_few(class_names)}): use the classifier that was trained on this data"
+        )
+    file = read_weights(folder / WEIGHTS_NAME)
+    settings = BackboneSettings(
+        architecture=config["architecture"], weights=None, output_stride=config["output_stride"]
+    )
+    classifier = build_classifier(settings, len(names))
+    classifier.load_library_state_dict(file.tensors, str(file.path), require_head=True)
+    classifier.mean, classifier.std = tuple(config["mean"]), tuple(config["std"])
+    classifier.input_size = (config["input_size"][0], config["input_size"][1])
+    classifier.origin = str(folder)
+    return classifier.eval(), names
+
+
+_FIELDS: dict[str, type] = {
+    "architecture": str,
+    "output_stride": int,
+    "class_names": list,
+    "mean": list,
+    "std": list,
+    "input_size": list,
+}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path} is not there: name a folder that holds a saved classifier, or train one first"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} cannot be read as JSON ({error}): train the classifier again, or restore the file"
+        ) from error
+    if not isinstance(config, dict) or not isinstance(config.get("schema"), int):
+        raise ModelError(f"{path} is not the description of a classifier: it has no schema number")
+    if config["schema"] > SCHEMA:
+        raise ModelError(f"{path} has schema {config['schema']}, this version reads up to {SCHEMA}: update advcam")
+    for name, kind in _FIELDS.items():
+        if not isinstance(config.get(name), kind):
+            raise ModelError(
+                f"{path} lacks a {name} of type {kind.__name__}: train the classifier again, or restore the file"
+            )
+    return config
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,277 @@
+"""Finds the feature map and the linear head of a finished classifier, by measuring what its layers hand over."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from advcam.errors import ModelError
+from advcam.models.classifier import Classifier
+from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD, ClassMapper
+from advcam.models.probe import probe_image, probing
+
+# Odd against even cells show a swap of the sides; the second serves networks that take one image size only.
+_PROBE_SIZES = ((128, 160), (224, 224))
+
+
+def mapper_from_model(
+    model: nn.Module,
+    feature_layer: str | None = None,
+    head: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ClassMapper:
+    """The class maps of a torchvision, timm or own classifier that ends in global average pooling + linear.
+
+    One probe image is sent through the model. The head is the last linear layer (or 1x1 convolution); the feature
+    map is the output, if need be after a ReLU, whose spatial mean is what the head receives. A 1x1 convolution that
+    is pooled afterwards is the same function, and is found too. What is found is checked: pooled class maps plus
+    bias equal the model's own output to 1e-4 (2e-2 in half precision).
+
+    Args:
+        model: shared, not copied: what is learned later shows in the maps. It is left in evaluation mode.
+        feature_layer: name of the module whose output is the feature map, as in ``model.named_modules()``.
+        head: name of the linear layer. The check then compares with this layer's output, so that models which
+            return several tensors, or probabilities, can be mapped as well.
+        mean, std: of the input; None takes timm's ``pretrained_cfg``, and ImageNet's where the model carries none.
+            torchvision's models carry none: state 0.5 for its EfficientNetV2-L, whose weights were made so.
+
+    Raises:
+        ModelError: the model does not end so, or a name is not in the model; says what to use instead.
+
+    >>> import torchvision
+    >>> mapper = mapper_from_model(torchvision.models.resnet18())
+    >>> mapper.class_maps(torch.zeros(1, 3, 64, 96)).shape
+    torch.Size([1, 1000, 2, 3])
+    """
+    for name, setting in ((feature_layer, "feature_layer"), (head, "head")):
+        _check_name(model, name, setting)
+    if isinstance(model, Classifier) and feature_layer is None and head is None:
+        model.eval()
+        mapper = model.mapper()
+    else:
+        with probing(model):
+            trace = _trace(model)
+            head_call = _head_call(model, trace, head)
+            features = _feature_map(model, trace, head_call, feature_layer)
+            mapper = ClassMapper(features, head_call.weight, head_call.bias, *_statistics(model))
+            expected = head_call.scores if head is not None else trace.output
+            _check_scores(model, mapper, trace.image, expected)
+    mapper.mean = tuple(mean) if mean is not None else mapper.mean
+    mapper.std = tuple(std) if std is not None else mapper.std
+    return mapper.eval()
+
+
+class LayerOutput(nn.Module):
+    """Runs a model up to one of its layers and returns what that layer hands over.
+
+    Works for every model whose layer runs once per image, however the model is written.
+
+    Args:
+        model: the whole network.
+        layer: name of the module, as in ``model.named_modules()``.
+        of_input: True returns the layer's input instead.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
+    >>> LayerOutput(network, "0")(torch.zeros(1, 3, 5, 5)).shape
+    torch.Size([1, 8, 3, 3])
+    """
+
+    def __init__(self, model: nn.Module, layer: str, of_input: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self.layer = layer
+        self.of_input = of_input
+
+    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C h w"]:
+        """The layer's tensor; the rest of the model is not run."""
+        module = self.model.get_submodule(self.layer)
+        if self.of_input:
+            handle = module.register_forward_pre_hook(_stop_with_input)
+        else:
+            handle = module.register_forward_hook(_stop_with_output)
+        try:
+            self.model(images)
+        except _Reached as reached:
+            return reached.tensor
+        finally:
+            handle.remove()
+        raise ModelError(f"the model did not run its layer '{self.layer}'")
+
+
+class _Reached(Exception):
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def _stop_with_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    raise _Reached(inputs[0])
+
+
+def _stop_with_output(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    raise _Reached(output)
+
+
+@dataclass(frozen=True)
+class _MapCall:
+    """A layer that gave a map with more than one cell, and that map's spatial mean, as it is and after a ReLU."""
+
+    name: str
+    mean: Tensor
+    relu_mean: Tensor
+
+
+@dataclass(frozen=True)
+class _HeadCall:
+    """A linear layer or 1x1 convolution, what it received and gave, both averaged over space where there is one."""
+
+    name: str
+    weight: Tensor
+    bias: Tensor | None
+    received: Tensor
+    scores: Tensor
+    before_pooling: bool
+
+
+@dataclass
+class _Trace:
+    """What one probe image met on its way."""
+
+    image: Tensor
+    output: Any = None
+    maps: list[_MapCall] = field(default_factory=list)
+    heads: list[_HeadCall] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
+
+
+def _trace(model: nn.Module) -> _Trace:
+    failure: Exception | None = None
+    for height, width in _PROBE_SIZES:
+        trace = _Trace(probe_image(model, height, width))
+        handles = [
+            module.register_forward_hook(_recorder(trace, name)) for name, module in model.named_modules() if name
+        ]
+        try:
+            trace.output = model(trace.image)
+            return trace
+        except Exception as error:  # any network may refuse a size in its own way; the last refusal is reported
+            failure = error
+        finally:
+            for handle in handles:
+                handle.remove()
+    raise _no_maps(model, f"it cannot run on an image of {height} x {width} ({failure})") from failure
+
+
+def _recorder(trace: _Trace, name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        trace.calls[name] += 1
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return
+        # Means are taken at once: a later in-place operation may write over the tensor.
+        if isinstance(module, nn.Linear | nn.Conv2d) and _is_linear(module):
+            weight = module.weight
+            received = inputs[0]
+            before_pooling = received.ndim == 4 and received.shape[2:].numel() > 1
+            trace.heads.append(
+                _HeadCall(name, weight.flatten(1), module.bias, _pooled(received), _pooled(output), before_pooling)
+            )
+        if output.ndim == 4 and output.shape[2:].numel() > 1:
+            trace.maps.append(_MapCall(name, _pooled(output), _pooled(output.relu())))
+
+    return record
+
+
+def _is_linear(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return module.kernel_size == (1, 1) and module.stride == (1, 1) and module.groups == 1
+    return isinstance(module, nn.Linear)
+
+
+def _pooled(tensor: Tensor) -> Tensor:
+    return tensor.mean(dim=(2, 3)) if tensor.ndim == 4 else tensor.clone()
+
+
+def _head_call(model: nn.Module, trace: _Trace, head: str | None) -> _HeadCall:
+    if head is not None:
+        named = [call for call in trace.heads if call.name == head]
+        if len(named) != 1:
+            kind = type(model.get_submodule(head)).__name__
+            raise ModelError(
+                f"head '{head}' must be a linear layer or a 1x1 convolution that runs once per image, and it is a "
+                f"{kind} that ran {trace.calls[head]} times: name another layer"
+            )
+        return named[0]
+    if not trace.heads:
+        raise _no_maps(model, "it has no linear layer at its end")
+    return trace.heads[-1]
+
+
+def _feature_map(model: nn.Module, trace: _Trace, head: _HeadCall, feature_layer: str | None) -> nn.Module:
+    if head.received.ndim != 2 or not head.received.abs().max() > 0:
+        raise _no_maps(model, f"its head '{head.name}' receives no pooled features")
+    if head.before_pooling and feature_layer is None:
+        return LayerOutput(model, head.name, of_input=True)
+    candidates = [
+        call
+        for call in trace.maps
+        if trace.calls[call.name] == 1 and (feature_layer is None or call.name == feature_layer)
+    ]
+    for rectified in (False, True):
+        found = [call.name for call in candidates if _equal(call.relu_mean if rectified else call.mean, head.received)]
+        if found:
+            # The outermost module stands for the whole stage ('layer4' rather than 'layer4.2.relu').
+            layer = LayerOutput(model, min(reversed(found), key=lambda name: name.count(".")))
+            return nn.Sequential(layer, nn.ReLU()) if rectified else layer
+    where = "no layer gives a map n x C x h x w" if feature_layer is None else f"'{feature_layer}' gives no map"
+    raise _no_maps(model, f"{where} whose spatial mean is what the head '{head.name}' receives")
+
+
+def _check_scores(model: nn.Module, mapper: ClassMapper, image: Tensor, expected: Any) -> None:
+    # The mean goes before the head, which is the same by linearity and spares a K-channel convolution's rounding.
+    scores = nn.functional.linear(mapper.features(image).mean(dim=(2, 3)), mapper.weight, mapper.bias)
+    if not isinstance(expected, Tensor):
+        raise _no_maps(model, f"it returns a {type(expected).__name__} instead of class scores; name its head")
+    expected = _pooled(expected)
+    if not _equal(scores, expected):
+        reason = f"pooled class maps plus bias differ from its output of shape {tuple(expected.shape)}"
+        if expected.shape == scores.shape:
+            reason += f" by up to {(scores - expected).abs().max():.3g}"
+        raise _no_maps(model, reason)
+
+
+def _equal(found: Tensor, expected: Tensor) -> bool:
+    if found.shape != expected.shape:
+        return False
+    tolerance = 1e-4 if torch.finfo(expected.dtype).eps < 1e-6 else 2e-2
+    return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
+
+
+def _statistics(model: nn.Module) -> tuple[Sequence[float], Sequence[float]]:
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD)
+
+
+def _check_name(model: nn.Module, name: str | None, setting: str) -> None:
+    names = [known for known, _ in model.named_modules() if known]
+    if name is not None and name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[-3:]
+        raise ModelError(
+            f"{setting} '{name}' is not a layer of {type(model).__name__}: use a name of model.named_modules(), "
+            f"such as {', '.join(near)}"
+        )
+
+
+def _no_maps(model: nn.Module, reason: str) -> ModelError:
+    return ModelError(
+        f"{type(model).__name__} does not end in global average pooling and one linear layer, so it has no class "
+        f"activation maps: {reason}; explain it with Grad-CAM from pytorch-grad-cam, torch-cam or captum, name "
+        f"feature_layer= and head= if they were missed, or train a pooled head on its features with "
+        f"advcam.models.build_classifier"
+    )

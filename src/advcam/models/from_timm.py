@@ -1,0 +1,131 @@
+"""timm's convolutional networks, cut behind their last feature map, and their pretrained weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from advcam.errors import ModelError, SettingsError
+from advcam.models.backbone import Backbone, measure_backbone, no_feature_map, stride_out_of_reach
+from advcam.models.from_torchvision import cannot_fetch
+from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD
+from advcam.models.probe import probe_image, probing
+from advcam.models.strides import dilate, output_stride_of
+
+
+class ForwardFeatures(nn.Module):
+    """A timm model up to its last feature map."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Tensor:
+        return self.model.forward_features(images)
+
+
+def timm_backbone(architecture: str, output_stride: int | None) -> Backbone:
+    """A timm network with random weights.
+
+    Args:
+        architecture: ``timm/NAME`` or ``timm/NAME.TAG``.
+        output_stride: as timm offers it for the family, else by dilation (see ``dilate``); None for the
+            architecture's own.
+
+    Raises:
+        ModelError: a network without feature map, or not of this output stride.
+
+    >>> backbone = timm_backbone("timm/mobilenetv2_100", 16)
+    >>> backbone.channels, backbone.head_name
+    (1280, 'classifier')
+    """
+    name = architecture.removeprefix("timm/")
+    try:
+        model: Any = timm.create_model(name, pretrained=False)
+    except RuntimeError as error:
+        raise ModelError(f"timm cannot build {architecture} ({error}): check the tag behind the point") from error
+    config = model.pretrained_cfg
+    if config.get("fixed_input_size", False):
+        raise no_feature_map(architecture)
+    unused = _remove_unused(architecture, model)
+    if output_stride not in (None, output_stride_of(ForwardFeatures(model))):
+        model = _with_output_stride(architecture, model, output_stride)
+    head_name = config.get("classifier")
+    is_pooled_head = isinstance(head_name, str) and {key.rpartition(".")[0] for key in unused} == {head_name}
+    return measure_backbone(
+        architecture,
+        ForwardFeatures(model),
+        prefix="model.",
+        head_name=head_name if is_pooled_head else None,
+        mean=config.get("mean", IMAGENET_MEAN),
+        std=config.get("std", IMAGENET_STD),
+        input_size=config.get("input_size", (3, 224, 224))[1:],
+        output_stride=output_stride,
+    )
+
+
+def timm_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor], str]:
+    """Pretrained tensors under timm's names, from its cache or downloaded, and what to call them.
+
+    Args:
+        architecture: ``timm/NAME`` or ``timm/NAME.TAG``.
+        weights: ``default``; timm names its sets by the tag.
+
+    Raises:
+        SettingsError: anything but ``default``.
+        ModelError: neither found nor downloaded.
+    """
+    if weights != "default":
+        raise SettingsError(
+            f"backbone.weights '{weights}' is neither a file nor 'default': timm names its sets in the architecture, "
+            f"such as timm/resnet50.tv_in1k"
+        )
+    try:
+        model: Any = timm.create_model(architecture.removeprefix("timm/"), pretrained=True)
+    except Exception as error:  # network failures come in many types
+        raise cannot_fetch(architecture, error) from error
+    return model.state_dict(), f"timm's {model.pretrained_cfg['architecture']}.{model.pretrained_cfg['tag']}"
+
+
+def _with_output_stride(architecture: str, model: nn.Module, output_stride: int) -> nn.Module:
+    """timm's own network of that stride, or for families without the option the present one dilated."""
+    try:
+        finer: nn.Module = timm.create_model(
+            architecture.removeprefix("timm/"), pretrained=False, output_stride=output_stride
+        )
+        _remove_unused(architecture, finer)
+        return finer
+    except Exception:  # each family refuses in its own way
+        try:
+            dilate(ForwardFeatures(model), output_stride)
+        except ModelError as error:
+            raise stride_out_of_reach(architecture, output_stride, error) from None
+        return model
+
+
+def _remove_unused(architecture: str, model: nn.Module) -> list[str]:
+    """Takes out the children that the feature map does not pass through; returns the names of their tensors."""
+    features, used = ForwardFeatures(model), set()
+    handles = [
+        part.register_forward_hook(lambda *_, child=name: used.add(child))
+        for name, child_module in model.named_children()
+        for part in child_module.modules()
+    ]
+    try:
+        with probing(features):
+            grid = features(probe_image(features, 96, 96))
+    except Exception as error:  # each network refuses a size in its own way
+        raise no_feature_map(architecture) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    if grid.ndim != 4 or grid.shape[1] != features.model.num_features:  # tokens, or channels last
+        raise no_feature_map(architecture)
+    # Only what has weights: a list of empty parts may be read without being run.
+    unused = [(name, child) for name, child in model.named_children() if name not in used and child.state_dict()]
+    for name, _ in unused:
+        setattr(model, name, nn.Identity())
+    return [f"{name}.{key}" for name, child in unused for key in child.state_dict()]

@@ -1,0 +1,35 @@
+"""Asking a network a question with one small image, and leaving it as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def probe_image(module: nn.Module, height: int, width: int) -> Float[Tensor, "1 3 H W"]:
+    """A fixed noise image on the module's device and in its dtype; the caller's random state is not touched.
+
+    >>> probe_image(nn.Conv2d(3, 1, 1), 32, 48).shape
+    torch.Size([1, 3, 32, 48])
+    """
+    noise = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    for parameter in module.parameters():
+        return noise.to(parameter.device, parameter.dtype)
+    return noise
+
+
+@contextmanager
+def probing(module: nn.Module) -> Iterator[None]:
+    """Inside: evaluation mode and no gradient. Outside: every part in the mode it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training

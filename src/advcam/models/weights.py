@@ -1,0 +1,199 @@
+"""Reading weight files without running code from them, and fitting their tensors to a network."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from advcam.errors import ModelError
+
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """The tensors of a file by name, and the input statistics that its header states, if it does."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def is_weight_file(weights: str) -> bool:
+    """Whether a setting names a file rather than a set of a library.
+
+    >>> is_weight_file("net.safetensors"), is_weight_file("IMAGENET1K_V1")
+    (True, False)
+    """
+    named_like_a_file = weights.lower().endswith(_SUFFIXES) or "/" in weights
+    return named_like_a_file or (weights != "default" and Path(weights).is_file())
+
+
+def read_weights(path: str | Path) -> WeightFile:
+    """Reads a ``.safetensors`` file, or a state dict written by ``torch.save``; nothing in the file is executed.
+
+    A doubled extension, as the authors' program writes (``x.pth.pth``), is found under the single one too.
+
+    Raises:
+        ModelError: the file is missing, truncated, of another kind, or a pickle with code; names the mend.
+    """
+    path = Path(path)
+    if not path.exists() and path.with_name(path.name + path.suffix).is_file():
+        path = path.with_name(path.name + path.suffix)
+    if not path.is_file():
+        what = (
+            "is a folder, not a weights file: name the file in it" if path.is_dir() else "is not there: check the path"
+        )
+        raise ModelError(f"weights file {path} {what}")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def _read_safetensors(path: Path) -> WeightFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(
+            f"weights file {path} is not a whole safetensors file ({error}): it is truncated or of another kind, "
+            f"fetch or save it again"
+        ) from error
+    return WeightFile(path, tensors, _statistic(path, header, "mean"), _statistic(path, header, "std"))
+
+
+def _statistic(path: Path, header: Mapping[str, str], name: str) -> tuple[float, ...] | None:
+    if name not in header:
+        return None
+    try:
+        values = json.loads(header[name])
+        if len(values) == 3:
+            return tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        pass
+    raise ModelError(
+        f"weights file {path} has '{header[name]}' as {name} in its header: write three numbers as JSON, like "
+        f"[0.485, 0.456, 0.406]"
+    )
+
+
+def _read_torch(path: Path) -> WeightFile:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"weights file {path} is a pickle with more than tensors in it, or no weights at all, and code from files "
+            f"is never run: save the state dict alone, with torch.save(model.state_dict(), ...) or as safetensors"
+        ) from error
+    except Exception as error:  # a broken archive fails in many ways, depending on where it is broken
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"weights file {path} cannot be read ({reason}): it is truncated or of another kind, fetch or save it again"
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ModelError(f"weights file {path} holds no state dict of tensors: save model.state_dict() with torch.save")
+    return WeightFile(path, dict(content))
+
+
+@dataclass(frozen=True)
+class FittedWeights:
+    """Tensors for a backbone, by its own names, and the head that came with them, if one fits the channels."""
+
+    backbone: dict[str, Tensor]
+    head_weight: Tensor | None
+    head_bias: Tensor | None
+
+
+def fit_weights(
+    expected: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    head_names: Sequence[str],
+    channels: int,
+    *,
+    source: str,
+    architecture: str,
+) -> FittedWeights:
+    """Picks a backbone's tensors and a linear head out of a state dict.
+
+    Names may all carry one prefix (``module.``, ``resnet50.`` in the IRN program's checkpoints). What belongs to
+    parts that the backbone does not have, such as auxiliary heads, is passed over.
+
+    Args:
+        expected: the backbone's state dict in its library's names.
+        tensors: what was read.
+        head_names: names the head may have, first choice first.
+        channels: C, the width that a head must have.
+        source, architecture: what errors call them.
+
+    Raises:
+        ModelError: a tensor is missing, left over within the backbone's parts, or of another shape.
+
+    >>> expected = {"conv.weight": torch.zeros(4, 3, 1, 1)}
+    >>> read = {"module.conv.weight": torch.ones(4, 3, 1, 1), "module.fc.weight": torch.ones(2, 4)}
+    >>> fitted = fit_weights(expected, read, ["fc"], 4, source="x.pth", architecture="tiny")
+    >>> fitted.backbone["conv.weight"].shape, fitted.head_weight.shape
+    (torch.Size([4, 3, 1, 1]), torch.Size([2, 4]))
+    """
+    prefix = _common_prefix(expected, tensors)
+    # Statistics counters are younger than many files, and nothing depends on them.
+    missing = [k for k in expected if prefix + k not in tensors and not k.endswith("num_batches_tracked")]
+    parts = {prefix + key.partition(".")[0] for key in expected}
+    # Without the prefix first: the IRN program puts its head beside a network that may still have its old one.
+    heads = [f"{lead}{name}" for lead in dict.fromkeys(("", prefix)) for name in head_names]
+    surplus = [
+        key
+        for key in tensors
+        if key.startswith(prefix)
+        and prefix + key[len(prefix) :].partition(".")[0] in parts
+        and key[len(prefix) :] not in expected
+        and key.rpartition(".")[0] not in heads
+    ]
+    shapes = [
+        f"'{key}' is {list(tensors[prefix + key].shape)} instead of {list(tensor.shape)}"
+        for key, tensor in expected.items()
+        if prefix + key in tensors and tensors[prefix + key].shape != tensor.shape
+    ]
+    wrong = []
+    if missing:
+        wrong.append(f"{len(missing)} of {len(expected)} tensors are missing, such as '{missing[0]}'")
+    if surplus or (missing and tensors):
+        named = surplus[0] if surplus else next(iter(tensors))
+        wrong.append(f"it holds '{named}'")
+    if shapes:
+        wrong.append(f"{shapes[0]}" + (f" (and {len(shapes) - 1} more)" if len(shapes) > 1 else ""))
+    if wrong:
+        raise ModelError(
+            f"{source} has the weights of another architecture than {architecture}: {', '.join(wrong)}; set "
+            f"backbone.architecture to the one they were made for"
+        )
+    found = {key: tensors[prefix + key] for key in expected if prefix + key in tensors}
+    return FittedWeights(found, *_head(tensors, heads, channels))
+
+
+def _common_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    first = next(iter(expected))
+    prefixes = [key[: -len(first)] for key in tensors if key == first or key.endswith(f".{first}")]
+    return max(prefixes, key=lambda prefix: sum(prefix + key in tensors for key in expected), default="")
+
+
+def _head(tensors: Mapping[str, Tensor], names: Sequence[str], channels: int) -> tuple[Tensor | None, Tensor | None]:
+    for name in names:
+        weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
+        if (
+            weight is not None
+            and weight.ndim in (2, 4)
+            and weight.shape[1] == channels
+            and weight[0].numel() == channels
+        ):
+            return weight.flatten(1), bias
+    return None, None
