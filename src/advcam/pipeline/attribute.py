@@ -19,6 +19,7 @@ from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side, scale_image
 from advcam.errors import DataError
 from advcam.models.classifier import Classifier
+from advcam.models.fold import fold_batch_norm
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.flags import write_flags
 from advcam.pipeline.planning import Size, Unit, ahead, plan
@@ -33,7 +34,7 @@ def attribute(run: Run) -> None:
     """Write ``maps`` of every wanted image and, from the same passes, its plain class activation maps, ``cam``."""
     config = run.config.attribute
     classifier = run_classifier(run).to(run.device).to(memory_format=torch.channels_last)
-    mapper = classifier.mapper()
+    mapper = fold_batch_norm(classifier.mapper())
     climb = run.config.climb.adapted_to(mapper, classifier.output_stride) if config.adapt else run.config.climb
     method = attributor(config, climb)
     batch_pixels = config.batch_pixels or (CPU_BATCH_PIXELS if run.device.type == "cpu" else GPU_BATCH_PIXELS)

@@ -140,11 +140,9 @@ def versions(run: Run) -> list[tuple[str, str]]:
     return found if git is None else [*found, ("commit", git["commit"] + ("" if git["clean"] else ", with changes"))]
 
 
-def notices(
-    run: Run, found: Headline | None, edges: Sequence[str], classifier: dict[str, Any] | None
-) -> list[Notice]:
+def notices(run: Run, found: Headline | None, edges: Sequence[str], classifier: dict[str, Any] | None) -> list[Notice]:
     """What a reader must know first."""
-    judgement = classifier_notice((classifier or {}).get("level"), (classifier or {}).get("sentence"))
+    judgement = None if classifier is None else classifier_notice(classifier["level"], classifier["sentence"])
     return ([] if judgement is None else [judgement]) + doubts(found, edges, run.config.limit)
 
 

@@ -47,6 +47,8 @@ class Run:
     config: RunConfig
     folder: RunFolder
     manifest: Manifest
+    earlier: dict[str, Any] | None = None
+    """The configuration that the folder had when it was opened."""
 
     @classmethod
     def open(cls, config: RunConfig) -> Run:
@@ -57,7 +59,7 @@ class Run:
             if not manifest.path.exists() and any(folder.root.iterdir()):
                 raise RunError(f"{folder.root} holds other files and no {manifest.path.name}: choose an empty --out")
             remove_leftovers(folder.root)
-        return cls(config, folder, manifest)
+        return cls(config, folder, manifest, manifest.content.get("config"))
 
     @cached_property
     def device(self) -> torch.device:
@@ -139,6 +141,7 @@ class Run:
         changed = self.manifest.differences(name, settings)
         if changed:
             if not self.config.overwrite:
+                self.note_configuration(self.earlier)
                 raise RunError(
                     f"{self.folder.root} holds the results of `{name}` made with other settings "
                     f"({'; '.join(changed)}): choose another --out, or give --overwrite to replace them"
@@ -146,12 +149,15 @@ class Run:
             say(f"{name}: replacing results made with other settings ({'; '.join(changed)})")
             self.folder.remove(*outputs)
             self.manifest.stages.pop(name)
-        # Only now: a command that is refused leaves the folder's own configuration as it was.
-        self.manifest.describe(self.config)
-        text = yaml.safe_dump(plain(self.config), sort_keys=False, allow_unicode=True)
-        write_text(self.folder.config, text)
+        self.note_configuration(plain(self.config))
         with self.manifest.stage(name, settings) as entry:
             yield entry
+
+    def note_configuration(self, config: dict[str, Any] | None) -> None:
+        """Write the configuration that the folder goes on with; a command that is refused leaves the earlier one."""
+        if config is not None:
+            self.manifest.describe(config)
+            write_text(self.folder.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def choose_device(name: str) -> torch.device:
