@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Box:
     """A bounding box in pixels: ``x0 <= x < x1`` and ``y0 <= y < y1``, of class ``class_index`` (0-based)."""
 
@@ -18,14 +19,23 @@ class Box:
     y1: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Polygons:
-    """Masks given as rings: ``(class_index, ((x, y), ...))`` in drawing order, in pixels of the image."""
+    """The mask of an image as outlines and runs, in pixels of the image, as COCO has it.
 
-    rings: tuple[tuple[int, tuple[tuple[float, float], ...]], ...]
+    ``rings`` are ``(class_index, coordinates)`` in drawing order; the coordinates are x and y of each corner in turn,
+    ``x0, y0, x1, y1, ...``. ``runs`` are ``(class_index, lengths)`` and are drawn before the rings: lengths of runs
+    outside and inside in turn, down the columns, from the left. ``size`` is height and width of the image that they
+    were drawn on.
+    """
+
+    # COCO's fifty million coordinates are three gigabytes as tuples of floats, and 0.2 as packed numbers.
+    rings: tuple[tuple[int, array], ...]
+    size: tuple[int, int]
+    runs: tuple[tuple[int, array], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One labelled image.
 

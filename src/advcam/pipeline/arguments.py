@@ -7,12 +7,15 @@ from dataclasses import fields
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import jsonargparse
 
 from advcam.errors import SettingsError
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.folder import CONFIG_FILE
+
+Settings = TypeVar("Settings")
 
 
 def parse(verb: str, words: Sequence[str], *, goes_on: bool, description: str) -> RunConfig:
@@ -49,6 +52,21 @@ def parser_of(verb: str, description: str) -> jsonargparse.ArgumentParser:
     parser.add_argument("--config", action="config", help="a YAML file with settings; --print_config writes one")
     parser.add_class_arguments(RunConfig, nested_key=None)
     return parser
+
+
+def parse_settings(kind: type[Settings], verb: str, words: Sequence[str], description: str) -> Settings:
+    """The settings of a verb that has no run folder, from its command line.
+
+    Raises:
+        SettingsError: an unknown setting, or a value that does not fit.
+    """
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(prog=f"advcam {verb}", description=description, exit_on_error=False)
+    parser.add_class_arguments(kind, nested_key=None)
+    try:
+        return kind(**vars(parser.parse_args(list(words))))
+    except jsonargparse.ArgumentError as error:
+        raise SettingsError(explain(str(error), parser)) from error
 
 
 def config_from_file(path: Path) -> RunConfig:

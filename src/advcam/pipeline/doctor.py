@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jsonargparse
 import torch
 
 from advcam.classify.measure import measure_classifier
 from advcam.data import check_dataset, open_dataset, splits
 from advcam.errors import DataError, SettingsError
 from advcam.models.checkpoint import load_classifier
+from advcam.pipeline.arguments import parse_settings
 from advcam.pipeline.manifest import machine, versions
 from advcam.pipeline.run import choose_device
 
@@ -39,25 +39,12 @@ class DoctorSettings:
 
 def doctor(words: Sequence[str]) -> None:
     """Print the state of the installation and of a data set; problems of the data set end with exit code 2."""
-    settings = _parse(words)
+    settings = parse_settings(DoctorSettings, "doctor", words, "Check the installation, a data set and a classifier.")
     _installation()
     if settings.data is not None:
         _data_set(settings)
     if settings.classifier is not None:
         _classifier(settings)
-
-
-def _parse(words: Sequence[str]) -> DoctorSettings:
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(
-        prog="advcam doctor", description="Check the installation, a data set and a classifier.", exit_on_error=False
-    )
-    parser.add_class_arguments(DoctorSettings, nested_key=None)
-    try:
-        namespace = parser.parse_args(list(words))
-    except jsonargparse.ArgumentError as error:
-        raise SettingsError(f"{' '.join(str(error).split())}: see `advcam doctor --help`") from error
-    return DoctorSettings(**vars(namespace))
 
 
 def _line(what: str, value: object) -> None:

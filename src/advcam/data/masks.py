@@ -1,0 +1,124 @@
+"""Masks as indexed pictures: read and checked, written with the palette of PASCAL VOC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from advcam.data.files import writing
+from advcam.data.images import image_size, open_image
+from advcam.data.outlines import draw
+from advcam.data.record import Polygons, Record
+from advcam.errors import DataError
+
+IGNORE = 255
+
+
+def read_mask(
+    record: Record, size: tuple[int, int] | None = None, num_classes: int | None = None
+) -> UInt8[np.ndarray, "H W"]:
+    """The ground truth of an image: 0 background, ``class_index + 1``, 255 ignore.
+
+    Args:
+        record: with a mask, from an indexed or an 8-bit grey picture, or from polygons.
+        size: height and width of the image; read from its header unless told.
+        num_classes: without the background. Unless told, every value is allowed.
+
+    Raises:
+        DataError: there is no mask; its file cannot be read, or is a colour picture; its size is not the image's; or
+            it holds values of no class.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_mask(folder / "a.png", np.full((8, 16), 3, np.uint8))
+    >>> read_mask(Record("a", folder / "a.jpg", (2,), folder / "a.png"), size=(8, 16), num_classes=3).max()
+    np.uint8(3)
+    """
+    if record.mask is None:
+        raise DataError(f"{record.image}: the image has no ground-truth mask: add one, or leave the image out")
+    size = image_size(record.image) if size is None else size
+    if isinstance(record.mask, Polygons):
+        name = f"{record.image}: its annotated mask"
+        # Before it is drawn: the size is whatever the annotation says, and may not fit into memory.
+        _check_size(name, record.mask.size, size)
+        mask = _drawn(name, record.mask)
+    else:
+        name = f"{record.mask}: the mask"
+        mask = _indices(record.mask)
+        _check_size(name, mask.shape, size)
+    if num_classes is not None:
+        _check_values(name, mask, num_classes)
+    return mask
+
+
+def write_mask(path: str | Path, mask: UInt8[np.ndarray, "H W"]) -> None:
+    """Write an indexed PNG with the VOC palette, under a temporary name first; missing folders are made.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    path = Path(path)
+    image = Image.frombytes("P", (mask.shape[1], mask.shape[0]), mask.tobytes())
+    image.putpalette(voc_palette().tobytes())
+    with writing(path) as temporary:
+        image.save(temporary, "PNG")
+
+
+def voc_palette() -> UInt8[np.ndarray, "256 3"]:
+    """The colours of PASCAL VOC: the bits of an index, three at a time, set red, green and blue from the top bit down.
+
+    >>> voc_palette()[[1, 15, 255]].tolist()
+    [[128, 0, 0], [192, 128, 128], [224, 224, 192]]
+    """
+    index = np.arange(256)[:, None]
+    channel = np.arange(3)
+    colours = np.zeros((256, 3), np.int64)
+    for group in range(8):
+        colours |= (index >> (3 * group + channel) & 1) << (7 - group)
+    return colours.astype(np.uint8)
+
+
+def _drawn(name: str, polygons: Polygons) -> UInt8[np.ndarray, "H W"]:
+    try:
+        return draw(polygons)
+    except ValueError as error:
+        raise DataError(f"{name} cannot be drawn, since {error}: mend the annotation") from error
+
+
+def _indices(path: Path) -> UInt8[np.ndarray, "H W"]:
+    with open_image(path) as image:
+        mode, bands = image.mode, len(image.getbands())
+        values = np.array(image) if bands == 1 and mode != "F" else None
+    if values is None:
+        raise DataError(
+            f"{path}: the mask is a picture in colours ({mode}), but its values must be class numbers: save it as an "
+            "indexed or 8-bit grey PNG with 0 for the background, 1 for the first class, 255 for ignore"
+        )
+    if values.min() < 0 or values.max() > IGNORE:
+        raise DataError(
+            f"{path}: the mask holds values from {values.min()} to {values.max()}, but only 0 to 255 are allowed: save "
+            "it as an 8-bit PNG of class numbers"
+        )
+    return values.astype(np.uint8)
+
+
+def _check_size(name: str, found: tuple[int, int], size: tuple[int, int]) -> None:
+    if found != size:
+        raise DataError(
+            f"{name} is {found[1]} x {found[0]} pixels, but the image (turned by its EXIF orientation) is "
+            f"{size[1]} x {size[0]}: make both the same size"
+        )
+
+
+def _check_values(name: str, mask: UInt8[np.ndarray, "H W"], num_classes: int) -> None:
+    counts = np.bincount(mask.ravel(), minlength=256)
+    unknown = [int(value) for value in np.flatnonzero(counts) if num_classes < value < IGNORE]
+    if unknown:
+        listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        raise DataError(
+            f"{name} holds the values {listed}, but with {num_classes} classes only 0 to {num_classes} and {IGNORE} "
+            "(ignore) mean something: correct the mask or the list of classes"
+        )

@@ -1,0 +1,205 @@
+"""One door to every format: what lies at a path is recognised, and read as one kind of image set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from advcam.data.class_folders import ClassFolders
+from advcam.data.classes import ClassList
+from advcam.data.coco import COCO
+from advcam.data.folder import TableFolder
+from advcam.data.images import IMAGE_SUFFIXES
+from advcam.data.reader import Reader
+from advcam.data.record import ImageSet
+from advcam.data.table import SUFFIXES as TABLE_SUFFIXES
+from advcam.data.voc import VOC
+from advcam.data.voc_labels import IMAGES as VOC_IMAGES
+from advcam.data.wsol import IDS as WSOL_IDS
+from advcam.data.wsol import WSOL
+from advcam.errors import DataError
+
+SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
+_TABLE_NAMES = ("metadata", "labels", "image_labels", "annotations")
+_COCO_EXPORT = "_annotations.coco.json"
+
+
+def open_dataset(
+    path: str | Path,
+    split: str | None = None,
+    *,
+    labels: str | Path | None = None,
+    classes: ClassList | None = None,
+    skip_bad: bool = False,
+) -> ImageSet:
+    """The labelled images of a data set in any of the formats that are read; ``.format`` says which one it was.
+
+    Recognised are, in this order: the WSOL text files (``image_ids.txt``), the layout of PASCAL VOC (``JPEGImages``),
+    COCO (``annotations/*.json``, or the JSON file itself), a folder with a label table (``metadata.csv``,
+    ``labels.csv`` or the only table there; CSV, TSV or JSON lines; or the table itself), and one folder for each
+    class. The images are in the order of their ids. No image is opened: ``leave_out_unreadable`` does that.
+
+    Args:
+        path: the folder, or the file with the labels.
+        split: one of ``splits(path)``. Needed where a data set has several lists (VOC, COCO, WSOL); without it a
+            folder is read as a whole.
+        labels: a table, ``cls_labels.npy``, COCO's JSON or a folder of WSOL lists that lies elsewhere or has another
+            name.
+        classes: the class names in the order of the mask values, or a text file with one a line; unless told,
+            ``classes.txt`` in the folder, or what the format says.
+        skip_bad: leave out what cannot be used and list it in ``left_out``, instead of raising.
+
+    Raises:
+        DataError: the format is not known, the labels cannot be read, the split does not exist, no image is left, or
+            (without ``skip_bad``) an entry cannot be used; the first one is named.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = [(folder / name).write_bytes(b"x") for name in ("a.jpg", "b.jpg")]
+    >>> _ = (folder / "labels.csv").write_text("image,labels\\na.jpg,cat\\nb.jpg,cat;dog\\n")
+    >>> image_set = open_dataset(folder)
+    >>> image_set.class_names, [record.classes for record in image_set.records]
+    (('cat', 'dog'), [(0,), (0, 1)])
+    """
+    image_set = recognise(path, labels=labels, classes=classes).read(split)
+    problems = image_set.left_out
+    if problems and not skip_bad:
+        others = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{others}; advcam doctor lists all, --skip-bad goes on without")
+    if not image_set.records:
+        first = f" (first: {problems[0]})" if problems else ""
+        raise DataError(f"{path}: there is no image that can be used{first}: check the data with advcam doctor")
+    return image_set
+
+
+def splits(path: str | Path, *, labels: str | Path | None = None) -> tuple[str, ...]:
+    """The splits of a data set; none where it is not divided.
+
+    Raises:
+        DataError: as ``open_dataset``.
+    """
+    return recognise(path, labels=labels).splits()
+
+
+def recognise(path: str | Path, *, labels: str | Path | None = None, classes: ClassList | None = None) -> Reader:
+    """The reader for what lies at a path; see ``open_dataset``.
+
+    Raises:
+        DataError: there is nothing, or nothing that is known.
+    """
+    path = Path(path)
+    labels = Path(labels) if labels is not None else None
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder: correct the path")
+    if labels is not None and not labels.exists():
+        raise DataError(f"{labels}: there is no such file or folder: correct the path of the labels")
+    if path.is_file():
+        if labels is not None:
+            raise DataError(f"{path}: labels are given as well, so the data must be the folder of the images: name it")
+        return _from_file(path, classes)
+    if labels is not None and not (labels.suffix == ".npy" or _is_voc(path)):
+        return _with_labels(path, labels, classes)
+    return _from_folder(path, labels, classes)
+
+
+def _from_file(path: Path, classes: ClassList | None) -> Reader:
+    if path.suffix.lower() == ".json":
+        return COCO(_coco_root(path), {_coco_split(path): path}, classes)
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return TableFolder(path.parent, {None: path}, classes)
+    if path.name == WSOL_IDS:
+        return WSOL({path.parent.name: path.parent}, classes=classes)
+    raise DataError(
+        f"{path}: this is neither a label table (CSV, TSV, JSONL) nor COCO's JSON: name the folder of the data"
+    )
+
+
+def _with_labels(path: Path, labels: Path, classes: ClassList | None) -> Reader:
+    """Images in one place, labels in another."""
+    if labels.is_dir():
+        if lists := _wsol_lists(labels):
+            return WSOL(lists, images=path, classes=classes)
+        raise DataError(f"{labels}: there is no {WSOL_IDS} in this folder or below it: name the file with the labels")
+    if labels.suffix.lower() == ".json":
+        return COCO(path, {_coco_split(labels): labels}, classes)
+    if labels.suffix.lower() in TABLE_SUFFIXES:
+        return TableFolder(path, {None: labels}, classes)
+    raise DataError(f"{labels}: labels are read from CSV, TSV, JSONL, COCO's JSON or cls_labels.npy: convert the file")
+
+
+def _from_folder(path: Path, labels: Path | None, classes: ClassList | None) -> Reader:
+    if lists := _wsol_lists(path):
+        return WSOL(lists, classes=classes)
+    for root in (path, path / "VOC2012", path / "VOCdevkit" / "VOC2012"):
+        if _is_voc(root):
+            return VOC(root, labels, classes)
+    if labels is not None:
+        raise DataError(f"{labels}: this file belongs to the layout of VOC, but {path} has no {VOC_IMAGES}: use a CSV")
+    if files := _coco_files(path):
+        return COCO(path, files, classes)
+    if (table := _table(path)) is not None:
+        return TableFolder(path, {None: table}, classes)
+    parts = [folder for folder in SPLIT_FOLDERS if (path / folder).is_dir()]
+    tables: dict[str | None, Path] = {folder: table for folder in parts if (table := _table(path / folder)) is not None}
+    if tables:
+        return TableFolder(path, tables, classes)
+    folders = _folders(path)
+    if inner := [folder.name for folder in folders if _is_dataset(folder)]:
+        raise DataError(f"{path}: there are data sets in its folders ({', '.join(inner)}): name one of them")
+    if parts and len(parts) == len(folders) and all(_folders(path / part) for part in parts):
+        return ClassFolders(path, {part: part for part in parts}, classes)
+    if folders and not _has_images(path):
+        return ClassFolders(path, {None: ""}, classes)
+    raise DataError(
+        f"{path}: no labels are found: add a table labels.csv with the columns image and labels, or put the images "
+        "into one folder for each class (VOC, COCO and WSOL layouts are known too)"
+    )
+
+
+def _is_voc(path: Path) -> bool:
+    return (path / VOC_IMAGES).is_dir()
+
+
+def _wsol_lists(path: Path) -> dict[str, Path]:
+    if (path / WSOL_IDS).is_file():
+        return {path.name: path}
+    return {folder.parent.name: folder.parent for folder in sorted(path.glob(f"*/{WSOL_IDS}"))}
+
+
+def _coco_files(path: Path) -> dict[str, Path]:
+    """The annotation files by split: of several kinds only those of object instances."""
+    files = sorted((path / "annotations").glob("*.json"))
+    instances = [file for file in files if file.name.startswith("instances_")]
+    exports = sorted(path.glob(f"*/{_COCO_EXPORT}")) + sorted(path.glob(_COCO_EXPORT))
+    return {_coco_split(file): file for file in instances or files or exports}
+
+
+def _coco_split(path: Path) -> str:
+    return path.parent.name if path.name == _COCO_EXPORT else path.stem.removeprefix("instances_")
+
+
+def _coco_root(path: Path) -> Path:
+    return path.parent.parent if path.parent.name == "annotations" else path.parent
+
+
+def _table(path: Path) -> Path | None:
+    """The label table of a folder: one of the usual names, or the only table there is."""
+    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLE_SUFFIXES and file.is_file())
+    usual = [file for name in _TABLE_NAMES for file in tables if file.stem.lower() == name]
+    if usual or len(tables) == 1:
+        return (usual or tables)[0]
+    if tables:
+        names = ", ".join(file.name for file in tables[:5])
+        raise DataError(f"{path}: there are several tables ({names}): say with --labels which one holds the labels")
+    return None
+
+
+def _is_dataset(path: Path) -> bool:
+    return _is_voc(path) or bool(_wsol_lists(path)) or bool(_coco_files(path))
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+
+
+def _has_images(path: Path) -> bool:
+    return any(file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") for file in path.iterdir())
