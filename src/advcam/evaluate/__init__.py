@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 # Public names and where they live, imported on first use. No name here may also be the name of a file of this
 # folder: importing the file would put the module in the function's place.
 _HOMES = {
+    "BoxAccSettings": "advcam.evaluate.wsol_settings",
+    "BoxAccuracy": "advcam.evaluate.boxes",
     "ConfusionMatrix": "advcam.evaluate.confusion",
+    "PixelAP": "advcam.evaluate.pixels",
+    "ScoreMapSettings": "advcam.evaluate.wsol_settings",
     "SegmentationResult": "advcam.evaluate.result",
     "SegmentationScores": "advcam.evaluate.scores",
     "SweepCounts": "advcam.evaluate.thresholds",
@@ -16,6 +20,7 @@ _HOMES = {
     "ThresholdSource": "advcam.evaluate.result",
     "ThresholdSweep": "advcam.evaluate.thresholds",
     "max_box_acc": "advcam.evaluate.boxes",
+    "pxap": "advcam.evaluate.pixels",
     "segmentation": "advcam.evaluate.confusion",
     "sweep": "advcam.evaluate.thresholds",
 }
@@ -34,12 +39,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from advcam.evaluate.boxes import max_box_acc
+    from advcam.evaluate.boxes import BoxAccuracy, max_box_acc
     from advcam.evaluate.confusion import ConfusionMatrix, segmentation
+    from advcam.evaluate.pixels import PixelAP, pxap
     from advcam.evaluate.result import SegmentationResult, ThresholdSource
     from advcam.evaluate.scores import SegmentationScores
     from advcam.evaluate.settings import SweepSettings
     from advcam.evaluate.thresholds import SweepCounts, ThresholdSweep, sweep
+    from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,8 @@ L grey levels; N images; H, W the map.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import zip_longest
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,25 +17,22 @@ from torch import Tensor
 from advcam.errors import DataError, SettingsError
 from advcam.evaluate.boxes_iou import Boxes, ImageSize, boxes_on_map, level_ious
 from advcam.evaluate.boxes_result import GT_KNOWN, BoxCurves, BoxScores
-from advcam.evaluate.boxes_settings import BoxAccSettings
-from advcam.localize.protocol import grey_on_map
-from advcam.localize.settings import Normalization
+from advcam.evaluate.per_image import per_image
+from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
+from advcam.localize.levels import quantize
+from advcam.localize.protocol import protocol_map
 
 ScoreMap = Float[Tensor, "_ _"] | Float[np.ndarray, "_ _"]
-
-_MISSING = object()
 
 
 def max_box_acc(
     score_maps: Iterable[ScoreMap],
     boxes: Iterable[Boxes],
     image_sizes: Iterable[ImageSize],
-    iou: tuple[int, ...] = BoxAccSettings.iou,
+    iou: Sequence[int] = BoxAccSettings.iou,
     *,
     classified: Iterable[bool] | None = None,
-    step: float = BoxAccSettings.step,
-    size: int = BoxAccSettings.size,
-    normalization: Normalization = BoxAccSettings.normalization,
+    maps: ScoreMapSettings = BoxAccSettings.maps,
 ) -> BoxScores:
     """MaxBoxAccV2 and its kin: the accuracy of the boxes of the maps at the best CAM threshold.
 
@@ -49,7 +46,7 @@ def max_box_acc(
         image_sizes: per image W, H in pixels.
         iou: levels delta of intersection over union, in percent.
         classified: per image whether the classifier's first class is right; adds Top-1 Cls and Top-1 Loc.
-        step, size, normalization: the rest of the protocol, see :class:`BoxAccSettings`.
+        maps: how the maps are read: thresholds, size, normalization.
 
     Returns:
         A :class:`BoxScores`; ``.v2[50]``, ``.mean``, ``.v1``, ``.thresholds`` and the curves behind them.
@@ -65,17 +62,14 @@ def max_box_acc(
     >>> bump = torch.exp(-((x - 5) ** 2 + (y - 8) ** 2) / 8)
     >>> scores = max_box_acc([bump], [[(60, 100, 120, 180)]], [(224, 224)])
     >>> scores.v2, scores.thresholds[70]
-    ({30: 100.0, 50: 100.0, 70: 100.0}, 0.257)
+    ({30: 100.0, 50: 100.0, 70: 100.0}, 0.463)
     """
-    accuracy = BoxAccuracy(BoxAccSettings(iou=tuple(iou), step=step, size=size, normalization=normalization))
-    columns = (score_maps, boxes, image_sizes, () if classified is None else classified)
-    for index, row in enumerate(zip_longest(*columns, fillvalue=_MISSING)):
-        names = ("score_maps", "boxes", "image_sizes", "classified")[: 3 if classified is None else 4]
-        missing = [name for name, value in zip(names, row, strict=False) if value is _MISSING]
-        if missing:
-            raise DataError(f"image {index} has no entry in {' and '.join(missing)}; all lists must be equally long")
-        score_map, true_boxes, image_size, right = row
-        flag = None if classified is None else bool(right)
+    accuracy = BoxAccuracy(BoxAccSettings(tuple(iou), maps))
+    columns: dict[str, Iterable[Any]] = {"score_maps": score_maps, "boxes": boxes, "image_sizes": image_sizes}
+    if classified is not None:
+        columns["classified"] = classified
+    for index, (score_map, true_boxes, image_size, *right) in enumerate(per_image(**columns)):
+        flag = bool(right[0]) if right else None
         accuracy.update(torch.as_tensor(score_map), true_boxes, image_size, flag, name=f"image {index}")
     return accuracy.compute()
 
@@ -95,7 +89,7 @@ class BoxAccuracy:
     def __init__(self, settings: BoxAccSettings | None = None) -> None:
         self.settings = settings or BoxAccSettings()
         self._deltas = tuple(sorted({*self.settings.iou, GT_KNOWN}))
-        self._tau_T = np.arange(0, 1, self.settings.step)
+        self._tau_T = np.arange(0, 1, self.settings.maps.step)
         self._hits_MDT = np.zeros((2, len(self._deltas), len(self._tau_T)), dtype=np.int64)
         self._classified_hits_T = np.zeros(len(self._tau_T), dtype=np.int64)
         self._classified: list[bool | None] = []
@@ -119,8 +113,9 @@ class BoxAccuracy:
         name = f"image {len(self._best_iou)}" if name is None else name
         if self._classified and (classified is None) != (self._classified[0] is None):
             raise DataError(f"{name}: either every image says whether its class is right, or none does")
-        truth = boxes_on_map(boxes, image_size, self.settings.size, name)
-        grey_HW = grey_on_map(score_map, self.settings.size, self.settings.normalization, name)
+        maps = self.settings.maps
+        truth = boxes_on_map(boxes, image_size, maps.size, name)
+        grey_HW = quantize(protocol_map(score_map, maps.size, maps.size, maps.normalization, name))
         curves_ML = np.stack(level_ious(grey_HW, truth))
         ious_MT = curves_ML[:, (self._tau_T * int(grey_HW.max())).astype(np.int64)]
         hits_MDT = ious_MT[:, None] >= np.array(self._deltas)[:, None] / 100
@@ -138,7 +133,9 @@ class BoxAccuracy:
             DataError: one says whether classes are right, the other does not.
         """
         if other.settings != self.settings:
-            raise SettingsError(f"box accuracies of different settings cannot be merged: {self.settings}, {other.settings}")
+            raise SettingsError(
+                f"box accuracies of different settings cannot be merged: {self.settings}, {other.settings}"
+            )
         if self._classified and other._classified and (self._classified[0] is None) != (other._classified[0] is None):
             raise DataError("either every image says whether its class is right, or none does")
         self._hits_MDT += other._hits_MDT

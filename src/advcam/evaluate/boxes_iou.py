@@ -39,7 +39,7 @@ def boxes_on_map(boxes: Boxes, image_size: ImageSize, size: int, name: str) -> I
     >>> boxes_on_map([(60, 27, 385, 331)], (500, 335), 224, "001/Black_Footed_Albatross_0046.jpg").tolist()
     [[26, 18, 172, 221]]
     """
-    found = np.asarray(boxes, dtype=np.float64)
+    found = np.asarray(boxes.cpu() if isinstance(boxes, Tensor) else boxes, dtype=np.float64)
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
         raise DataError(f"{name}: needs at least one ground-truth box x0, y0, x1, y1, but has shape {found.shape}")
     width, height = (int(side) for side in image_size)
@@ -64,7 +64,7 @@ def inclusive_iou(
 
     >>> import numpy as np
     >>> inclusive_iou(np.array([[31, 93, 145, 179]]), np.array([[30, 90, 150, 170]])).round(6).tolist()
-    [[0.804828]]
+    [[0.827796]]
     """
     return _ious(a.astype(np.int64), b)
 

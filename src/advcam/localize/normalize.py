@@ -1,0 +1,112 @@
+"""Ways to bring a localization map into [0, 1] before boxes are read off it."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from advcam.errors import SettingsError
+from advcam.localize.settings import Normalization
+
+PAS_QUANTILE = 0.9
+IVR_QUANTILE = 0.6
+
+
+def min_max(score_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """The benchmark's own: m - min m, divided by its new maximum. A map that is constant or has a NaN becomes zeros.
+
+    Source: wsolevaluation.
+
+    >>> import torch
+    >>> min_max(torch.tensor([[-1.0, 0.0, 3.0]]))
+    tensor([[0.0000, 0.2500, 1.0000]])
+    """
+    if _is_void(score_map):
+        return torch.zeros_like(score_map)
+    shifted = score_map - score_map.min()
+    return shifted / shifted.max()
+
+
+def maximum(score_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """ReLU(m) divided by its maximum. A map that is constant, has a NaN or is nowhere positive becomes zeros.
+
+    >>> import torch
+    >>> maximum(torch.tensor([[-1.0, 1.0, 4.0]]))
+    tensor([[0.0000, 0.2500, 1.0000]])
+    """
+    return _to_one(score_map.clamp(min=0)) if not _is_void(score_map) else torch.zeros_like(score_map)
+
+
+def pas(score_map: Float[Tensor, "h w"], quantile: float = PAS_QUANTILE) -> Float[Tensor, "h w"]:
+    """Percentile as a standard: m - min m, divided by its value at rank floor(0.9 N) from below, and at most 1.
+
+    Where that value is 0 every pixel above the minimum becomes 1. A map that is constant or has a NaN becomes zeros.
+
+    Source: Bae et al., "Rethinking Class Activation Mapping for Weakly Supervised Object Localization", 2020.
+
+    >>> import torch
+    >>> pas(torch.arange(10.0).reshape(2, 5) - 4).flatten()[[0, 3, 8, 9]]
+    tensor([0.0000, 0.3333, 0.8889, 1.0000])
+    """
+    if _is_void(score_map):
+        return torch.zeros_like(score_map)
+    shifted = score_map - score_map.min()
+    standard = _at_rank(shifted, quantile)
+    return (shifted / standard).clamp(max=1) if standard > 0 else (shifted > 0).to(shifted.dtype)
+
+
+def ivr(score_map: Float[Tensor, "h w"], quantile: float = IVR_QUANTILE) -> Float[Tensor, "h w"]:
+    """Infimum of the relevant values: m less its value at rank floor(0.6 N) from below, ReLU, divided by the maximum.
+
+    A map that is constant, has a NaN or has nothing above that rank becomes zeros.
+
+    Source: Kim et al., "Normalization Matters in Weakly Supervised Object Localization", 2021.
+
+    >>> import torch
+    >>> ivr(torch.arange(10.0).reshape(2, 5)).flatten()[[0, 6, 7, 9]]
+    tensor([0.0000, 0.0000, 0.3333, 1.0000])
+    """
+    if _is_void(score_map):
+        return torch.zeros_like(score_map)
+    return _to_one((score_map - _at_rank(score_map, quantile)).clamp(min=0))
+
+
+def normalize(score_map: Float[Tensor, "h w"], normalization: Normalization) -> Float[Tensor, "h w"]:
+    """The map in [0, 1] by the normalization of that name; ``"none"`` gives it back as it is.
+
+    Raises:
+        SettingsError: there is no normalization of that name.
+
+    >>> import torch
+    >>> normalize(torch.tensor([[-1.0, 1.0, 4.0]]), "max")
+    tensor([[0.0000, 0.2500, 1.0000]])
+    """
+    match normalization:
+        case "min-max":
+            return min_max(score_map)
+        case "max":
+            return maximum(score_map)
+        case "pas":
+            return pas(score_map)
+        case "ivr":
+            return ivr(score_map)
+        case "none":
+            return score_map
+    raise SettingsError(f"normalization must be one of {', '.join(get_args(Normalization))}, not {normalization!r}")
+
+
+def _is_void(score_map: Tensor) -> bool:
+    """True for a map without information: a NaN (which fails every comparison) or one value everywhere."""
+    return not bool(score_map.min() < score_map.max())
+
+
+def _at_rank(score_map: Tensor, quantile: float) -> Tensor:
+    return score_map.flatten().sort().values[int(score_map.numel() * quantile)]
+
+
+def _to_one(score_map: Tensor) -> Tensor:
+    highest = score_map.max()
+    return score_map / highest if highest > 0 else torch.zeros_like(score_map)
