@@ -307,4 +307,4 @@ def test_bad_class_lists(tmp_path: Path, names: str, sentence: str) -> None:
 def test_the_number_of_problems_is_told(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     labels(tmp_path, "a.jpg,cat", "b.jpg,cat", "c.jpg,cat")
-    assert "(and 1 more problems); advcam doctor lists all, --skip-bad goes on without" in refused(tmp_path)
+    assert "(1 more, which advcam doctor lists; --skip-bad goes on without)" in refused(tmp_path)

@@ -67,7 +67,7 @@ def test_images_elsewhere(root: Path, tmp_path: Path) -> None:
         ("image_ids.txt", "001.Albatross/a.jpg\n001.Albatross/a.jpg", "the image is listed twice"),
         ("class_labels.txt", "001.Albatross/a.jpg,0", "an image without label: add it to class_labels.txt"),
         ("class_labels.txt", "001.Albatross/a.jpg,0\n001.Albatross/b, c.jpg,x", "whose class 'x' is no number"),
-        ("class_labels.txt", "001.Albatross/a.jpg,0\n001.Albatross/b, c.jpg,99999999", "is no number from 0 to 2"),
+        ("class_labels.txt", "001.Albatross/a.jpg,0\n001.Albatross/b, c.jpg,99999999", "is no number from 0 to 0"),
         ("class_labels.txt", "001.Albatross/a.jpg,0\n001.Albatross/b, c.jpg,1\nq.jpg,1", "belongs to no image"),
     ],
 )

@@ -63,8 +63,8 @@ def open_dataset(
     image_set = recognise(path, labels=labels, classes=classes).read(split)
     problems = image_set.left_out
     if problems and not skip_bad:
-        others = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
-        raise DataError(f"{problems[0]}{others}; advcam doctor lists all, --skip-bad goes on without")
+        more = f"{len(problems) - 1} more, which advcam doctor lists; " if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]} ({more}--skip-bad goes on without)")
     if not image_set.records:
         first = f" (first: {problems[0]})" if problems else ""
         raise DataError(f"{path}: there is no image that can be used{first}: check the data with advcam doctor")

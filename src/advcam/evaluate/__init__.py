@@ -26,7 +26,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "BoxAccSettings",
+    "BoxAccuracy",
     "ConfusionMatrix",
+    "PixelAP",
+    "ScoreMapSettings",
     "SegmentationResult",
     "SegmentationScores",
     "SweepCounts",
@@ -34,6 +38,7 @@ __all__ = [
     "ThresholdSource",
     "ThresholdSweep",
     "max_box_acc",
+    "pxap",
     "segmentation",
     "sweep",
 ]
