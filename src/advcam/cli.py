@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 
 from advcam import __version__
@@ -14,24 +13,17 @@ from advcam.errors import UserError
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-@dataclass(frozen=True)
-class Verb:
-    """One verb: the function it calls with the rest of the command line, and its line in the help."""
-
-    home: str
-    line: str
-
-
+# Each verb is the function of that name in ``advcam.pipeline.verbs``, which gets the rest of the command line.
 VERBS = {
-    "demo": Verb("demo:demo", "the whole chain on generated scenes; ends with a report"),
-    "run": Verb("verbs:run", "all stages of a recipe or of a configuration, on your data"),
-    "classify": Verb("verbs:classify", "train the classifier on the class labels"),
-    "attribute": Verb("verbs:attribute", "localization maps: climb every image towards its classes (AdvCAM)"),
-    "refine": Verb("verbs:refine", "masks from the maps: seed, dense CRF"),
-    "evaluate": Verb("verbs:evaluate", "mIoU, precision, recall and noise where there is ground truth"),
-    "report": Verb("verbs:report", "one HTML file to look at"),
-    "scenes": Verb("demo:scenes", "write a generated data set"),
-    "doctor": Verb("doctor:doctor", "what is installed, which device, is the data set sound"),
+    "demo": "the whole chain on generated scenes; ends with a report",
+    "run": "all stages of a recipe or of a configuration, on your data",
+    "classify": "train the classifier on the class labels",
+    "attribute": "localization maps: climb every image towards its classes (AdvCAM)",
+    "refine": "masks from the maps: seed, dense CRF",
+    "evaluate": "mIoU, precision, recall and noise where there is ground truth",
+    "report": "one HTML file to look at",
+    "scenes": "write a generated data set",
+    "doctor": "what is installed, which device, is the data set sound",
 }
 
 
@@ -47,9 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = words
     if name not in VERBS:
         return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
-    module, function = VERBS[name].home.split(":")
     try:
-        getattr(import_module(f"advcam.pipeline.{module}"), function)(rest)
+        getattr(import_module("advcam.pipeline.verbs"), name)(rest)
     except UserError as error:
         return complain(str(error))
     except KeyboardInterrupt as interruption:
@@ -73,7 +64,7 @@ def nearest(name: str) -> str:
 
 def help_text() -> str:
     width = max(map(len, VERBS))
-    lines = [f"  {name:<{width}}  {verb.line}" for name, verb in VERBS.items()]
+    lines = [f"  {name:<{width}}  {line}" for name, line in VERBS.items()]
     return "\n".join(
         [
             "usage: advcam VERB ...",

@@ -38,8 +38,9 @@ class AdvCAM:
         feature_layer: str | None = None,
         head: str | None = None,
     ) -> None:
-        known = isinstance(model, ClassMapper)
-        self.mapper = model if known else ClassMapper.from_model(model, feature_layer, head)
+        if not isinstance(model, ClassMapper):
+            model = ClassMapper.from_model(model, feature_layer, head)
+        self.mapper = model
         self.settings = settings
 
     def __call__(self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n H W"]:

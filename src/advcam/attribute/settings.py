@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from advcam.errors import SettingsError
 
-if TYPE_CHECKING:
-    from advcam.models.mapper import ClassMapper
+
+@runtime_checkable
+class NetworkFacts(Protocol):
+    """What the climb's units depend on; a ``ClassMapper`` has it."""
+
+    @property
+    def input_range(self) -> float: ...
+
+    @property
+    def channels(self) -> int: ...
+
 
 # The authors' network: pixels normalised with ImageNet's statistics, 2048 channels into the head, output stride 16.
 # lambda and the step size have the meaning of the paper in these units only.
@@ -53,7 +62,7 @@ class ClimbSettings:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise SettingsError(
-                f"climb steps must be at least 1, not {self.steps}: for a plain map use the method 'cam'"
+                f"climb.steps must be at least 1, not {self.steps}: plain maps are attribute.method cam"
             )
         if not self.step_size > 0:
             raise SettingsError(f"the climb's step_size must be positive, not {self.step_size}")
@@ -81,7 +90,7 @@ class ClimbSettings:
             last_map=True,
         )
 
-    def adapted_to(self, mapper: ClassMapper, stride: int) -> ClimbSettings:
+    def adapted_to(self, mapper: NetworkFacts, stride: int) -> ClimbSettings:
         """The same pull and the same step for another network; the authors' values for the authors' network.
 
         The step is scaled by the width of the input's range. The regularizer's pull on one cell, relative to the
@@ -97,7 +106,7 @@ class ClimbSettings:
         return replace(
             self,
             step_size=self.step_size * (mapper.input_range / AUTHORS_INPUT_RANGE),
-            reg_weight=self.reg_weight * (mapper.weight.shape[1] / AUTHORS_CHANNELS) * (stride / AUTHORS_STRIDE) ** 2,
+            reg_weight=self.reg_weight * (mapper.channels / AUTHORS_CHANNELS) * (stride / AUTHORS_STRIDE) ** 2,
         )
 
     def steps_at(self, scale: float) -> int:

@@ -80,6 +80,11 @@ class ClassMapper(nn.Module):
         return self.weight.shape[0]
 
     @property
+    def channels(self) -> int:
+        """Channels of the feature map that the head weighs."""
+        return self.weight.shape[1]
+
+    @property
     def dtype(self) -> torch.dtype:
         return self.weight.dtype
 

@@ -13,7 +13,7 @@ import jsonargparse
 
 from advcam.errors import SettingsError
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.folder import CONFIG_FILE
+from advcam.pipeline.settings import CONFIG_FILE
 
 Settings = TypeVar("Settings")
 
@@ -47,8 +47,7 @@ def parse(verb: str, words: Sequence[str], *, goes_on: bool, description: str) -
 
 def parser_of(verb: str, description: str) -> jsonargparse.ArgumentParser:
     """A parser of all settings; the names, types, defaults and help come from the dataclasses."""
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(prog=f"advcam {verb}", description=description, exit_on_error=False)
+    parser = _empty_parser(verb, description)
     parser.add_argument("--config", action="config", help="a YAML file with settings; --print_config writes one")
     parser.add_class_arguments(RunConfig, nested_key=None)
     return parser
@@ -60,13 +59,19 @@ def parse_settings(kind: type[Settings], verb: str, words: Sequence[str], descri
     Raises:
         SettingsError: an unknown setting, or a value that does not fit.
     """
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(prog=f"advcam {verb}", description=description, exit_on_error=False)
+    parser = _empty_parser(verb, description)
     parser.add_class_arguments(kind, nested_key=None)
     try:
         return kind(**vars(parser.parse_args(list(words))))
     except jsonargparse.ArgumentError as error:
         raise SettingsError(explain(str(error), parser)) from error
+
+
+def _empty_parser(verb: str, description: str) -> jsonargparse.ArgumentParser:
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    return jsonargparse.ArgumentParser(
+        prog=f"advcam {verb}", description=description, exit_on_error=False, allow_abbrev=False
+    )
 
 
 def config_from_file(path: Path) -> RunConfig:

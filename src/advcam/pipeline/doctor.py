@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -14,32 +12,17 @@ from advcam.classify.measure import measure_classifier
 from advcam.data import check_dataset, open_dataset, splits
 from advcam.errors import DataError, SettingsError
 from advcam.models.checkpoint import load_classifier
-from advcam.pipeline.arguments import parse_settings
 from advcam.pipeline.manifest import machine, versions
 from advcam.pipeline.run import choose_device
+from advcam.pipeline.settings import DoctorSettings
 
 
-@dataclass(frozen=True)
-class DoctorSettings:
-    """What to look at."""
+def examine(settings: DoctorSettings) -> None:
+    """Print the state of the installation, of a data set and of a classifier.
 
-    data: str | None = None
-    """A data set to check: every image and mask is opened, and all problems are listed at once."""
-    split: str | None = None
-    """Only this list of it."""
-    labels: str | None = None
-    """The labels file, where it is not found beside the images."""
-    classes: str | None = None
-    """A text file with one class name per line."""
-    classifier: str | None = None
-    """A classifier's folder: its mean average precision on the data set is measured and judged."""
-    device: str = "auto"
-    """Where the classifier runs: auto, cpu or cuda."""
-
-
-def doctor(words: Sequence[str]) -> None:
-    """Print the state of the installation and of a data set; problems of the data set end with exit code 2."""
-    settings = parse_settings(DoctorSettings, "doctor", words, "Check the installation, a data set and a classifier.")
+    Raises:
+        DataError: the data set has problems; all of them were printed.
+    """
     _installation()
     if settings.data is not None:
         _data_set(settings)

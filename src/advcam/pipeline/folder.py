@@ -12,8 +12,7 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data.files import unwritable
 from advcam.data.record import Record
 from advcam.errors import RunError
-
-CONFIG_FILE = "config.yaml"
+from advcam.pipeline.settings import CONFIG_FILE, MANIFEST_FILE
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,12 @@ class RunFolder:
                     path.unlink(missing_ok=True)
             except OSError as error:
                 raise unwritable(path, error) from error
+
+    def remove_if_empty(self) -> None:
+        """Delete a folder in which nothing was made yet: it holds no file but its manifest and configuration."""
+        files = {path.name for path in self.root.rglob("*") if path.is_file()}
+        if files <= {MANIFEST_FILE, CONFIG_FILE}:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def has_maps(self, record: Record, kind: str = "maps") -> bool:
         """True where the image's maps are whole and of its classes."""

@@ -16,9 +16,9 @@ from typing import Any
 from advcam import __version__
 from advcam.data.files import read_json, write_json
 from advcam.errors import RunError
+from advcam.pipeline.settings import MANIFEST_FILE
 
 SCHEMA = 1
-FILE = "manifest.json"
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "numba", "pillow")
 
 
@@ -31,7 +31,7 @@ class Manifest:
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self.path = run / FILE
+        self.path = run / MANIFEST_FILE
         if self.path.exists():
             self.content: dict[str, Any] = read_json(self.path)
             if self.content.get("schema") != SCHEMA:

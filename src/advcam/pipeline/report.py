@@ -17,6 +17,7 @@ from advcam.data.files import read_json, write_text
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, voc_palette
 from advcam.data.record import Record
+from advcam.models.fold import fold_batch_norm
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.flags import Flag, read_flags
@@ -224,7 +225,7 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
     """Climb some images once more, at scale 1, to show how their maps grow."""
     if not records:
         return
-    mapper = run_classifier(run).to(run.device).mapper()
+    mapper = fold_batch_norm(run_classifier(run).to(run.device).mapper())
     settings = ClimbSettings(**stage(run, "attribute")["settings"]["climb"])
     shown: set[int] = set()
     for record in records:

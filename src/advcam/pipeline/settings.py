@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from advcam.data.scenes.settings import SceneSettings
 from advcam.errors import SettingsError
+
+# The resolved configuration of a run, in its folder.
+CONFIG_FILE = "config.yaml"
+# How each stage of it was made.
+MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,29 @@ class ReportSettings:
     def __post_init__(self) -> None:
         if self.gallery < 0 or self.strips < 0:
             raise SettingsError("report.gallery and report.strips must not be negative")
+
+
+@dataclass(frozen=True)
+class DoctorSettings:
+    """What to look at."""
+
+    data: str | None = None
+    """A data set to check: every image and mask is opened, and all problems are listed at once."""
+    split: str | None = None
+    """Only this list of it."""
+    labels: str | None = None
+    """The labels file, where it is not found beside the images."""
+    classes: str | None = None
+    """A text file with one class name per line."""
+    classifier: str | None = None
+    """A classifier's folder: its mean average precision on the data set is measured and judged."""
+    device: str = "auto"
+    """Where the classifier runs: auto, cpu or cuda."""
+
+
+@dataclass(frozen=True)
+class ScenesVerb(SceneSettings):
+    """Where the generated scenes go, and what they look like."""
+
+    out: str = "scenes"
+    """The folder: the layout of PASCAL VOC with the lists train, val and test."""

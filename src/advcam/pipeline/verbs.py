@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from advcam.pipeline.arguments import parse
+from advcam.errors import UserError
+from advcam.pipeline.arguments import parse, parse_settings
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.settings import DoctorSettings, ScenesVerb
 
 STAGES = ("classify", "attribute", "refine", "evaluate", "report")
 
@@ -36,6 +38,30 @@ def report(words: Sequence[str]) -> None:
     _one("report", words, "Write report.html, one file that opens offline.")
 
 
+def demo(words: Sequence[str]) -> None:
+    """The whole chain on generated scenes."""
+    config = parse("demo", ["demo", *words], goes_on=False, description="The whole chain on generated scenes.")
+    from advcam.pipeline.demo import chain
+
+    chain(config)
+
+
+def scenes(words: Sequence[str]) -> None:
+    """Write a generated data set."""
+    asked = parse_settings(ScenesVerb, "scenes", words, "Write a generated data set in the layout of PASCAL VOC.")
+    from advcam.pipeline.demo import draw
+
+    draw(asked)
+
+
+def doctor(words: Sequence[str]) -> None:
+    """Check the installation, a data set and a classifier."""
+    asked = parse_settings(DoctorSettings, "doctor", words, "Check the installation, a data set and a classifier.")
+    from advcam.pipeline.doctor import examine
+
+    examine(asked)
+
+
 def _one(stage: str, words: Sequence[str], description: str) -> None:
     run_stages(parse(stage, words, goes_on=True, description=description), (stage,))
 
@@ -46,11 +72,16 @@ def run_stages(config: RunConfig, stages: Sequence[str]) -> None:
     from advcam.pipeline.run import Run
 
     current = Run.open(config)
-    for name in stages:
-        try:
+    fresh = not current.folder.root.exists()
+    try:
+        for name in stages:
             _stage(name)(current)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"what is done is kept in {current.folder.root}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"what is done is kept in {current.folder.root}") from None
+    except UserError:
+        if fresh:
+            current.folder.remove_if_empty()
+        raise
     if "report" in stages:
         say(f"report: {current.folder.report}")
 
