@@ -156,7 +156,7 @@ def test_settings_of_commands_are_in_the_help(page: str, capsys: pytest.CaptureF
 def test_settings_in_prose_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     everywhere = help_settings("run", capsys) | help_settings("doctor", capsys)
     for span in code_spans(page):
-        for option in re.findall(r"(?<![\w-])--[a-z][\w.-]*", span):
+        for option in (found.replace("-", "_").replace("__", "--", 1) for found in re.findall(r"(?<![\w-])--[a-z][\w.-]*", span)):
             assert option in everywhere or span.startswith("advcam "), f"{page}: there is no setting {option}"
         if span not in FILES and (match := SETTING.fullmatch(span)) is not None:
             assert f"--{match[1]}" in everywhere, f"{page}: there is no setting {match[1]}"

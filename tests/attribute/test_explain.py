@@ -23,8 +23,7 @@ def test_maps_of_a_librarys_classifier(model):
 
 
 def test_settings_are_adapted_to_the_network():
-    explain = advcam.AdvCAM(torchvision.models.resnet18())
-    adapted = explain._adapted(torch.randn(1, 3, 64, 96))
+    adapted = advcam.AdvCAM(torchvision.models.resnet18()).settings
     assert adapted.step_size == pytest.approx(0.08)
     assert adapted.reg_weight == pytest.approx(7 * 512 / 2048 * 4)
 

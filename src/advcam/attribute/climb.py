@@ -19,6 +19,8 @@ from advcam.models.mapper import ClassMapper
 
 # Guards the authors' program puts into its two divisions; they are part of its numbers in float64.
 EPS = 1e-12
+# A cell whose mean saliency is below it is background; the paper does not say how the detector's map is cut.
+SALIENT = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def climb(
         images: in the network's input space, ``(u / 255 - mean) / std``.
         classes: one class index per image; repeat an image to climb several of its classes.
         settings: ``ClimbSettings.released()`` unless told.
-        saliency: the salient-object maps of the images in [0, 1]; where they say background, the map is held at
-            its first value as well (region D of section 4.4).
+        saliency: the salient-object maps of the images in [0, 1]; cells with a mean below 0.5 are background, and
+            their map is held at its first value as well (region D of section 4.4).
         on_step: called at every step with a ``ClimbStep``.
 
     Returns:
@@ -113,7 +115,7 @@ def climb_pairs(
                 first_Nhw = total_Nhw = map_Nhw.detach()
                 cam_Nhw = pair_map(s_NVKhw.detach(), mapper.weight, classes, relu=True, gradcam=False)
                 logits_NK = mapper.logits(s_NVKhw.detach().mean(dim=1))
-                held_Nhw = None if saliency is None else background(saliency, first_Nhw, settings.saliency_threshold)
+                held_Nhw = None if saliency is None else background(saliency, first_Nhw)
             else:
                 total_Nhw = total_Nhw + map_Nhw.detach()
             last = step == maps - 1
@@ -194,12 +196,10 @@ def restricting_mask(map_Nhw: Float[Tensor, "n h w"], tau: float, normalize: boo
     return map_Nhw > tau
 
 
-def background(
-    saliency_NHW: Float[Tensor, "n H W"], map_Nhw: Float[Tensor, "n h w"], threshold: float
-) -> Bool[Tensor, "n h w"]:
-    """D of section 4.4 on the network's grid: cells whose mean saliency is below the threshold."""
+def background(saliency_NHW: Float[Tensor, "n H W"], map_Nhw: Float[Tensor, "n h w"]) -> Bool[Tensor, "n h w"]:
+    """D of section 4.4 on the network's grid: cells that are background for the most part."""
     grid = (map_Nhw.shape[1], map_Nhw.shape[2])
-    return torch.nn.functional.adaptive_avg_pool2d(saliency_NHW[:, None], grid)[:, 0] < threshold
+    return torch.nn.functional.adaptive_avg_pool2d(saliency_NHW[:, None], grid)[:, 0] < SALIENT
 
 
 def move(

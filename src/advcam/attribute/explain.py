@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -11,6 +10,7 @@ from advcam.attribute.climb import climb
 from advcam.attribute.multiscale import divide_by_max
 from advcam.attribute.settings import ClimbSettings
 from advcam.models.mapper import ClassMapper
+from advcam.models.strides import output_stride_of
 
 
 class AdvCAM:
@@ -41,7 +41,8 @@ class AdvCAM:
         if not isinstance(model, ClassMapper):
             model = ClassMapper.from_model(model, feature_layer, head)
         self.mapper = model
-        self.settings = settings
+        stride = output_stride_of(model.features)
+        self.settings = settings or ClimbSettings.released().adapted_to(model, stride)
 
     def __call__(self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n H W"]:
         """Maps in [0, 1] at the images' size, on their device; zeros where a class is not seen.
@@ -50,11 +51,6 @@ class AdvCAM:
             images: normalised as the network expects it.
             classes: one class per image; repeat an image to map several of its classes.
         """
-        maps = climb(self.mapper, images, classes, self.settings or self._adapted(images[:1]))
+        maps = climb(self.mapper, images, classes, self.settings)
         size = (images.shape[2], images.shape[3])
         return divide_by_max(interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0])
-
-    def _adapted(self, image: Float[Tensor, "n 3 H W"]) -> ClimbSettings:
-        with self.mapper.frozen(), torch.no_grad():
-            cells = self.mapper.class_maps(image).shape[3]
-        return ClimbSettings.released().adapted_to(self.mapper, round(image.shape[3] / cells))

@@ -56,8 +56,6 @@ class ClimbSettings:
     """Keep the pair within its own range of values, taken before each step (program); eq. 6 has no bound."""
     last_map: bool = False
     """Sum the map after the last step as well, T + 1 maps (eq. 4); the program sums T maps."""
-    saliency_threshold: float = 0.5
-    """A cell whose mean saliency is below it belongs to D, the detector's background (section 4.4)."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:

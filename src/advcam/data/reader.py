@@ -62,9 +62,9 @@ def chosen_split(where: Path, split: str | None, splits: Sequence[str], *, neede
     """
     listed = ", ".join(splits) or "it has none"
     if split is not None and split not in splits:
-        raise DataError(f"{where}: there is no split {split!r}: choose one of its splits with --split ({listed})")
+        raise DataError(f"{where}: there is no split {split!r}: choose one of its splits ({listed})")
     if split is None and needed and len(splits) > 1:
-        raise DataError(f"{where}: there are several splits: choose one with --split ({listed})")
+        raise DataError(f"{where}: there are several splits: choose one ({listed})")
     return splits[0] if split is None and needed and splits else split
 
 

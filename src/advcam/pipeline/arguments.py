@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import jsonargparse
 
@@ -16,6 +17,14 @@ from advcam.pipeline.config import RunConfig
 from advcam.pipeline.settings import CONFIG_FILE
 
 Settings = TypeVar("Settings")
+# What the parser calls a type, and what a person does.
+_KINDS = {
+    "class 'int'": "a whole number",
+    "class 'float'": "a number",
+    "class 'bool'": "true or false",
+    "class 'tuple'": 'a list such as "[1.0, 2.0]"',
+    "class 'str'": "text",
+}
 
 
 def parse(verb: str, words: Sequence[str], *, goes_on: bool, description: str) -> RunConfig:
@@ -31,7 +40,7 @@ def parse(verb: str, words: Sequence[str], *, goes_on: bool, description: str) -
         SettingsError: an unknown setting, or a value that does not fit.
         SystemExit: after ``--help``.
     """
-    words = list(words)
+    words = spelled_out(words)
     positional = [words.pop(0)] if words and not words[0].startswith("-") else []
     recipe = [] if not positional else ["--config", str(find_recipe(positional[0]))]
     parser = parser_of(verb, description)
@@ -62,9 +71,40 @@ def parse_settings(kind: type[Settings], verb: str, words: Sequence[str], descri
     parser = _empty_parser(verb, description)
     parser.add_class_arguments(kind, nested_key=None)
     try:
-        return kind(**vars(parser.parse_args(list(words))))
+        return kind(**vars(parser.parse_args(spelled_out(words))))
     except jsonargparse.ArgumentError as error:
         raise SettingsError(explain(str(error), parser)) from error
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """A command line with underscores in its settings' names, and a value behind every yes-or-no setting.
+
+    >>> spelled_out(["--skip-bad", "--out", "a-b", "--refine.baseline"])
+    ['--skip_bad', 'true', '--out', 'a-b', '--refine.baseline', 'true']
+    """
+    flags = set(_flags(RunConfig))
+    spelled: list[str] = []
+    for index, word in enumerate(words):
+        if not word.startswith("--"):
+            spelled.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        spelled.append(f"--{name}{equals}{value}")
+        following = words[index + 1] if index + 1 < len(words) else "--"
+        if name in flags and not equals and following.startswith("-"):
+            spelled.append("true")
+    return spelled
+
+
+def _flags(kind: type, prefix: str = "") -> Iterator[str]:
+    """The names of all yes-or-no settings of a dataclass and of those within it."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        if hints[field.name] is bool:
+            yield prefix + field.name
+        elif is_dataclass(hints[field.name]):
+            yield from _flags(hints[field.name], f"{prefix}{field.name}.")
 
 
 def _empty_parser(verb: str, description: str) -> jsonargparse.ArgumentParser:
@@ -104,6 +144,14 @@ def find_recipe(name: str) -> Path:
 def explain(message: str, parser: jsonargparse.ArgumentParser) -> str:
     """A parser's complaint as one sentence, with the nearest setting where one is unknown."""
     flat = " ".join(message.split())
+    misfit = re.search(r'Parser key "([\w.]+)":.*Got value: (.*)$|Parser key "([\w.]+)":.*Given value: (.*)$', flat)
+    if misfit:
+        name, value = (misfit[1] or misfit[3]), (misfit[2] or misfit[4])
+        flat = flat.split(" Errors: ")[0]
+        kind = " or ".join(dict.fromkeys(word for pattern, word in _KINDS.items() if pattern in flat))
+        options = ", ".join(re.findall(r"'([^']*)'", "".join(re.findall(r"Literal\[([^\]]*)\]", flat))))
+        asked = " or ".join(part for part in (kind, f"one of {options}" if options else "") if part)
+        return f"--{name} is {value.rstrip('.')}, and must be {asked}: see --help"
     unknown = [word for word in flat.split() if word.startswith("--")] if "unrecognized" in flat.lower() else []
     if not unknown:
         return f"{flat.rstrip('.')}: see --help"

@@ -40,13 +40,17 @@ def attribute(run: Run) -> None:
     batch_pixels = config.batch_pixels or (CPU_BATCH_PIXELS if run.device.type == "cpu" else GPU_BATCH_PIXELS)
     settings = {
         **asdict(config),
-        "batch_pixels": batch_pixels,
         "climb": asdict(climb) if config.method == "advcam" else None,
         "classifier": fingerprint(classifier),
     }
     with run.stage("attribute", settings, OUTPUTS) as entry:
         missing = {record.id for record in run.wanted if not has_maps(run, record)}
-        entry |= {"images": len(run.wanted), "made": len(missing)}
+        entry |= {
+            "images": len(run.wanted),
+            "made": len(missing),
+            "device": str(run.device),
+            "batch_pixels": batch_pixels,
+        }
         kept = len(run.wanted) - len(missing)
         if kept:
             say(f"attribute: {kept} of {len(run.wanted)} images are there already and kept")

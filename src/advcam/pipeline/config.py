@@ -24,7 +24,7 @@ class RunConfig:
     out: str = "runs/run"
     """The run folder. A run that was stopped goes on when the same command is given again."""
     labels: str | None = None
-    """The labels file (CSV or JSONL), where it is not found beside the images."""
+    """The labels, where they are not found beside the images: a table, COCO's JSON, ``cls_labels.npy``, WSOL lists."""
     classes: str | None = None
     """A text file with one class name per line, in the order of the indices; else the names that occur, sorted."""
     splits: SplitSettings = field(default_factory=SplitSettings)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.manifest import plain
 from advcam.pipeline.progress import say
-from advcam.pipeline.run import Run
+from advcam.pipeline.run import Run, saved_form
 from advcam.pipeline.settings import ScenesVerb
 from advcam.pipeline.verbs import STAGES, run_stages
 
@@ -26,7 +25,7 @@ def chain(config: RunConfig) -> None:
     """Draw the scenes into the run folder and work through all stages."""
     config = replace(config, data=str(Path(config.out) / "scenes"))
     # The manifest first: a folder that holds something else is refused before anything is written.
-    Run.open(config).note_configuration(plain(config))
+    Run.open(config).note_configuration(saved_form(config))
     write_scenes(config.data or "")
     say(f"demo: {config.data} holds the images; the classifier sees their class labels only")
     run_stages(config, STAGES)

@@ -51,6 +51,9 @@ def refine(run: Run) -> None:
         jobs = [(record, kind) for record in run.wanted for kind in kinds if run.folder.maps(record.id, kind).exists()]
         todo = [job for job in jobs if not run.folder.has_mask(job[0], MASKS_OF[job[1]], job[1])]
         entry |= {"images": len(run.wanted), "made": len(todo)}
+        without = len(run.wanted) * len(kinds) - len(jobs)
+        if without:
+            say(f"refine: {without // len(kinds)} images have no maps yet and get no mask: run `advcam attribute` first")
         if len(todo) < len(jobs):
             say(f"refine: {len(jobs) - len(todo)} of {len(jobs)} masks are there already and kept")
         maker = MaskMaker(run, thresholds)

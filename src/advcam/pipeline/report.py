@@ -17,6 +17,7 @@ from advcam.data.files import read_json, write_text
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, voc_palette
 from advcam.data.record import Record
+from advcam.models.checkpoint import CONFIG_NAME
 from advcam.models.fold import fold_batch_norm
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
@@ -113,13 +114,16 @@ def method_of(run: Run) -> str:
     return stage(run, "attribute").get("settings", {}).get("method", run.config.attribute.method)
 
 
+def network(run: Run) -> str:
+    """The architecture of the classifier that is there, or of the one that is asked for."""
+    description = run.folder.classifier / CONFIG_NAME
+    return read_json(description)["architecture"] if description.exists() else run.config.backbone.architecture
+
+
 def summary(run: Run) -> str:
     """The run in one line."""
     where = " and ".join(place(split, count) for split, count in counts(run).items())
-    return (
-        f"{name_of_masks(method_of(run))} with {run.config.backbone.architecture} on {where}, "
-        f"{counted(len(run.class_names), 'class')}."
-    )
+    return f"{name_of_masks(method_of(run))} with {network(run)} on {where}, {counted(len(run.class_names), 'class')}."
 
 
 def facts(run: Run) -> list[Fact]:
@@ -127,7 +131,7 @@ def facts(run: Run) -> list[Fact]:
     kind = next(iter(run.mapped_sets.values())).format
     return [
         data_fact(str(run.config.data), kind, counts(run), len(run.class_names)),
-        *stage_facts(run.manifest.stages),
+        *stage_facts(run.manifest.stages, network(run)),
         Fact("Run folder", str(run.folder.root)),
         Fact("Begun", str(run.manifest.content["created"])),
     ]

@@ -140,16 +140,17 @@ class Run:
         """
         changed = self.manifest.differences(name, settings)
         if changed:
+            listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
             if not self.config.overwrite:
                 self.note_configuration(self.earlier)
                 raise RunError(
                     f"{self.folder.root} holds the results of `{name}` made with other settings "
-                    f"({'; '.join(changed)}): choose another --out, or give --overwrite to replace them"
+                    f"({listed}): choose another --out, or give --overwrite to replace them"
                 )
-            say(f"{name}: replacing results made with other settings ({'; '.join(changed)})")
+            say(f"{name}: replacing results made with other settings ({listed})")
             self.folder.remove(*outputs)
             self.manifest.stages.pop(name)
-        self.note_configuration(plain(self.config))
+        self.note_configuration(saved_form(self.config))
         with self.manifest.stage(name, settings) as entry:
             yield entry
 
@@ -158,6 +159,11 @@ class Run:
         if config is not None:
             self.manifest.describe(config)
             write_text(self.folder.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def saved_form(config: RunConfig) -> dict[str, Any]:
+    """A configuration as a run folder keeps it: what was asked of one command only is not kept."""
+    return plain(replace(config, overwrite=False, limit=None))
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,0 +1,56 @@
+"""IRN's augmentation of a training image, in its order: resize, normalize, mirror, crop.
+
+Shape suffixes: H, W height and width; 3 colour channels; S side of the crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from advcam.classify.settings import ClassifySettings
+from advcam.data.transforms import normalize, resize_long_side
+
+
+def augment(
+    image_HW3: UInt8[np.ndarray, "H W 3"],
+    mean: Sequence[float],
+    std: Sequence[float],
+    settings: ClassifySettings,
+    generator: np.random.Generator,
+) -> Float[Tensor, "3 S S"]:
+    """A random view of a training image: section 5.1 of the paper trains IRN's classifier, and this is its order.
+
+    1. The longer side becomes a uniform integer of ``settings.long_side``, both ends included. 2. Normalization.
+    3. A mirror image with probability 1/2, if ``settings.flip``. 4. A square of ``settings.crop`` pixels: along each
+    axis a uniform window of the image, or, where the image is shorter, the whole image at a uniform place in zeros
+    (which are the mean colour, since they come after the normalization). ``generator`` is asked in this order: long
+    side, mirror, row, column.
+
+    >>> view = augment(np.full((40, 80, 3), 255, np.uint8), (0.5,) * 3, (0.5,) * 3,
+    ...                ClassifySettings(long_side=(32, 48), crop=64), np.random.default_rng(0))
+    >>> view.shape, view.unique().tolist()
+    (torch.Size([3, 64, 64]), [0.0, 1.0])
+    """
+    low, high = settings.long_side
+    image_HW3 = resize_long_side(image_HW3, int(generator.integers(low, high + 1)))
+    if settings.flip and generator.random() < 0.5:
+        image_HW3 = image_HW3[:, ::-1]
+    rows, rows_in_crop = _window(image_HW3.shape[0], settings.crop, generator)
+    columns, columns_in_crop = _window(image_HW3.shape[1], settings.crop, generator)
+    crop_3SS = torch.zeros(3, settings.crop, settings.crop)
+    # Normalization is per pixel: doing it on the window alone gives the same numbers for less work.
+    crop_3SS[:, rows_in_crop, columns_in_crop] = torch.from_numpy(normalize(image_HW3[rows, columns], mean, std))
+    return crop_3SS
+
+
+def _window(length: int, crop: int, generator: np.random.Generator) -> tuple[slice, slice]:
+    """Along one axis: the part of the image that is kept, and where it lies in the crop."""
+    start = int(generator.integers(abs(length - crop) + 1))
+    if length >= crop:
+        return slice(start, start + crop), slice(0, crop)
+    return slice(0, length), slice(start, start + length)

@@ -1,0 +1,79 @@
+"""What was run, in lines that a person reads, from what the manifest says of the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from advcam.report.page import Fact
+from advcam.report.wording import counted, place
+
+METHODS = {"advcam": "AdvCAM", "cam": "plain CAM"}
+REFINERS = {"crf": "dense CRF", "none": "none: the seed is the mask"}
+SOURCES = {"fixed": "fixed beforehand", "maps": "chosen from the maps, without ground truth"}
+
+
+def data_fact(data: str, kind: str, splits: Mapping[str, int], classes: int) -> Fact:
+    """Where the images come from."""
+    where = " and ".join(place(name, count) for name, count in splits.items())
+    return Fact("Data", f"{data} ({kind}), {where}, {counted(classes, 'class')}")
+
+
+def stage_facts(stages: Mapping[str, Any], network: str) -> list[Fact]:
+    """One line for each stage that was begun; ``network`` is the architecture of the classifier."""
+    found = [classifier_fact(stages["classify"]["settings"], network)] if "classify" in stages else []
+    readers = {"attribute": maps_fact, "refine": masks_fact}
+    return found + [read(stages[name]["settings"]) for name, read in readers.items() if name in stages]
+
+
+def classifier_fact(settings: Mapping[str, Any], network: str) -> Fact:
+    """The network and its training."""
+    if "classifier" in settings:
+        return Fact("Classifier", f"{network}, taken from {settings['classifier']}")
+    epochs = counted(settings["classify"]["epochs"], "epoch")
+    trained = f"{network}, {epochs} on {place(settings['train'] or 'all', settings['images'])}"
+    return Fact("Classifier", trained + (f", measured on {settings['val']}" if settings["val"] else ", not measured"))
+
+
+def maps_fact(settings: Mapping[str, Any]) -> Fact:
+    """The method and the settings that decide what its maps look like."""
+    scales = ", ".join(f"{scale:g}" for scale in settings["scales"])
+    text = f"{METHODS.get(settings['method'], settings['method'])}, scales {scales}"
+    climb = settings["climb"]
+    if climb is not None:
+        text += f", {climb['steps']} steps of {climb['step_size']:.3g}, regularizer {climb['reg_weight']:.3g}"
+    return Fact("Localization maps", text)
+
+
+def masks_fact(settings: Mapping[str, Any]) -> Fact:
+    """How maps became masks."""
+    refined = REFINERS.get(settings["method"], settings["method"])
+    if settings["rule"] == "confident":
+        strict, generous = settings["confident"]
+        return Fact("Masks", f"{refined}; foreground above {strict:g}, background below {generous:g}, between them 255")
+    chosen = settings["threshold"]["masks"]
+    source = SOURCES.get(chosen["method"], f"best of a sweep over the ground truth of {chosen['split']}")
+    return Fact("Masks", f"{refined}; background threshold {chosen['value']:.2f}, {source}")
+
+
+def changed_settings(config: Mapping[str, Any], default: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Settings that differ from the defaults, by their names on the command line.
+
+    >>> changed_settings({"a": {"b": 2, "c": 3}}, {"a": {"b": 1, "c": 3}})
+    [('--a.b', '2')]
+    """
+    found = []
+    for name, value in config.items():
+        usual = default.get(name)
+        if isinstance(value, Mapping) and isinstance(usual, Mapping):
+            found += changed_settings(value, usual, f"{prefix}{name}.")
+        elif value != usual:
+            found.append((f"--{prefix}{name}", as_text(value)))
+    return found
+
+
+def as_text(value: Any) -> str:
+    """A setting's value as it is typed."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(as_text, value))
+    return str(value)

@@ -1,0 +1,53 @@
+"""Settings that make no sense are refused in one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from advcam.classify import ClassifySettings
+from advcam.errors import SettingsError
+
+
+def test_defaults_are_those_of_irn() -> None:
+    settings = ClassifySettings()
+    assert (settings.epochs, settings.batch_size, settings.lr, settings.head_lr_factor) == (5, 16, 0.1, 10.0)
+    assert (settings.weight_decay, settings.poly_power, settings.crop, settings.long_side) == (
+        1e-4,
+        0.9,
+        512,
+        (320, 640),
+    )
+    assert settings.freeze_batch_norm
+    assert settings.loss == "multilabel_soft_margin"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ({"warmup": 1.0}, "warmup is 1.0"),
+        ({"momentum": 1.0}, "momentum is 1.0"),
+        ({"momentum": 0.9, "optimizer": "adamw"}, 'momentum belongs to optimizer "sgd"'),
+        ({"gradient_clip": 0.0}, "gradient_clip is 0.0"),
+        ({"workers": -1}, "workers is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"long_side": (640, 320)}, r"long_side is \(640, 320\)"),
+        ({"batch_size": 16, "accumulate": 3}, "batch_size 16 cannot be split into accumulate=3"),
+    ],
+)
+def test_senseless_values(values: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ClassifySettings(**values)  # type: ignore[arg-type]
+
+
+def test_settings_need_no_torch() -> None:
+    code = (
+        "import sys; from advcam.classify import ClassifySettings; ClassifySettings(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
