@@ -97,9 +97,7 @@ def test_split_column(tmp_path: Path) -> None:
     assert list(content(open_dataset(tmp_path, "train"))) == ["a", "c"]
     assert open_dataset(tmp_path, "train").class_names == open_dataset(tmp_path, "val").class_names == ("cat", "dog")
     assert len(open_dataset(tmp_path)) == 4
-    assert "there is no split 'test': choose one of its splits with --split (train, val)" in refused(
-        tmp_path, split="test"
-    )
+    assert "there is no split 'test': choose one of its splits (train, val)" in refused(tmp_path, split="test")
 
 
 def test_a_split_without_labels_troubles_only_those_who_ask_for_it(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_without_lists_all_images_are_read(voc: Path) -> None:
 
 
 def test_a_split_must_be_chosen(voc: Path) -> None:
-    with pytest.raises(DataError, match=r"there are several splits: choose one with --split \(train, val\)"):
+    with pytest.raises(DataError, match=r"there are several splits: choose one \(train, val\)"):
         open_dataset(voc)
     assert len(open_dataset(voc.parent / voc.name, "val")) == 1
 
