@@ -83,7 +83,7 @@ def test_counts_of_two_processes_add_up():
 def test_default_thresholds_are_those_of_seam():
     thresholds = SweepSettings().thresholds
     assert len(thresholds) == 60
-    assert (thresholds[0], thresholds[29], thresholds[-1]) == (0.0, 0.29, 0.59)
+    assert (thresholds[0], thresholds[29], thresholds[-1]) == (0.0, 0.29, 0.79)
     assert SweepCounts(21).thresholds == thresholds
     released = SweepSettings(low=0.15, high=0.34).thresholds
     assert released == tuple(float(f"0.{n}") for n in range(15, 35))

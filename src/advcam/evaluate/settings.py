@@ -9,8 +9,8 @@ from advcam.errors import SettingsError
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """Which background thresholds a sweep over ground truth tries. The defaults are SEAM's, whose procedure
-    section 5.2 of the paper follows; the released AdvCAM program tries 0.15 to 0.34 only.
+    """Which background thresholds a sweep over ground truth tries. The first and the step are SEAM's, whose
+    procedure section 5.2 of the paper follows; the released AdvCAM program tries 0.15 to 0.34 only.
 
     >>> SweepSettings(low=0.15, high=0.34).thresholds[:3]
     (0.15, 0.16, 0.17)
@@ -18,8 +18,8 @@ class SweepSettings:
 
     low: float = 0.0
     """First threshold, in units of maps normalised to [0, 1]."""
-    high: float = 0.59
-    """Last threshold, included."""
+    high: float = 0.79
+    """Last threshold, included (SEAM: 0.59; the maps of small networks are wider)."""
     step: float = 0.01
     """Distance between two thresholds."""
 
