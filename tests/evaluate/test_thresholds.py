@@ -80,9 +80,9 @@ def test_counts_of_two_processes_add_up():
         first.merge(SweepCounts(6, (0.2, 0.5)))
 
 
-def test_default_thresholds_are_those_of_seam():
+def test_default_thresholds_begin_as_those_of_seam_and_go_further():
     thresholds = SweepSettings().thresholds
-    assert len(thresholds) == 60
+    assert len(thresholds) == 80
     assert (thresholds[0], thresholds[29], thresholds[-1]) == (0.0, 0.29, 0.79)
     assert SweepCounts(21).thresholds == thresholds
     released = SweepSettings(low=0.15, high=0.34).thresholds

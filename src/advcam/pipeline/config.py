@@ -53,7 +53,7 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where tensors live; "auto" takes a GPU where there is one."""
     limit: int | None = None
-    """Use only the first images of every split: a dry run."""
+    """Use only so many images of every split, spread evenly over it: a dry run."""
     overwrite: bool = False
     """Throw away what a stage made with other settings, instead of stopping."""
     skip_bad: bool = False

@@ -10,9 +10,11 @@ import torch
 
 from advcam.classify.measure import measure_classifier
 from advcam.data import check_dataset, open_dataset, splits
+from advcam.data.record import ImageSet
 from advcam.errors import DataError, SettingsError
 from advcam.models.checkpoint import load_classifier
 from advcam.pipeline.manifest import machine, versions
+from advcam.pipeline.progress import counted
 from advcam.pipeline.run import choose_device
 from advcam.pipeline.settings import DoctorSettings
 
@@ -50,23 +52,31 @@ def _installation() -> None:
 def _data_set(settings: DoctorSettings) -> None:
     """Print what is there and what is wrong with it."""
     assert settings.data is not None
-    names = splits(settings.data, labels=settings.labels)
-    chosen = (settings.split,) if settings.split is not None else names or (None,)
-    for split in chosen:
-        found = open_dataset(settings.data, split, labels=settings.labels, classes=settings.classes, skip_bad=True)
-        masks = sum(record.mask is not None for record in found.records)
-        _line(f"data {split or ''}", f"{found.format}: {len(found)} images, {masks} of them with masks")
-        counts = Counter(index for record in found.records for index in record.classes)
-        _line("", ", ".join(f"{name} {counts[index]}" for index, name in enumerate(found.class_names)))
-    problems = check_dataset(settings.data, settings.split, labels=settings.labels, classes=settings.classes)
+    sources = {"labels": settings.labels, "classes": settings.classes}
+    with counted("doctor: images opened") as advance_to:
+        problems = check_dataset(settings.data, settings.split, on_progress=advance_to, **sources)
+    try:
+        names = splits(settings.data, labels=settings.labels)
+        for split in (settings.split,) if settings.split is not None else names or (None,):
+            _summary(split, open_dataset(settings.data, split, skip_bad=True, **sources))
+    except DataError:
+        # Then it is among the problems.
+        assert problems
     for problem in problems:
         _line("problem", problem)
     if problems:
         raise DataError(
-            f"{settings.data}: {len(problems)} problems are listed above: mend them, or go on without these images "
-            "with --skip-bad"
+            f"{settings.data}: {len(problems)} problem{'s' * (len(problems) > 1)} listed above: mend them, or go on "
+            "without these images with --skip-bad"
         )
     _line("problems", "none")
+
+
+def _summary(split: str | None, found: ImageSet) -> None:
+    masks = sum(record.mask is not None for record in found.records)
+    _line(f"data {split or ''}", f"{found.format}: {len(found)} images, {masks} of them with masks")
+    counts = Counter(index for record in found.records for index in record.classes)
+    _line("", ", ".join(f"{name} {counts[index]}" for index, name in enumerate(found.class_names)))
 
 
 def _classifier(settings: DoctorSettings) -> None:

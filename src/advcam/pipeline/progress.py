@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -31,6 +31,23 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
     lines = _Lines(what, total, done)
     yield lines.advance
     lines.end()
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress of work that tells by itself how many items are done, and how many there are."""
+    with ExitStack() as stack:
+        advance: list[Advance] = []
+        shown = 0
+
+        def to(done: int, total: int) -> None:
+            nonlocal shown
+            if not advance:
+                advance.append(stack.enter_context(progress(what, total)))
+            advance[0](done - shown)
+            shown = done
+
+        yield to
 
 
 class _Lines:

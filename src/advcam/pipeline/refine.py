@@ -53,7 +53,9 @@ def refine(run: Run) -> None:
         entry |= {"images": len(run.wanted), "made": len(todo)}
         without = len(run.wanted) * len(kinds) - len(jobs)
         if without:
-            say(f"refine: {without // len(kinds)} images have no maps yet and get no mask: run `advcam attribute` first")
+            say(
+                f"refine: {without // len(kinds)} images have no maps yet and get no mask: run `advcam attribute` first"
+            )
         if len(todo) < len(jobs):
             say(f"refine: {len(jobs) - len(todo)} of {len(jobs)} masks are there already and kept")
         maker = MaskMaker(run, thresholds)

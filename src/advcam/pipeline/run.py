@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Run:
     manifest: Manifest
     earlier: dict[str, Any] | None = None
     """The configuration that the folder had when it was opened."""
+    _sets: dict[str | None, ImageSet] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, config: RunConfig) -> Run:
@@ -67,6 +68,8 @@ class Run:
 
     def image_set(self, split: str | None) -> ImageSet:
         """All labelled images of one split, without regard to ``limit``; what was left out goes to the manifest."""
+        if split in self._sets:
+            return self._sets[split]
         config = self.config
         if config.data is None:
             raise SettingsError("no data set is named: give --data FOLDER")
@@ -74,11 +77,15 @@ class Run:
         if config.skip_bad:
             found = leave_out_unreadable(found)
         self.leave_out(split, [str(problem) for problem in found.left_out])
+        self._sets[split] = found
         return found
 
     def limited(self, images: ImageSet) -> ImageSet:
-        """The first ``limit`` images of a set."""
-        return images if self.config.limit is None else replace(images, records=images.records[: self.config.limit])
+        """At most ``limit`` images of a set, spread evenly over it: lists are often sorted by class."""
+        limit, count = self.config.limit, len(images)
+        if limit is None or limit >= count:
+            return images
+        return replace(images, records=tuple(images.records[index * count // limit] for index in range(limit)))
 
     def leave_out(self, split: str | None, problems: list[str]) -> None:
         """Note images that are passed over."""
