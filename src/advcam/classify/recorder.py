@@ -80,8 +80,8 @@ class TrainingRecorder(pl.Callback):
         loss = float(trainer.strategy.reduce(torch.stack(self._passes).mean(), reduce_op="mean"))
         if not math.isfinite(loss):
             raise SettingsError(
-                f"the training diverges: with lr {pl_module.settings.lr} the loss of update {self.state.updates + 1} is "
-                f'{loss}; lower lr, or take optimizer "adamw" with lr 0.0003 and warmup 0.1'
+                f"the training diverges: with lr {pl_module.settings.lr} the loss of update {self.state.updates + 1} "
+                f'is {loss}; lower lr, or take optimizer "adamw" with lr 0.0003 and warmup 0.1'
             )
         self.state.updates += 1
         self.state.losses.append(loss)
