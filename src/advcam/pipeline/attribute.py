@@ -27,7 +27,7 @@ from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run
 
 CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 2**20, 2**25
-OUTPUTS = ("maps", "cam", "flagged.csv")
+OUTPUTS = ("maps", "cam", "flagged.csv", "metrics.json")
 
 
 def attribute(run: Run) -> None:

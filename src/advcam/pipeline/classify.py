@@ -51,7 +51,7 @@ def classify(run: Run) -> None:
 
 
 # Made with the classifier, so they go where it goes.
-_MAPS = ("maps", "cam", "flagged.csv")
+_MAPS = ("maps", "cam", "flagged.csv", "metrics.json")
 
 
 def training_sets(run: Run) -> tuple[ImageSet, ImageSet | None]:

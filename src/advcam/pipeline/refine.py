@@ -47,7 +47,7 @@ def refine(run: Run) -> None:
     }
     for kind, chosen in thresholds.items():
         say(f"refine: background threshold {chosen.value:.2f} for {MASKS_OF[kind]}, {chosen.source()}")
-    with run.stage("refine", settings, ("masks", "cam_masks")) as entry:
+    with run.stage("refine", settings, ("masks", "cam_masks", "metrics.json")) as entry:
         jobs = [(record, kind) for record in run.wanted for kind in kinds if run.folder.maps(record.id, kind).exists()]
         todo = [job for job in jobs if not run.folder.has_mask(job[0], MASKS_OF[job[1]], job[1])]
         entry |= {"images": len(run.wanted), "made": len(todo)}

@@ -146,7 +146,7 @@ class Run:
             RunError: the folder holds outputs of this stage made with other settings, and not ``overwrite``.
         """
         changed = self.manifest.differences(name, settings)
-        if changed:
+        if changed and any((self.folder.root / output).exists() for output in outputs):
             listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
             if not self.config.overwrite:
                 self.note_configuration(self.earlier)

@@ -14,6 +14,7 @@ from advcam.data.scenes import shapes
 
 Plane = Float32[np.ndarray, "h w"]
 Color = tuple[float, float, float]
+Pattern = Callable[[Plane, Plane, float, float], Plane]
 
 # Half the side of a sheet, in units of the thing's radius.
 REACH = 1.35
@@ -35,7 +36,7 @@ class Finish:
 
     base: Color
     accent: Color
-    pattern: Callable[[Plane, Plane, float, float], Plane]
+    pattern: Pattern
     period: float
 
 
@@ -46,17 +47,8 @@ class FinishFamily:
     hue: float
     saturation: float
     value: float
-    pattern: Callable[[Plane, Plane, float, float], Plane]
+    pattern: Pattern
     period: float
-
-    def draw(self, rng: np.random.Generator) -> Finish:
-        """One finish of the family."""
-        hue = self.hue + rng.normal(0, 9)
-        saturation = self.saturation * rng.uniform(0.8, 1.15)
-        value = self.value * rng.uniform(0.85, 1.1)
-        contrast = rng.uniform(0.45, 0.7) if value > 0.35 else rng.uniform(1.5, 1.9)
-        accent = color(hue + rng.normal(0, 8), saturation * 1.05, value * contrast)
-        return Finish(color(hue, saturation, value), accent, self.pattern, self.period * rng.uniform(0.85, 1.2))
 
 
 # One family for each class, in the order of the classes. A class wears its own family only more often than the others.
@@ -68,6 +60,19 @@ FAMILIES = (
     FinishFamily(hue=24, saturation=0.58, value=0.60, pattern=shapes.chevrons, period=0.30),
     FinishFamily(hue=350, saturation=0.12, value=0.88, pattern=shapes.panels, period=0.40),
 )
+
+
+def draw_finish(rng: np.random.Generator, kind: int | None, cue: float) -> Finish:
+    """A finish for a body of class ``kind``: its colour, and independently its pattern, is of the class's own family
+    with probability ``cue``, else of any family; always of any for what has no class."""
+    hues, patterns = (
+        FAMILIES[kind if kind is not None and rng.random() < cue else rng.integers(len(FAMILIES))] for _ in range(2)
+    )
+    hue = hues.hue + rng.normal(0, 9)
+    saturation = hues.saturation * rng.uniform(0.8, 1.15)
+    value = hues.value * rng.uniform(0.85, 1.1)
+    accent = color(hue + rng.normal(0, 8), saturation * 1.05, value * rng.uniform(0.45, 0.7))
+    return Finish(color(hue, saturation, value), accent, patterns.pattern, patterns.period * rng.uniform(0.85, 1.2))
 
 
 class Sheet:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageFilter
 
-from advcam.data.scenes.canvas import FAMILIES, Finish, Sheet
+from advcam.data.scenes.canvas import Sheet, draw_finish
 from advcam.data.scenes.ground import ground
 from advcam.data.scenes.light import illumination
 from advcam.data.scenes.litter import litter
@@ -18,9 +18,9 @@ from advcam.data.scenes.things import KINDS
 
 IGNORE = 255
 # Share of stones in a body's finish among what lies about; they keep a finish from proving a class.
-DECOYS = 0.4
+DECOYS = 0.25
 # Radius of the things, in units of the shorter side: alone, in twos, in threes.
-RADII = (0.36, 0.31, 0.27)
+RADII = (0.31, 0.27, 0.24)
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,9 @@ class _Stage:
             self.parts[here] |= sheet.part[there] > 0.5
 
 
-def _finish(rng: np.random.Generator, kind: int, body_cue: float) -> Finish:
-    """The class's own finish with probability ``body_cue``, else one of any class."""
-    family = kind if rng.random() < body_cue else int(rng.integers(len(FAMILIES)))
-    return FAMILIES[family].draw(rng)
-
-
 def _place(stage: _Stage, rng: np.random.Generator, kind: int, radius: float, body_cue: float) -> bool:
     """Lay one thing of a class where there is room, smaller after every few attempts; False where none was found."""
-    finish = _finish(rng, kind, body_cue)
+    finish = draw_finish(rng, kind, body_cue)
     turn = math.radians(rng.uniform(-1, 1) * KINDS[kind].max_turn)
     mirrored = bool(rng.random() < 0.5)
     height, width = stage.mask.shape

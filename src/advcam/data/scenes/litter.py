@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from advcam.data.scenes.canvas import FAMILIES, Sheet, color, dimmed
+from advcam.data.scenes.canvas import Sheet, color, dimmed, draw_finish
 from advcam.data.scenes.shapes import capsule, ellipse, petals
 
 
 def _pebble(sheet: Sheet, rng: np.random.Generator) -> None:
     """A stone that wears the finish of a body, so that a finish alone proves no class."""
     shape = ellipse(sheet.u, sheet.v, 0, 0, 0.95, rng.uniform(0.55, 0.9))
-    sheet.paint(shape, sheet.skin(shape, FAMILIES[rng.integers(len(FAMILIES))].draw(rng), depth=0.5))
+    sheet.paint(shape, sheet.skin(shape, draw_finish(rng, None, 0), depth=0.5))
 
 
 def _leaf(sheet: Sheet, rng: np.random.Generator) -> None:
