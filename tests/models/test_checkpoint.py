@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -123,12 +124,12 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path: Path, monkeypatch: py
     saved(tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
 
-    def full(tensors: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
+    def full(path: Path, content: bytes) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("advcam.models.checkpoint.save_file", full)
-    with pytest.raises(RunError, match="No space left on device"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match="the disk is full"):
         saved(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-# Bounds on `skill`, from the class activation maps of eleven MobileNetV2 classifiers, from untrained to fine-tuned, on 58
+# Bounds on `skill`, from the class activation maps of eleven MobileNetV2 classifiers, untrained to fine-tuned, on 58
 # VOC val images (one scale, long side 320): the seeds of a class have an IoU of 4 % below a skill of 0.1, 11 % up to
-# 0.4, 17 % up to 0.6 and 32 % above. Over all classes the mIoU is at most 10 % up to a mean skill of 0.22 (but for one
+# 0.4, 17 % up to 0.6 and 32 % above. Over all classes the mIoU is at most 10 % up to a mean skill of 0.22 (but for the
 # untrained head, whose maps simply cover the image), 16 to 22 % between 0.33 and 0.61, and 28 to 33 % from 0.65 on.
 UNRECOGNISED = 0.1
 WEAK = 0.5

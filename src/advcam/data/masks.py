@@ -60,10 +60,9 @@ def write_mask(path: str | Path, mask: UInt8[np.ndarray, "H W"]) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    path = Path(path)
     image = Image.frombytes("P", (mask.shape[1], mask.shape[0]), mask.tobytes())
     image.putpalette(voc_palette().tobytes())
-    with writing(path) as temporary:
+    with writing(Path(path)) as temporary:
         image.save(temporary, "PNG")
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from advcam.errors import ModelError, RunError
+from advcam.data.files import write_json, writing
+from advcam.errors import ModelError
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
 from advcam.models.weights import read_weights
@@ -55,13 +54,11 @@ def save_classifier(
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in classifier.library_state_dict().items()}
     header = {"format": "pt", "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
-    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata=header))
-        _write(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"the classifier cannot be written to {folder} ({error}): choose another folder") from error
+    # Serialised in memory: the library's own writer gives the file to its owner alone.
+    weights = save(tensors, metadata=header)
+    with writing(folder / WEIGHTS_NAME) as temporary:
+        temporary.write_bytes(weights)
+    write_json(folder / CONFIG_NAME, config)
 
 
 def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None) -> tuple[Classifier, tuple[str, ...]]:
@@ -125,15 +122,6 @@ def _read_config(path: Path) -> dict[str, Any]:
                 f"{path} lacks a {name} of type {kind.__name__}: train the classifier again, or restore the file"
             )
     return config
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _few(names: Sequence[str]) -> str:
