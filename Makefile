@@ -5,14 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the whole chain on generated scenes; ends with a report in $(DEMO)/report.html"
 	@echo "make test    the tests"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   the performance claims on this machine"
 	@echo "make clean   remove the environment and the demo"
 
 install: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(f"advcam {__version__}")
         return DONE
+    # Threads that wait should sleep: spinning ones slow everything down many times where other programs use the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     name, *rest = words
     if name not in VERBS:
         return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
