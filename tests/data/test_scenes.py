@@ -12,7 +12,7 @@ from PIL import Image
 
 from advcam.data import open_dataset, read_image, read_mask, splits, voc_palette
 from advcam.data.scenes import CLASS_NAMES, SPLITS, Scene, SceneSettings, draw_scenes, render_scene, write_scenes
-from advcam.data.scenes.canvas import FAMILIES, Sheet
+from advcam.data.scenes.canvas import Sheet, draw_finish
 from advcam.data.scenes.things import KINDS
 from advcam.errors import DataError, RunError, SettingsError
 
@@ -100,7 +100,7 @@ class TestScene:
         for seed in range(3):
             rng = np.random.default_rng(seed)
             sheet = Sheet(24, seed * 0.8, bool(seed % 2), (0.0, -1.0))
-            kind.paint(sheet, FAMILIES[0].draw(rng), rng)
+            kind.paint(sheet, draw_finish(rng, 0, 1.0), rng)
             rim = np.concatenate([sheet.alpha[[0, -1]].ravel(), sheet.alpha[:, [0, -1]].ravel()])
             assert rim.max() == 0
             assert sheet.alpha.max() == pytest.approx(1)
