@@ -61,6 +61,10 @@ def test_what_a_run_leaves_behind(config):
     assert maps.maps.shape == (2, 12, 16)
     assert maps.maps.dtype == np.float16
     assert maps.image_size == (48, 64)
+    with Image.open(root / "overlays/even/picture 2.jpg") as overlay:
+        assert overlay.size == (64, 48)
+        assert overlay.mode == "RGB"
+    assert len(list((root / "overlays").rglob("*.jpg"))) == 6
     with Image.open(root / "masks/even/picture 2.png") as mask:
         assert mask.mode == "P"
         assert mask.size == (64, 48)

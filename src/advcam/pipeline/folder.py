@@ -49,6 +49,10 @@ class RunFolder:
         """Masks: kind "masks" of the method, "cam_masks" of its baseline."""
         return self.root / kind / f"{image_id}.png"
 
+    def overlay(self, image_id: str) -> Path:
+        """The mask over its image, to look at."""
+        return self.root / "overlays" / f"{image_id}.jpg"
+
     def remove(self, *names: str) -> None:
         """Delete what stages made, for --overwrite."""
         for name in names:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from advcam.attribute.multiscale import enlarge
 from advcam.attribute.result import LocalizationMaps
+from advcam.data.files import writing
 from advcam.data.images import read_image
-from advcam.data.masks import write_mask
+from advcam.data.masks import voc_palette, write_mask
 from advcam.data.record import Record
 from advcam.errors import RunError
 from advcam.pipeline.attribute import reduce
@@ -25,6 +26,7 @@ from advcam.pipeline.thresholds import ChosenThreshold, choose
 from advcam.refine.crf import dense_crf
 from advcam.refine.seeds import confident_labels, dataset_labels, local_seed
 from advcam.refine.unary import unary_from_labels, unary_from_scores
+from advcam.report.overlays import mask_overlay
 
 # Kinds of maps and of the masks made from them.
 MASKS_OF = {"maps": "masks", "cam": "cam_masks"}
@@ -47,7 +49,7 @@ def refine(run: Run) -> None:
     }
     for kind, chosen in thresholds.items():
         say(f"refine: background threshold {chosen.value:.2f} for {MASKS_OF[kind]}, {chosen.source()}")
-    with run.stage("refine", settings, ("masks", "cam_masks", "metrics.json")) as entry:
+    with run.stage("refine", settings, ("masks", "cam_masks", "overlays", "metrics.json")) as entry:
         jobs = [(record, kind) for record in run.wanted for kind in kinds if run.folder.maps(record.id, kind).exists()]
         todo = [job for job in jobs if not run.folder.has_mask(job[0], MASKS_OF[job[1]], job[1])]
         entry |= {"images": len(run.wanted), "made": len(todo)}
@@ -89,7 +91,16 @@ class MaskMaker:
         if mask.shape != result.image_size:
             height, width = result.image_size
             mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+        if self.run.config.refine.overlays and kind == "maps":
+            self.write_overlay(record, image, mask)
         write_mask(self.run.folder.mask(record.id, MASKS_OF[kind]), mask)
+
+    def write_overlay(self, record: Record, image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "H W"]) -> None:
+        """The picture with its mask over it, at the size at which it was refined."""
+        height, width = image.shape[:2]
+        small = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+        with writing(self.run.folder.overlay(record.id)) as temporary:
+            Image.fromarray(mask_overlay(image, small, voc_palette())).save(temporary, "JPEG", quality=90)
 
     def local_labels(
         self, image: UInt8[np.ndarray, "H W 3"], maps: Float[Tensor, "k H W"], threshold: float

@@ -49,6 +49,8 @@ class RefineSettings:
     """What the CRF starts from: hard seed labels, or the maps themselves as scores beside the threshold."""
     baseline: bool = False
     """Refine the plain class activation maps as well, into ``cam_masks``, for comparison."""
+    overlays: bool = True
+    """Write each mask over its image as well, into ``overlays``, to look through."""
     max_side: int = 1280
     """Images with a longer side, in pixels, are refined at it, and their masks enlarged."""
 
