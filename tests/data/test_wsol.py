@@ -101,7 +101,8 @@ def test_the_real_subset(shared: Path) -> None:
     assert splits(lists) == ("test", "train", "val")
     for split, size in (("train", 637), ("val", 150), ("test", 84)):
         found = open_dataset(lists, split)
-        assert (len(found), found.root, len(found.class_names)) == (size, shared / "data/voc12", 20)
+        assert (len(found), found.root.resolve()) == (size, (shared / "data/voc12").resolve())
+        assert len(found.class_names) == 20
         assert all(record.boxes for record in found.records) == (split != "train")
     first = open_dataset(lists, "test").records[0]
     assert (first.id, first.classes) == ("JPEGImages/2007_000033", (0,))
