@@ -16,6 +16,8 @@ from advcam.data.record import ImageSet
 from advcam.errors import RunError
 from advcam.models.checkpoint import load_classifier, save_classifier
 from advcam.models.classifier import Classifier, build_classifier
+from advcam.models.settings import BackboneSettings
+from advcam.models.weights import is_weight_file, read_weights
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 
@@ -28,6 +30,7 @@ def classify(run: Run) -> None:
     if run.config.classifier is not None:
         _adopt(run, Path(run.config.classifier))
         return
+    tell_statistics(run.config.backbone)
     train, val = training_sets(run)
     settings = {
         "backbone": asdict(run.config.backbone),
@@ -54,6 +57,17 @@ def classify(run: Run) -> None:
 _MAPS = ("maps", "cam", "flagged.csv", "metrics.json")
 
 
+def tell_statistics(backbone: BackboneSettings) -> None:
+    """Say which input statistics are assumed where a weights file names none: wrong ones spoil maps in silence."""
+    weights = backbone.weights
+    if weights is None or backbone.mean is not None or not is_weight_file(weights) or read_weights(weights).mean:
+        return
+    say(
+        f"classify: {weights} names no mean and std of its input, so those of the architecture's own weights are used; "
+        "if it was trained with others, give --backbone.mean and --backbone.std"
+    )
+
+
 def training_sets(run: Run) -> tuple[ImageSet, ImageSet | None]:
     """Images to train on and to validate on; without a list for validation a part of the images is held out."""
     train = run.limited(run.image_set(run.splits.train))
@@ -77,6 +91,7 @@ def _adopt(run: Run, source: Path) -> None:
         classifier, _ = load_classifier(source, run.class_names)
     else:
         backbone = replace(run.config.backbone, weights=str(source))
+        tell_statistics(backbone)
         classifier = build_classifier(backbone, len(run.class_names), require_head=True)
     settings = {"classifier": str(source), "backbone": asdict(run.config.backbone)}
     done = run.manifest.stages.get("classify", {}).get("status") == "done"
