@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,8 +134,3 @@ def git_state() -> dict[str, Any] | None:
         return None
     commit = git("rev-parse", "HEAD")
     return None if commit is None else {"commit": commit, "clean": git("status", "--porcelain") == ""}
-
-
-def command_line() -> str:
-    """The command as it was typed, without the path of the program."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
