@@ -10,22 +10,26 @@ _HOMES = {
     "BackboneSettings": "advcam.models.settings",
     "ClassMapper": "advcam.models.mapper",
     "Classifier": "advcam.models.classifier",
+    "TappedBackbone": "advcam.models.taps",
     "build_classifier": "advcam.models.classifier",
     "freeze_batch_norm": "advcam.models.batch_norm",
     "load_classifier": "advcam.models.checkpoint",
     "mapper_from_model": "advcam.models.discover",
     "save_classifier": "advcam.models.checkpoint",
+    "tapped": "advcam.models.taps",
 }
 
 __all__ = [
     "BackboneSettings",
     "ClassMapper",
     "Classifier",
+    "TappedBackbone",
     "build_classifier",
     "freeze_batch_norm",
     "load_classifier",
     "mapper_from_model",
     "save_classifier",
+    "tapped",
 ]
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from advcam.models.discover import mapper_from_model
     from advcam.models.mapper import ClassMapper
     from advcam.models.settings import BackboneSettings
+    from advcam.models.taps import TappedBackbone, tapped
 
 
 def __getattr__(name: str) -> Any:

@@ -65,6 +65,20 @@ class Classifier(nn.Module):
         """
         return ClassMapper(self.backbone, self.head.weight, self.head.bias, self.mean, self.std)
 
+    def as_backbone(self) -> Backbone:
+        """The feature extractor with its facts and this classifier's input statistics; parameters are shared."""
+        return Backbone(
+            architecture=self.architecture,
+            features=self.backbone,
+            prefix=self._prefix,
+            head_name=self._head_name,
+            mean=self.mean,
+            std=self.std,
+            input_size=self.input_size,
+            channels=self.head.in_features,
+            output_stride=self.output_stride,
+        )
+
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The trainable parameters of the ``backbone`` and of the ``head``, which learns faster in the IRN program."""
         return {
