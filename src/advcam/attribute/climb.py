@@ -19,7 +19,7 @@ from advcam.models.mapper import ClassMapper
 
 # Guards the authors' program puts into its two divisions; they are part of its numbers in float64.
 EPS = 1e-12
-# A cell whose mean saliency is below it is background; the paper does not say how the detector's map is cut.
+# A cell whose mean saliency is below it is background: most of its pixels are, where the map is one of 0 and 1.
 SALIENT = 0.5
 
 
@@ -57,8 +57,9 @@ def climb(
         images: in the network's input space, ``(u / 255 - mean) / std``.
         classes: one class index per image; repeat an image to climb several of its classes.
         settings: ``ClimbSettings.released()`` unless told.
-        saliency: the salient-object maps of the images in [0, 1]; cells with a mean below 0.5 are background, and
-            their map is held at its first value as well (region D of section 4.4).
+        saliency: the salient-object maps of the images in [0, 1], 1 where there is an object; cells with a mean
+            below 0.5 are background, and their map is held at its first value as well (region D of section 4.4).
+            It lies over the image as it is: the mirror image's map is turned back before it is held.
         on_step: called at every step with a ``ClimbStep``.
 
     Returns:
@@ -72,6 +73,8 @@ def climb(
     >>> advcam.climb(mapper, torch.randn(2, 3, 32, 48), torch.tensor([0, 3])).shape
     torch.Size([2, 8, 12])
     """
+    if saliency is not None:
+        check_saliency(saliency, (images.shape[0], *images.shape[2:]))
     return climb_pairs(mapper, images, classes, settings, saliency=saliency, on_step=on_step).maps
 
 
@@ -93,17 +96,15 @@ def climb_pairs(
     classes: Int[Tensor, " n"],
     settings: ClimbSettings | None = None,
     *,
-    saliency: Float[Tensor, "n H W"] | None = None,
+    saliency: Float[Tensor, "n _ _"] | None = None,
     on_step: Callable[[ClimbStep], None] | None = None,
 ) -> Climbed:
-    """``climb``, with the class activation map and the score of the unchanged image beside its sum."""
+    """``climb``, with the class activation map and the score of the unchanged image beside its sum.
+
+    Saliency maps may be of any size: they are averaged over the cells of the grid, so one map serves all scales.
+    """
     settings = settings or ClimbSettings.released()
     check_pairs(mapper, images, classes)
-    if saliency is not None and saliency.shape != (images.shape[0], *images.shape[2:]):
-        raise SettingsError(
-            f"saliency must have shape {(images.shape[0], *images.shape[2:])} like the images, "
-            f"not {tuple(saliency.shape)}"
-        )
     x_NV3HW = views(images.detach(), settings.flip)
     maps = settings.steps + settings.last_map
     with mapper.frozen():
@@ -194,6 +195,12 @@ def restricting_mask(map_Nhw: Float[Tensor, "n h w"], tau: float, normalize: boo
         tiny = torch.finfo(map_Nhw.dtype).tiny
         map_Nhw = map_Nhw / map_Nhw.amax(dim=(1, 2), keepdim=True).clamp(min=tiny)
     return map_Nhw > tau
+
+
+def check_saliency(saliency: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise SettingsError unless there is a saliency map of each image's size."""
+    if saliency.shape != expected:
+        raise SettingsError(f"saliency must have shape {expected} like the images, not {tuple(saliency.shape)}")
 
 
 def background(saliency_NHW: Float[Tensor, "n H W"], map_Nhw: Float[Tensor, "n h w"]) -> Bool[Tensor, "n h w"]:

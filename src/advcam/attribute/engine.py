@@ -36,6 +36,7 @@ def map_pictures(
     scales: Sequence[float],
     size: tuple[int, int],
     batch_pixels: int,
+    saliency: Float[Tensor, "p _ _"] | None = None,
 ) -> MappedPairs:
     """Map pictures of one size; what a picture's map becomes depends on the batch in its last bits at most.
 
@@ -47,6 +48,7 @@ def map_pictures(
         scales: the factors that the pictures were scaled by.
         size: height and width that the stored maps refer to.
         batch_pixels: pixels in one batch, views counted; a batch holds at least one pair.
+        saliency: for every picture its salient-object map in [0, 1], of one size that need not be that of a scale.
 
     Returns:
         Maps in [0, 1]; zero everywhere where a class is not seen.
@@ -59,7 +61,7 @@ def map_pictures(
         inputs_M3HW = torch.stack([to_input(picture, mapper) for picture in at_scale])
         pairs = max(1, batch_pixels // (attribute.views * inputs_M3HW[0, 0].numel()))
         batches = [
-            attribute(mapper, inputs_M3HW[own], target, scale)
+            attribute(mapper, inputs_M3HW[own], target, scale, None if saliency is None else saliency[own])
             for own, target in zip(owners.split(pairs), targets.split(pairs), strict=True)
         ]
         raw.append(torch.cat([batch.maps for batch in batches]))

@@ -44,13 +44,19 @@ class AdvCAM:
         stride = output_stride_of(model.features)
         self.settings = settings or ClimbSettings.released().adapted_to(model, stride)
 
-    def __call__(self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n H W"]:
+    def __call__(
+        self,
+        images: Float[Tensor, "n 3 H W"],
+        classes: Int[Tensor, " n"],
+        saliency: Float[Tensor, "n H W"] | None = None,
+    ) -> Float[Tensor, "n H W"]:
         """Maps in [0, 1] at the images' size, on their device; zeros where a class is not seen.
 
         Args:
             images: normalised as the network expects it.
             classes: one class per image; repeat an image to map several of its classes.
+            saliency: salient-object maps in [0, 1]; maps are held where they are background (section 4.4).
         """
-        maps = climb(self.mapper, images, classes, self.settings)
+        maps = climb(self.mapper, images, classes, self.settings, saliency=saliency)
         size = (images.shape[2], images.shape[3])
         return divide_by_max(interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0])

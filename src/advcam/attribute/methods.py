@@ -35,6 +35,7 @@ class Attributor(Protocol):
         images: Float[Tensor, "n 3 H W"],
         classes: Int[Tensor, " n"],
         scale: float,
+        saliency: Float[Tensor, "n _ _"] | None = None,
     ) -> Climbed: ...
 
 
@@ -50,7 +51,9 @@ class CAM:
         images: Float[Tensor, "n 3 H W"],
         classes: Int[Tensor, " n"],
         scale: float,
+        saliency: Float[Tensor, "n _ _"] | None = None,
     ) -> Climbed:
+        # Nothing climbs, so there is nothing that saliency could hold.
         check_pairs(mapper, images, classes)
         x_NV3HW = views(images, flip=True)
         with mapper.frozen(), torch.no_grad():
@@ -76,8 +79,9 @@ class Climb:
         images: Float[Tensor, "n 3 H W"],
         classes: Int[Tensor, " n"],
         scale: float,
+        saliency: Float[Tensor, "n _ _"] | None = None,
     ) -> Climbed:
-        climbed = climb_pairs(mapper, images, classes, at_scale(self.settings, scale))
+        climbed = climb_pairs(mapper, images, classes, at_scale(self.settings, scale), saliency=saliency)
         return replace(climbed, maps=self.settings.scale_weight(self.scales) * climbed.maps)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from advcam.attribute.climb import climb
+from advcam.attribute.climb import check_saliency, climb_pairs
 from advcam.attribute.settings import AttributeSettings, ClimbSettings, check_scales
 from advcam.data.transforms import normalize, scale_image
 from advcam.models.mapper import ClassMapper
@@ -30,6 +30,8 @@ def localization_maps(
     classes: Int[Tensor, " k"] | Sequence[int],
     settings: ClimbSettings | None = None,
     scales: Sequence[float] = AttributeSettings.scales,
+    *,
+    saliency: Float[Tensor, "H W"] | None = None,
 ) -> Float[Tensor, "k H W"]:
     """AdvCAM localization maps of one picture: climbed at every scale, added, each divided by its maximum (eq. 4).
 
@@ -39,9 +41,14 @@ def localization_maps(
         classes: the classes known to be in it.
         settings: ``ClimbSettings.released()`` unless told.
         scales: sizes at which it is climbed, as factors.
+        saliency: the picture's salient-object map in [0, 1]; where it is background, maps are held at every scale
+            and for every class (region D of section 4.4).
 
     Returns:
         One map per class in [0, 1], of the picture's size. A class not seen anywhere has a map of zeros.
+
+    Raises:
+        SettingsError: scales, classes or a saliency map that do not fit.
 
     >>> import numpy as np, torch, advcam
     >>> mapper = advcam.ClassMapper(torch.nn.Conv2d(3, 8, 3, stride=4, padding=1), torch.randn(5, 8))
@@ -52,12 +59,16 @@ def localization_maps(
     check_scales(scales)
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     targets = torch.as_tensor(classes, dtype=torch.long, device=mapper.device)
+    held_NHW = None
+    if saliency is not None:
+        check_saliency(saliency, pixels.shape[:2])
+        held_NHW = saliency.to(mapper.device, mapper.dtype).expand(len(targets), -1, -1)
     raw = []
     for scale in scales:
         view_3HW = to_input(scale_image(pixels, scale), mapper)
         batch_N3HW = view_3HW.expand(len(targets), -1, -1, -1)
-        summed = climb(mapper, batch_N3HW, targets, at_scale(settings, scale))
-        raw.append(settings.scale_weight(tuple(scales)) * summed)
+        climbed = climb_pairs(mapper, batch_N3HW, targets, at_scale(settings, scale), saliency=held_NHW)
+        raw.append(settings.scale_weight(tuple(scales)) * climbed.maps)
     return fuse_full(raw, pixels.shape[:2])
 
 
