@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import advcam
@@ -148,7 +149,7 @@ def test_one_map_serves_all_scales():
 def test_a_map_of_another_size_is_named():
     with pytest.raises(SettingsError, match=r"saliency must have shape \(1, 16, 20\) like the images"):
         check_saliency(torch.ones(1, 20, 16), (1, 16, 20))
-    picture = np.zeros((16, 20, 3), np.uint8)
+    picture = Image.new("RGB", (20, 16))
     with pytest.raises(SettingsError, match=r"saliency must have shape \(16, 20\)"):
         advcam.localization_maps(mapper(), picture, [0], SETTINGS, saliency=torch.ones(8, 10))
 
