@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.classify.settings import ClassifySettings
-from advcam.data.transforms import normalize, resize_long_side
+from advcam.data.transforms import normalize, random_window, resize_long_side
 
 
 def augment(
@@ -40,17 +40,9 @@ def augment(
     image_HW3 = resize_long_side(image_HW3, int(generator.integers(low, high + 1)))
     if settings.flip and generator.random() < 0.5:
         image_HW3 = image_HW3[:, ::-1]
-    rows, rows_in_crop = _window(image_HW3.shape[0], settings.crop, generator)
-    columns, columns_in_crop = _window(image_HW3.shape[1], settings.crop, generator)
+    rows, rows_in_crop = random_window(image_HW3.shape[0], settings.crop, generator)
+    columns, columns_in_crop = random_window(image_HW3.shape[1], settings.crop, generator)
     crop_3SS = torch.zeros(3, settings.crop, settings.crop)
     # Normalization is per pixel: doing it on the window alone gives the same numbers for less work.
     crop_3SS[:, rows_in_crop, columns_in_crop] = torch.from_numpy(normalize(image_HW3[rows, columns], mean, std))
     return crop_3SS
-
-
-def _window(length: int, crop: int, generator: np.random.Generator) -> tuple[slice, slice]:
-    """Along one axis: the part of the image that is kept, and where it lies in the crop."""
-    start = int(generator.integers(abs(length - crop) + 1))
-    if length >= crop:
-        return slice(start, start + crop), slice(0, crop)
-    return slice(0, length), slice(start, start + length)

@@ -52,3 +52,17 @@ def normalize(
     levels = np.arange(256)[:, None] / 255
     table = ((levels - np.asarray(mean)) / np.asarray(std)).astype(np.float32)
     return np.stack([table[image[..., channel], channel] for channel in range(3)])
+
+
+def random_window(length: int, crop: int, generator: np.random.Generator) -> tuple[slice, slice]:
+    """One axis of a random crop: the part of the image that is kept, and where it lies in the crop.
+
+    A uniform window where the image is at least as long as the crop; else the whole image at a uniform place.
+
+    >>> random_window(80, 100, np.random.default_rng(0))
+    (slice(0, 80, None), slice(17, 97, None))
+    """
+    start = int(generator.integers(abs(length - crop) + 1))
+    if length >= crop:
+        return slice(start, start + crop), slice(0, crop)
+    return slice(0, length), slice(start, start + length)

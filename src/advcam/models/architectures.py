@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
 import timm
 from torch import Tensor
@@ -11,6 +12,7 @@ from advcam.errors import SettingsError
 from advcam.models.backbone import Backbone
 from advcam.models.from_timm import timm_backbone, timm_weights
 from advcam.models.from_torchvision import IRN_RESNET50, torchvision_backbone, torchvision_names, torchvision_weights
+from advcam.models.resnet38 import RESNET38, from_mxnet_names, no_library_weights, resnet38_backbone
 
 
 def find_architecture(name: str) -> str:
@@ -23,7 +25,7 @@ def find_architecture(name: str) -> str:
     ('torchvision/resnet50', 'timm/res2net101_26w_4s')
     """
     library, _, plain = name.rpartition("/")
-    if name == IRN_RESNET50:
+    if name in (IRN_RESNET50, RESNET38):
         return name
     if library in ("", "torchvision") and plain in torchvision_names():
         return f"torchvision/{plain}"
@@ -51,6 +53,8 @@ def build_backbone(architecture: str, output_stride: int | None = None) -> Backb
     ('torchvision/resnet50', 2048, 8)
     """
     architecture = find_architecture(architecture)
+    if architecture == RESNET38:
+        return resnet38_backbone(output_stride)
     build = timm_backbone if architecture.startswith("timm/") else torchvision_backbone
     return build(architecture, output_stride)
 
@@ -66,5 +70,12 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
         SettingsError: no such set.
         ModelError: neither in the library's cache nor to be downloaded.
     """
+    if architecture == RESNET38:
+        raise no_library_weights(weights)
     fetch = timm_weights if architecture.startswith("timm/") else torchvision_weights
     return fetch(architecture, weights)
+
+
+def own_names(architecture: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors under the names that the architecture's parameters have here, whatever names they were published with."""
+    return from_mxnet_names(tensors) if architecture == RESNET38 else tensors

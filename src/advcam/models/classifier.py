@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
-from advcam.models.architectures import build_backbone, library_weights
+from advcam.models.architectures import build_backbone, library_weights, own_names
 from advcam.models.backbone import Backbone
 from advcam.models.mapper import ClassMapper
 from advcam.models.settings import BackboneSettings
@@ -112,7 +112,12 @@ class Classifier(nn.Module):
         expected = {key.removeprefix(self._prefix): value for key, value in self.backbone.state_dict().items()}
         head_names = list(dict.fromkeys([*([self._head_name] if self._head_name else []), "head", "classifier"]))
         fitted = fit_weights(
-            expected, tensors, head_names, self.head.in_features, source=source, architecture=self.architecture
+            expected,
+            own_names(self.architecture, tensors),
+            head_names,
+            self.head.in_features,
+            source=source,
+            architecture=self.architecture,
         )
         classes = None if fitted.head_weight is None else fitted.head_weight.shape[0]
         if require_head and classes != self.num_classes:
