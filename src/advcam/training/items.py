@@ -1,0 +1,106 @@
+"""The items of a training as batches, for one process or several, the same whichever way they are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from advcam.errors import SettingsError, UserError
+from advcam.training.settings import FitSettings
+from advcam.training.task import ORDER, Task
+from advcam.training.worker import leave_interrupts
+
+Key = tuple[int, int]
+
+
+class KeyedItems(Dataset[Any]):
+    """A task's items by ``(epoch, index)``."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __getitem__(self, key: Key) -> Any:
+        # A worker's exception would arrive as its traceback; as a value it arrives whole, and is raised on arrival.
+        try:
+            return self.task.item(*key)
+        except UserError as error:
+            return error
+
+    def stack(self, items: list[Any]) -> Any:
+        """One batch; or the first error among its items."""
+        return next((item for item in items if isinstance(item, UserError)), None) or self.task.collate(items)
+
+
+class Batches(Sampler[list[Key]]):
+    """The passes of a training as lists of ``(epoch, index)``, from update ``first`` up to update ``total``.
+
+    The order of an epoch depends on the seed and the epoch alone. An update's ``batch_size`` items are split over
+    ``accumulate`` passes, and each pass over ``world`` processes; what remains of an epoch after its last whole batch
+    is left out.
+
+    >>> batches = Batches(5, FitSettings(batch_size=2), first=1, total=4)
+    >>> [[epoch for epoch, _ in batch] for batch in batches]
+    [[0, 0], [1, 1], [1, 1]]
+    """
+
+    def __init__(
+        self, items: int, settings: FitSettings, first: int, total: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.items, self.settings, self.first, self.total = items, settings, first, total
+        self.rank, self.world = rank, world
+
+    def __len__(self) -> int:
+        return (self.total - self.first) * self.settings.accumulate
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        size, passes = self.settings.batch_size, self.settings.accumulate
+        per_epoch, order, known = self.items // size, np.zeros(0, np.int64), -1
+        for update in range(self.first, self.total):
+            epoch, place = divmod(update, per_epoch)
+            if epoch != known:
+                order, known = np.random.default_rng((self.settings.seed, ORDER, epoch)).permutation(self.items), epoch
+            for part in order[place * size : (place + 1) * size].reshape(passes, -1):
+                yield [(epoch, int(index)) for index in part[self.rank :: self.world]]
+
+
+class TaskData(pl.LightningDataModule):
+    """A task's batches from update ``first`` on.
+
+    Raises:
+        SettingsError: a batch that the processes cannot share equally.
+    """
+
+    def __init__(self, task: Task, first: int, total: int) -> None:
+        super().__init__()
+        self.task, self.first, self.total = task, first, total
+
+    def train_dataloader(self) -> DataLoader:
+        assert self.trainer is not None
+        settings, world = self.task.settings, self.trainer.world_size
+        if settings.batch_size % (settings.accumulate * world):
+            raise SettingsError(
+                f"batch_size {settings.batch_size} cannot be shared equally by accumulate={settings.accumulate} passes "
+                f"on {world} devices: choose a multiple of {settings.accumulate * world}"
+            )
+        items = KeyedItems(self.task)
+        workers = settings.workers
+        if workers is None:
+            workers = max(0, min(8, (os.cpu_count() or 1) // self.trainer.num_devices - 1))
+        return DataLoader(
+            items,
+            batch_sampler=Batches(len(self.task), settings, self.first, self.total, self.trainer.global_rank, world),
+            collate_fn=items.stack,
+            num_workers=workers,
+            worker_init_fn=leave_interrupts,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if isinstance(batch, UserError):
+            raise batch
+        return batch

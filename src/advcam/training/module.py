@@ -1,0 +1,58 @@
+"""A task as Lightning sees it: one pass, one optimizer, its learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from advcam.training.schedule import build_optimizer, set_learning_rate
+from advcam.training.task import LAYERS, Task
+
+
+class TaskModule(pl.LightningModule):
+    """A task under training.
+
+    Args:
+        task: its network becomes this module's.
+        updates_done: updates made before, by a training that was stopped.
+        total: updates of the whole training.
+    """
+
+    def __init__(self, task: Task, updates_done: int, total: int) -> None:
+        super().__init__()
+        self.network, self.task = task.network, task
+        self.updates_done, self.total = updates_done, total
+        self.passes_done = updates_done * task.settings.accumulate
+        self.learning_rate = 0.0
+        self.losses: dict[str, Tensor] = {}
+
+    @property
+    def updates_made(self) -> int:
+        return self.updates_done + self.global_step
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return build_optimizer(self.task.parameter_groups(), self.task.settings)
+
+    def on_train_epoch_start(self) -> None:
+        self.task.set_train_mode()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # Random layers then depend on the place in the training alone, so a resumed one repeats the undisturbed one.
+        key = (self.task.settings.seed, LAYERS, self.passes_done, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+        self.passes_done += 1
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        losses = self.task.loss(batch, self.updates_made, self.total)
+        # Lightning hands its callbacks the loss divided by the passes of an update.
+        self.losses = {name: value.detach() for name, value in losses.items()}
+        return losses["loss"]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        factor = self.task.lr_factor(self.updates_made, self.total)
+        set_learning_rate(optimizer, factor)
+        self.learning_rate = self.task.settings.lr * factor

@@ -1,0 +1,89 @@
+"""What every training is told. Each network's settings inherit these and give its own defaults."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from advcam.errors import SettingsError
+
+# These change how fast the numbers come, never the numbers.
+WITHOUT_EFFECT = ("workers", "checkpoint_seconds")
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """A training by gradient descent.
+
+    One update sees ``batch_size`` items however they are spread over passes (``accumulate``) and devices, so that the
+    number of updates and the learning rate do not depend on the machine.
+    """
+
+    epochs: int = 1
+    """Passes over the items; a last batch that is not full is left out."""
+    updates: int | None = None
+    """Updates of the whole training; None takes as many as ``epochs`` have."""
+    batch_size: int = 16
+    """Items per update, over all devices together."""
+    accumulate: int = 1
+    """Forward and backward passes that the batch of an update is split into; more of them need less memory."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """The rule of an update."""
+    lr: float = 0.01
+    """Learning rate before its decay."""
+    weight_decay: float = 1e-4
+    """Of all parameters that learn, unless their group has its own."""
+    momentum: float = 0.9
+    """Of "sgd"; the others have their usual one."""
+    poly_power: float = 0.9
+    """Exponent of the decay ``(1 - s / S) ** poly_power`` over the S updates; 0 keeps the rate."""
+    warmup: float = 0.0
+    """Fraction of the updates over which the rate also rises linearly from zero."""
+    gradient_clip: float | None = None
+    """Largest L2 norm of all gradients together, or None for no limit."""
+    validate_every: int | None = None
+    """Updates between two validations; None validates after each epoch, and both after the last update."""
+    keep: Literal["last", "best"] = "last"
+    """The weights that are kept: those after the last update, or of the best validation."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """"auto" is "32" on a CPU and "bf16" (where missing, "16") on a GPU; "16" is for GPUs alone."""
+    workers: int | None = None
+    """Processes that read images; None chooses by the number of CPU cores. Changes no number."""
+    checkpoint_seconds: float = 120.0
+    """Time between two savings of the state from which a stopped training goes on."""
+    seed: int = 0
+    """Of the order of the items, their augmentation, and the network's own random layers."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}, but must be at least 1")
+        for name in ("updates", "validate_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"{name} is {value}, but must be at least 1, or null")
+        for name in ("lr", "checkpoint_seconds"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}, but must be greater than 0")
+        for name in ("weight_decay", "poly_power"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}, but must not be negative")
+        for name in ("momentum", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}, but must be from 0 to below 1")
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise SettingsError(f"gradient_clip is {self.gradient_clip}, but must be greater than 0, or null")
+        if self.workers is not None and self.workers < 0:
+            raise SettingsError(f"workers is {self.workers}, but must be 0 or more, or null to choose it")
+        if self.seed < 0:
+            raise SettingsError(f"seed is {self.seed}, but must be 0 or greater")
+        if self.batch_size % self.accumulate:
+            raise SettingsError(
+                f"batch_size {self.batch_size} cannot be split into accumulate={self.accumulate} equal parts: "
+                "choose a divisor"
+            )
+
+
+def numbers_depend_on(settings: FitSettings) -> dict[str, Any]:
+    """The settings that a training's numbers depend on."""
+    return {name: value for name, value in asdict(settings).items() if name not in WITHOUT_EFFECT}

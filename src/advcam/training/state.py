@@ -1,0 +1,71 @@
+"""The state of a training on disk: a training that was stopped goes on from it as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advcam.data.files import writing
+from advcam.errors import RunError
+
+
+@dataclass
+class FitState:
+    """Everything that the rest of a training depends on, and its history.
+
+    ``origin`` describes settings and data: a training goes on only with its own. ``losses`` has one value per update
+    under each name, ``validations`` one entry per validation, ``seconds`` is the time spent so far.
+    """
+
+    origin: dict[str, str]
+    updates: int = 0
+    seconds: float = 0.0
+    rates: list[float] = field(default_factory=list)
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    validations: list[dict[str, float]] = field(default_factory=list)
+    network: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    precision: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the state; the file at ``path`` is whole at any moment."""
+        save_tensors(path, vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> FitState:
+        """Read a state; no code in the file is ever run.
+
+        Raises:
+            RunError: the file is not the state of a training.
+        """
+        try:
+            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:
+            raise RunError(
+                f"{path}: not the state of a training that this version can go on with ({type(error).__name__}): "
+                "delete it to start again"
+            ) from error
+
+    def check_origin(self, path: Path, wanted: Mapping[str, str]) -> None:
+        """Refuse to go on with a training of other settings or data.
+
+        Raises:
+            RunError: it names the first difference.
+        """
+        for name in wanted:
+            if self.origin.get(name) != wanted[name]:
+                raise RunError(
+                    f"{path}: this training was started with {name} {self.origin.get(name)}, but is asked to go on "
+                    f"with {wanted[name]}: use the same again, another output folder, or start over"
+                )
+
+
+def save_tensors(path: Path, value: Any) -> None:
+    """Write what holds tensors in one go."""
+    with writing(path) as temporary:
+        torch.save(value, temporary)
