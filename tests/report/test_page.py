@@ -95,7 +95,7 @@ def test_what_was_run_in_lines():
             "settings": {
                 "method": "crf",
                 "rule": "seed",
-                "threshold": {"masks": {"value": 0.3, "method": "sweep", "split": "train"}},
+                "sets": {"masks": {"threshold": {"value": 0.3, "method": "sweep", "split": "train"}}},
             }
         },
     }

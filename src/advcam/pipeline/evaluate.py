@@ -9,7 +9,6 @@ from advcam.data.files import write_json
 from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, ThresholdSweep
 from advcam.evaluate.result import defined
 from advcam.pipeline.progress import say
-from advcam.pipeline.refine import MASKS_OF
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_masks, sweep_split
 from advcam.pipeline.thresholds import choose
@@ -82,23 +81,23 @@ def sweep_at(run: Run, kind: str, split: str, found: ThresholdSweep, threshold: 
 
 
 def mask_results(run: Run) -> list[SegmentationResult]:
-    """The masks of the run and, where they were made, of its baseline."""
+    """The masks of the run and, where they were made, of its baseline and of the stages between."""
     stage = run.manifest.stages.get("refine", {})
     if not stage:
         return []
     results = []
-    for kind in kinds_of(run):
-        masks = MASKS_OF[kind]
-        if masks not in stage["settings"]["threshold"]:
+    # The baseline first, and of each kind the stages in their order.
+    for masks, made in sorted(stage["settings"]["sets"].items(), key=lambda item: item[1]["maps"] != "cam"):
+        if made["maps"] not in kinds_of(run):
             continue
-        chosen = stage["settings"]["threshold"][masks]
-        source = ThresholdSource(chosen["method"], chosen["split"], chosen["images"])
-        method = stage["settings"]["method"]
-        name = f"{name_of(run, kind)} " + ("mask" if method == "none" else f"+ {method}")
+        chosen = made["threshold"]
+        threshold = None if chosen is None else chosen["value"]
+        source = None if chosen is None else ThresholdSource(chosen["method"], chosen["split"], chosen["images"])
+        name = f"{name_of(run, made['maps'])} " + ("mask" if made["method"] == "none" else f"+ {made['method']}")
         for split in run.mapped_sets:
             scores = score_masks(run, masks, split)
             if scores is not None:
-                results.append(SegmentationResult(name, split, scores, chosen["value"], source, run.class_names))
+                results.append(SegmentationResult(name, split, scores, threshold, source, run.class_names))
     return results
 
 

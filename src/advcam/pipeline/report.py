@@ -24,7 +24,7 @@ from advcam.pipeline.config import RunConfig
 from advcam.pipeline.flags import Flag, read_flags
 from advcam.pipeline.manifest import plain
 from advcam.pipeline.progress import duration, progress
-from advcam.pipeline.refine import MASKS_OF, full_maps
+from advcam.pipeline.refiner import MASKS_OF, full_maps
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import read_prediction, scored_records
 from advcam.report.facts import changed_settings, data_fact, stage_facts

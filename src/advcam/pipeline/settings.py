@@ -47,6 +47,9 @@ class RefineSettings:
     neither sure foreground nor sure background are 255."""
     unary: Literal["labels", "scores"] = "labels"
     """What the CRF starts from: hard seed labels, or the maps themselves as scores beside the threshold."""
+    steps: bool = True
+    """With a method that goes beyond the CRF: keep the masks of the CRF alone as well, into ``crf_masks``, so that
+    the gain of each stage can be seen."""
     baseline: bool = False
     """Refine the plain class activation maps as well, into ``cam_masks``, for comparison."""
     overlays: bool = True

@@ -48,10 +48,13 @@ def maps_fact(settings: Mapping[str, Any]) -> Fact:
 def masks_fact(settings: Mapping[str, Any]) -> Fact:
     """How maps became masks."""
     refined = REFINERS.get(settings["method"], settings["method"])
+    made = settings["sets"]["masks"]
     if settings["rule"] == "confident":
-        strict, generous = settings["confident"]
+        strict, generous = made["confident"]
         return Fact("Masks", f"{refined}; foreground above {strict:g}, background below {generous:g}, between them 255")
-    chosen = settings["threshold"]["masks"]
+    chosen = made["threshold"]
+    if chosen is None:
+        return Fact("Masks", refined)
     source = SOURCES.get(chosen["method"], f"best of a sweep over the ground truth of {chosen['split']}")
     return Fact("Masks", f"{refined}; background threshold {chosen['value']:.2f}, {source}")
 

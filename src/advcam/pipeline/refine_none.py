@@ -1,0 +1,12 @@
+"""The seed as the mask."""
+
+from __future__ import annotations
+
+from advcam.pipeline.refine_crf import CRFRefiner
+from advcam.pipeline.run import Run
+from advcam.pipeline.thresholds import choose
+
+
+def refiner(run: Run, kind: str) -> CRFRefiner:
+    """For ``refine.method none``."""
+    return CRFRefiner(run, choose(run, kind), crf=False)
