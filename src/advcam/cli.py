@@ -21,7 +21,7 @@ VERBS = {
     "classify": "train the classifier on the class labels",
     "attribute": "localization maps: climb every image towards its classes (AdvCAM)",
     "refine": "masks from the maps: seed, dense CRF",
-    "localize": "boxes from the maps: a table, COCO's JSON, overlays",
+    "segment": "train a segmentation network (DeepLab-v2) on the masks",
     "evaluate": "mIoU, precision, recall and noise where there is ground truth",
     "report": "one HTML file to look at",
     "scenes": "write a generated data set",

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from advcam.errors import SettingsError
 from advcam.models.backbone import Backbone
+from advcam.models.caffe_resnet import CAFFE_RESNET101, caffe_backbone, caffe_weights, from_deeplab_names
 from advcam.models.from_timm import timm_backbone, timm_weights
 from advcam.models.from_torchvision import IRN_RESNET50, torchvision_backbone, torchvision_names, torchvision_weights
+from advcam.models.res2net import RES2NETS, res2net_backbone, res2net_weights
 from advcam.models.resnet38 import RESNET38, from_mxnet_names, no_library_weights, resnet38_backbone
 
 
@@ -25,7 +27,7 @@ def find_architecture(name: str) -> str:
     ('torchvision/resnet50', 'timm/res2net101_26w_4s')
     """
     library, _, plain = name.rpartition("/")
-    if name in (IRN_RESNET50, RESNET38):
+    if name in (IRN_RESNET50, RESNET38, CAFFE_RESNET101, *RES2NETS):
         return name
     if library in ("", "torchvision") and plain in torchvision_names():
         return f"torchvision/{plain}"
@@ -55,6 +57,10 @@ def build_backbone(architecture: str, output_stride: int | None = None) -> Backb
     architecture = find_architecture(architecture)
     if architecture == RESNET38:
         return resnet38_backbone(output_stride)
+    if architecture == CAFFE_RESNET101:
+        return caffe_backbone(output_stride)
+    if architecture in RES2NETS:
+        return res2net_backbone(architecture, output_stride)
     build = timm_backbone if architecture.startswith("timm/") else torchvision_backbone
     return build(architecture, output_stride)
 
@@ -72,10 +78,16 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
     """
     if architecture == RESNET38:
         raise no_library_weights(weights)
+    if architecture == CAFFE_RESNET101:
+        raise caffe_weights(weights)
+    if architecture in RES2NETS:
+        return res2net_weights(architecture, weights)
     fetch = timm_weights if architecture.startswith("timm/") else torchvision_weights
     return fetch(architecture, weights)
 
 
 def own_names(architecture: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Tensors under the names that the architecture's parameters have here, whatever names they were published with."""
-    return from_mxnet_names(tensors) if architecture == RESNET38 else tensors
+    if architecture == RESNET38:
+        return from_mxnet_names(tensors)
+    return from_deeplab_names(tensors) if architecture == CAFFE_RESNET101 else tensors

@@ -16,11 +16,12 @@ class BackboneSettings:
     Attributes:
         architecture: ``torchvision/NAME``, ``timm/NAME``, a plain name (looked up in torchvision, then in timm),
             ``irn_resnet50``: torchvision's ResNet-50 with stride 1 in ``layer4`` and no dilation, the network of the
-            IRN program and of Tables 1 to 3; or ``resnet38``: the wide network of the PSA program, stride 8.
+            IRN program and of Tables 1 to 3; ``resnet38``: the wide network of the PSA program, stride 8;
+            ``caffe_resnet101``: that of DeepLab-v2; ``res2net101_v1b`` or ``res2net152_v1b``: those of Table 3.
         weights: ``default`` for the library's own pretrained weights (torchvision's first ImageNet weights for
             ``irn_resnet50``), the name of another set of a torchvision model such as ``IMAGENET1K_V1``, a
-            ``.safetensors`` or ``.pth`` file (``resnet38`` has nothing else), or None for random weights. timm names
-            its sets in the model's name: ``timm/resnet50.tv_in1k``.
+            ``.safetensors`` or ``.pth`` file (``resnet38``, ``caffe_resnet101`` and ``res2net152_v1b`` have nothing
+            else), or None for random weights. timm names its sets in the model's name: ``timm/resnet50.tv_in1k``.
         output_stride: pixels of the image per cell of the class maps: 8, 16, 32, or None for the architecture's own
             (16 for ``irn_resnet50``, 32 for most). A finer grid keeps the weights and dilates the convolutions.
         mean, std: of the network's input, three values each, for pixel values in [0, 1]; None takes them from the

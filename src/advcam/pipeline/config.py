@@ -9,11 +9,11 @@ from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.classify.settings import ClassifySettings
 from advcam.errors import SettingsError
 from advcam.evaluate.settings import SweepSettings
-from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.seed_settings import SeedSettings
+from advcam.segment.settings import SegmentSettings
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class RunConfig:
     """From maps to masks."""
     crf: CRFSettings = field(default_factory=CRFSettings)
     """The dense CRF."""
-    localize: LocalizeSettings = field(default_factory=LocalizeSettings)
-    """Boxes from the maps."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
     """The thresholds that an evaluation tries."""
+    segment: SegmentSettings = field(default_factory=SegmentSettings)
+    """The segmentation network that is trained on the masks; none unless asked for."""
     report: ReportSettings = field(default_factory=ReportSettings)
     """What the report shows."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -8,7 +8,6 @@ from typing import Any
 from advcam.data.files import write_json
 from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, ThresholdSweep
 from advcam.evaluate.result import defined
-from advcam.pipeline.box_scoring import box_results
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_masks, sweep_split
@@ -24,24 +23,20 @@ def evaluate(run: Run) -> None:
     run.manifest.stages.pop("evaluate", None)
     with run.stage("evaluate", settings, ()) as entry:
         results, curves = seed_results(run)
-        results += mask_results(run)
+        results += mask_results(run) + network_results(run)
         for result in results:
             say(f"evaluate: {result}")
-        boxes = box_results(run)
-        for found in boxes:
-            say(f"evaluate: {found.sentence}")
-        if not results and not boxes:
+        if not results:
             say("evaluate: the data set has no ground-truth masks, so nothing is measured")
         metrics = {
             "schema": SCHEMA,
             "classes": ["background", *run.class_names],
             "results": [result.to_json() for result in results],
             "curves": curves,
-            "boxes": [found.to_json() for found in boxes],
             "classifier": run.manifest.stages.get("classify", {}).get("result"),
         }
         write_json(run.folder.metrics, metrics)
-        entry["results"] = len(results) + len(boxes)
+        entry["results"] = len(results)
 
 
 def name_of(run: Run, kind: str) -> str:
@@ -104,6 +99,16 @@ def mask_results(run: Run) -> list[SegmentationResult]:
             if scores is not None:
                 results.append(SegmentationResult(name, split, scores, threshold, source, run.class_names))
     return results
+
+
+def network_results(run: Run) -> list[SegmentationResult]:
+    """The segmentation network on the splits that it was measured on; empty without one."""
+    if run.manifest.stages.get("segment", {}).get("status") != "done":
+        return []
+    # Loads what trainings need, which takes seconds.
+    from advcam.pipeline.segment import network_scores
+
+    return [SegmentationResult(*found, class_names=run.class_names) for found in network_scores(run)]
 
 
 def curve(masks: str, split: str, found: ThresholdSweep) -> dict[str, Any]:

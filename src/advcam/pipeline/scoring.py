@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -43,8 +43,11 @@ def sweep_split(run: Run, kind: str, split: str, thresholds: tuple[float, ...] |
 def score_masks(run: Run, kind: str, split: str) -> SegmentationScores | None:
     """The masks of one kind against ground truth; None without either."""
     records = [record for record in scored_records(run, split) if run.folder.mask(record.id, kind).exists()]
-    if not records:
-        return None
+    return score_records(run, kind, records) if records else None
+
+
+def score_records(run: Run, kind: str, records: Sequence[Record]) -> SegmentationScores:
+    """The masks of one kind of some images against their ground truth."""
     matrix = ConfusionMatrix(len(run.class_names) + 1)
     for record in records:
         prediction = read_prediction(run, record, kind)

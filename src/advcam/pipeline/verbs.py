@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from advcam.errors import UserError
 from advcam.pipeline.arguments import parse, parse_settings
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.settings import DoctorSettings, ScenesVerb
 
-STAGES = ("classify", "attribute", "refine", "localize", "evaluate", "report")
+STAGES = ("classify", "attribute", "refine", "segment", "evaluate", "report")
 
 
 def run(words: Sequence[str]) -> None:
     """All stages, in order."""
     config = parse("run", words, goes_on=False, description="Images and class labels in, masks and a report out.")
-    run_stages(config, wanted_stages(config))
-
-
-def wanted_stages(config: RunConfig) -> tuple[str, ...]:
-    """The stages that ``advcam run`` goes through."""
-    return tuple(name for name in STAGES if name != "localize" or config.localize.in_run)
+    run_stages(config, STAGES)
 
 
 def classify(words: Sequence[str]) -> None:
@@ -35,8 +31,13 @@ def refine(words: Sequence[str]) -> None:
     _one("refine", words, "Masks from the localization maps.")
 
 
-def localize(words: Sequence[str]) -> None:
-    _one("localize", words, "Boxes from the localization maps: boxes.csv, COCO's JSON, overlays.")
+def segment(words: Sequence[str]) -> None:
+    """Train a segmentation network; DeepLab-v2 where the run names none."""
+    description = "Train a segmentation network on the masks, and measure it."
+    config = parse("segment", words, goes_on=True, description=description)
+    if config.segment.method == "none":
+        config = replace(config, segment=replace(config.segment, method="deeplab"))
+    run_stages(config, ("segment",))
 
 
 def evaluate(words: Sequence[str]) -> None:

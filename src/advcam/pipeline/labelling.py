@@ -1,0 +1,85 @@
+"""Pictures of all sizes through a segmentation network, in batches of one size; used by ``segment`` and ``predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from advcam.data.images import image_size, read_image
+from advcam.errors import DataError
+from advcam.pipeline.planning import Size, Unit, ahead, plan
+from advcam.segment.inference import Segmenter
+from advcam.segment.inference_settings import InferenceSettings
+
+# Pixels of all pictures of a batch together.
+CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 2**19, 2**23
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A picture and the label of each of its pixels."""
+
+    id: str
+    image: UInt8[np.ndarray, "H W 3"]
+    labels: UInt8[np.ndarray, "H W"]
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Labels pictures, decoding the next ones while the network works.
+
+    Args:
+        segmenter: the network, on its device.
+        settings: of the inference.
+        on_bad: is told of a picture that cannot be read; the sentence names its file.
+    """
+
+    segmenter: Segmenter
+    settings: InferenceSettings
+    on_bad: Callable[[str, DataError], None]
+
+    def units(self, pictures: Iterable[tuple[str, Path]]) -> list[Unit]:
+        """The batches over all pictures, by id and file; those whose header cannot be read go to ``on_bad``."""
+        sizes: list[tuple[str, Size, int]] = []
+        for image_id, path in pictures:
+            try:
+                sizes.append((image_id, image_size(path), 1))
+            except DataError as error:
+                self.on_bad(image_id, error)
+        on_cpu = self.segmenter.device.type == "cpu"
+        pixels = CPU_BATCH_PIXELS if on_cpu else GPU_BATCH_PIXELS
+
+        def most(size: Size) -> int:
+            reduced = min(1.0, self.settings.max_side / max(size))
+            return max(1, int(pixels / (size[0] * size[1] * reduced**2)))
+
+        return plan(sizes, most)
+
+    def label(self, units: Sequence[Unit], files: Callable[[str], Path]) -> Iterator[list[Labelled]]:
+        """The pictures of each unit with their labels, without those that cannot be read."""
+
+        def load(unit: Unit) -> list[tuple[str, UInt8[np.ndarray, "_ _ 3"]]]:
+            loaded = []
+            for image_id in unit.ids:
+                try:
+                    loaded.append((image_id, read_image(files(image_id))))
+                except DataError as error:
+                    self.on_bad(image_id, error)
+            return loaded
+
+        for loaded in ahead(units, load):
+            images = [image for _, image in loaded]
+            found = self.segmenter.labels(images, self.settings) if images else []
+            yield [Labelled(*pair, labels) for pair, labels in zip(loaded, found, strict=True)]
+
+
+def ready(segmenter: Segmenter, device: torch.device) -> Segmenter:
+    """The network on its device, in the layout that convolutions are fastest in."""
+    segmenter.network.to(device).to(memory_format=torch.channels_last)
+    segmenter.network.eval()
+    return segmenter

@@ -1,0 +1,155 @@
+"""A trained segmentation network as a folder: ``model.safetensors`` and ``config.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+from advcam.data.files import write_json, writing
+from advcam.errors import ModelError
+from advcam.models.architectures import build_backbone
+from advcam.models.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from advcam.models.weights import read_weights
+from advcam.segment.deeplab import DeepLab
+from advcam.segment.inference import Segmenter
+
+SCHEMA = 1
+# The folder of a run that holds its network.
+FOLDER = "segmentation"
+
+
+def save_network(folder: str | Path, segmenter: Segmenter, method: str, build: Mapping[str, Any]) -> None:
+    """Write a network so that ``load`` restores it in one line. Each file appears whole or not at all.
+
+    Args:
+        folder: made if it is not there.
+        segmenter: the network, its classes and its input.
+        method: "deeplab" or "cct".
+        build: what the method builds the network from, see ``_BUILDERS``.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    config = {
+        "schema": SCHEMA,
+        "method": method,
+        "class_names": list(segmenter.class_names),
+        "mean": list(segmenter.mean),
+        "std": list(segmenter.std),
+        "align_corners": segmenter.align_corners,
+        "build": dict(build),
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in segmenter.network.state_dict().items()}
+    header = {"format": "pt", "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
+    with writing(folder / WEIGHTS_NAME) as temporary:
+        temporary.write_bytes(save(tensors, metadata=header))
+    write_json(folder / CONFIG_NAME, config)
+
+
+def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmenter:
+    """A trained network, in evaluation mode on the CPU.
+
+    Args:
+        folder: as given to ``save_network``, or a run folder with a network in it.
+        class_names: of the data it is to be used on; others than its own are an error. None skips the check.
+
+    Raises:
+        ModelError: a file is missing, broken or of a newer version, or the classes differ; says which and the mend.
+
+    >>> import tempfile
+    >>> build = {"architecture": "timm/test_resnet", "output_stride": 16, "rates": [1, 2], "pyramid": []}
+    >>> made = Segmenter(build_network("deeplab", build, 3), ("cat", "dog"), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    >>> folder = tempfile.mkdtemp()
+    >>> save_network(folder, made, "deeplab", build)
+    >>> load(folder).class_names
+    ('cat', 'dog')
+    """
+    folder = find_folder(folder)
+    config = read_config(folder)
+    names = tuple(config["class_names"])
+    if class_names is not None and tuple(class_names) != names:
+        raise ModelError(
+            f"the network in {folder} knows {len(names)} classes ({_few(names)}), the data has {len(class_names)} "
+            f"({_few(class_names)}): use the network that was trained on these classes"
+        )
+    network = build_network(config["method"], config["build"], len(names) + 1)
+    file = read_weights(folder / WEIGHTS_NAME)
+    try:
+        network.load_state_dict(file.tensors)
+    except RuntimeError as error:
+        reason = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        raise ModelError(
+            f"{file.path} does not hold the network that {folder / CONFIG_NAME} describes ({reason}): restore the two "
+            "files from one training"
+        ) from error
+    return Segmenter(network.eval(), names, tuple(config["mean"]), tuple(config["std"]), config["align_corners"])
+
+
+def find_folder(folder: str | Path) -> Path:
+    """The folder of the network: the one given, or ``segmentation`` in it where it is a run's.
+
+    Raises:
+        ModelError: neither holds a network.
+    """
+    for candidate in (Path(folder), Path(folder) / FOLDER):
+        if (candidate / CONFIG_NAME).is_file() and (candidate / WEIGHTS_NAME).is_file():
+            return candidate
+    raise ModelError(
+        f"{folder} holds no trained segmentation network ({CONFIG_NAME} and {WEIGHTS_NAME}): name the folder of a run "
+        "whose stage segment is done, or its folder segmentation"
+    )
+
+
+def fingerprint(folder: str | Path) -> str:
+    """What tells one saved network from another: a hash over its two files."""
+    digest = hashlib.sha256()
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        with (find_folder(folder) / name).open("rb") as file:
+            for block in iter(lambda: file.read(2**20), b""):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def build_network(method: str, build: Mapping[str, Any], num_labels: int) -> nn.Module:
+    """The network of a method with random weights, from what ``save_network`` was given."""
+    return _BUILDERS[method](build, num_labels)
+
+
+def _deeplab(build: Mapping[str, Any], num_labels: int) -> nn.Module:
+    backbone = build_backbone(build["architecture"], build["output_stride"])
+    return DeepLab(backbone.features, backbone.channels, num_labels, build["rates"], build["pyramid"])
+
+
+_BUILDERS: dict[str, Callable[[Mapping[str, Any], int], nn.Module]] = {"deeplab": _deeplab}
+_FIELDS = {"method": str, "class_names": list, "mean": list, "std": list, "align_corners": bool, "build": dict}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The description of a saved network, checked."""
+    path = folder / CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}): restore the file, or train again") from error
+    if not isinstance(config, dict) or not isinstance(config.get("schema"), int) or "build" not in config:
+        what = "a classifier" if isinstance(config, dict) and "architecture" in config else "something else"
+        raise ModelError(f"{path} describes {what}, not a segmentation network: name the folder segmentation of a run")
+    if config["schema"] > SCHEMA:
+        raise ModelError(f"{path} has schema {config['schema']}, this version reads up to {SCHEMA}: update advcam")
+    for name, kind in _FIELDS.items():
+        if not isinstance(config.get(name), kind):
+            raise ModelError(f"{path} lacks a {name} of type {kind.__name__}: restore the file, or train again")
+    if config["method"] not in _BUILDERS:
+        raise ModelError(f"{path} names the method {config['method']!r}, which this version does not know: update it")
+    return config
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,143 @@
+"""Labels of whole pictures: at several scales, mirrored, refined by the dense CRF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor, nn
+
+from advcam.data.transforms import normalize, resize_long_side
+from advcam.refine.crf import dense_crf
+from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.unary import unary_from_scores
+from advcam.segment.inference_settings import InferenceSettings
+
+
+def class_logits(
+    network: nn.Module,
+    images: Float[Tensor, "n 3 H W"],
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    align_corners: bool = False,
+) -> Float[Tensor, "n K H W"]:
+    """Logits at the size of the images: the mean over scales, and over each one's mirror image with ``flip``.
+
+    Args:
+        network: gives logits on a grid of any size, ``Float[n K h w]``, for images of any size.
+        images: in the network's input space.
+        scales: factors of the images' size; resized bilinearly, sizes cut to whole pixels.
+        flip: average with the logits of the mirror image.
+        align_corners: of the enlargement of the logits: DeepLab has False, CCT True.
+    """
+    height, width = images.shape[-2:]
+    total: Tensor | None = None
+    for scale in scales:
+        size = max(1, int(height * scale)), max(1, int(width * scale))
+        scaled = images if size == (height, width) else _resized(images, size, align_corners)
+        for mirrored in (False, True) if flip else (False,):
+            logits = network(scaled.flip(-1) if mirrored else scaled)
+            enlarged = _resized(logits.flip(-1) if mirrored else logits, (height, width), align_corners)
+            total = enlarged if total is None else total + enlarged
+    assert total is not None
+    return total / (len(scales) * (2 if flip else 1))
+
+
+def _resized(maps: Float[Tensor, "n C h w"], size: tuple[int, int], align_corners: bool) -> Float[Tensor, "n C H W"]:
+    return nn.functional.interpolate(maps, size, mode="bilinear", align_corners=align_corners)
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A trained network with the names of its classes and the statistics of its input: pictures in, labels out.
+
+    ``advcam.segment.load`` gives one. It runs on the device that its network is on.
+
+    Attributes:
+        network: logits on a grid, ``Float[n K h w]``, of normalised images; in evaluation mode.
+        class_names: without the background, in the order of the labels 1, 2, ...
+        mean, std: of the input, for pixel values in [0, 1].
+        align_corners: see ``class_logits``.
+
+    >>> segmenter = Segmenter(nn.Conv2d(3, 3, 8, stride=8), ("cat", "dog"), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    >>> segmenter(np.zeros((32, 48, 3), np.uint8)).shape
+    (32, 48)
+    """
+
+    network: nn.Module
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    align_corners: bool = False
+
+    @property
+    def num_labels(self) -> int:
+        """The classes and the background."""
+        return len(self.class_names) + 1
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def to(self, device: torch.device | str) -> Segmenter:
+        """Move the network; returns itself."""
+        self.network.to(device)
+        return self
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "H W 3"], settings: InferenceSettings | None = None
+    ) -> UInt8[np.ndarray, "H W"]:
+        """The label of every pixel of a picture: 0 the background, ``i + 1`` for ``class_names[i]``."""
+        return self.labels([image], settings)[0]
+
+    @torch.inference_mode()
+    def labels(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], settings: InferenceSettings | None = None
+    ) -> list[UInt8[np.ndarray, "_ _"]]:
+        """The labels of pictures of one size. Longer sides than ``max_side`` are reduced, and their labels enlarged."""
+        settings = settings or InferenceSettings()
+        size = images[0].shape[:2]
+        if max(size) > settings.max_side:
+            images = [resize_long_side(image, settings.max_side) for image in images]
+        logits = self.logits(images, settings)
+        if settings.crf:
+            found = [
+                crf_labels_of(image, scores.softmax(0)) for image, scores in zip(images, logits.float(), strict=True)
+            ]
+        else:
+            found = list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
+        if found[0].shape == size:
+            return found
+        return [resized_labels(labels, size) for labels in found]
+
+    @torch.inference_mode()
+    def logits(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], settings: InferenceSettings | None = None
+    ) -> Float[Tensor, "n K H W"]:
+        """The logits of pictures of one size, at that size."""
+        settings = settings or InferenceSettings()
+        batch = torch.stack([torch.from_numpy(normalize(image, self.mean, self.std)) for image in images])
+        batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)
+        return class_logits(self.network, batch, settings.scales, settings.flip, self.align_corners)
+
+
+def crf_labels_of(image: UInt8[np.ndarray, "H W 3"], probabilities: Float[Tensor, "K H W"]) -> UInt8[np.ndarray, "H W"]:
+    """DeepLab-v2's CRF on a network's probabilities, with the picture's own levels in the appearance kernel.
+
+    Labels that no pixel gives a probability of 1e-5, the floor of the energies, cannot win and are left out.
+    """
+    floor = 1e-5
+    able = (probabilities.amax(dim=(1, 2)) > floor).nonzero().flatten()
+    if len(able) == 1:
+        return np.full(image.shape[:2], int(able[0]), np.uint8)
+    marginals = dense_crf(image, unary_from_scores(probabilities[able], floor), CRFSettings.deeplab())
+    return able[marginals.argmax(dim=0)].to(torch.uint8).cpu().numpy()
+
+
+def resized_labels(labels: UInt8[np.ndarray, "h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
+    """Labels at another height and width, each pixel with one that is there."""
+    return np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))

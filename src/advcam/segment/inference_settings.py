@@ -1,0 +1,30 @@
+"""How a trained network looks at whole pictures; free of heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from advcam.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """Scales, mirror image and CRF at test time. The defaults are DeepLab-v2's without CRF.
+
+    CCT's results are with ``scales=(0.5, 0.75, 1.0, 1.25, 1.5), flip=True, crf=True``.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    """Factors of the picture's size; the logits are averaged over them."""
+    flip: bool = False
+    """Average with the mirror image as well."""
+    crf: bool = False
+    """Refine by the dense CRF with DeepLab-v2's parameters (position 1 and 67 pixels, colour 3 levels)."""
+    max_side: int = 1280
+    """Pictures with a longer side, in pixels, are reduced to it, and their labels enlarged."""
+
+    def __post_init__(self) -> None:
+        if not self.scales or min(self.scales) <= 0:
+            raise SettingsError(f"scales must be one or more factors above 0, not {self.scales}")
+        if self.max_side < 32:
+            raise SettingsError(f"max_side must be at least 32 pixels, not {self.max_side}")

@@ -1,0 +1,85 @@
+"""How a segmentation network is trained on masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from advcam.errors import SettingsError
+from advcam.training.settings import FitSettings
+
+
+@dataclass(frozen=True)
+class SegmentSettings(FitSettings):
+    """DeepLab-v2 on the masks of a run, as the authors trained it for VOC (Tables 3 and 4).
+
+    Their program is the public PyTorch one of DeepLab-v2; where the paper is silent, the numbers are those that the
+    author gave to users of the program: ImageNet weights, seven scales, the balanced loss, 30,000 updates.
+    """
+
+    method: Literal["none", "deeplab", "cct"] = "none"
+    """The network that a run trains on its masks: none, DeepLab-v2, or CCT, which ``cct`` describes."""
+    masks: str = "run"
+    """What it is trained on: "run", the run's masks; "truth", those of the data set; or a folder of ``<id>.png``."""
+    train: str | None = None
+    """The split to train on; None takes the run's training split where it has such masks, else all that have."""
+    score: tuple[str, ...] = ()
+    """Splits with ground truth on which the finished network is measured; none named: the run's validation split."""
+    architecture: str = "caffe_resnet101"
+    """The backbone: ``caffe_resnet101`` (DeepLab-v2), ``res2net101_v1b``, ``res2net152_v1b`` (Table 3), or a network
+    of torchvision or timm."""
+    weights: str | None = "default"
+    """What the backbone starts from: a file, ``default`` (the library's weights), "classifier" (those of the run's
+    classifier, which must have the same architecture), or None for random ones."""
+    mean: tuple[float, ...] | None = None
+    """Of the input, for pixel values in [0, 1]; None takes what the weights say."""
+    std: tuple[float, ...] | None = None
+    """Of the input, likewise."""
+    output_stride: int | None = 8
+    """Pixels of the image per cell of the logits: 8 in DeepLab-v2 for ResNet; 16 and 32 are quicker."""
+    rates: tuple[int, ...] = (6, 12, 18, 24)
+    """Dilations of the head's convolutions, for an output stride of 8; half of them suit 16."""
+    pyramid: tuple[float, ...] = (0.5, 0.75)
+    """Smaller copies of the image that the network sees as well; the highest logit of all counts. Empty: one pass."""
+    loss: Literal["balanced", "plain"] = "balanced"
+    """"balanced": background and objects count alike (the author's); "plain": every pixel does (DeepLab-v2)."""
+    head_lr_factor: float = 10.0
+    """Learning rate of the head, as a multiple of ``lr``; its biases have twice that, and no weight decay."""
+    lr_hold: int = 10
+    """Updates over which the learning rate stays before its decay is taken up again (DeepLab-v2: 10)."""
+    freeze_batch_norm: bool = True
+    """Batch norms keep statistics, scale and shift. False for networks that start from random weights."""
+    scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+    """Sizes of the training images, as factors of their own, one drawn for each view."""
+    crop: int = 321
+    """Side in pixels of the square window of a view: 321 for VOC, 481 for COCO."""
+    flip: bool = True
+    """Mirror every second view, on average."""
+    crf: bool = False
+    """Measure the finished network after DeepLab-v2's CRF as well."""
+    samples: int = 4
+    """Validation images whose prediction is drawn at each validation, to watch the training."""
+    devices: int = 1
+    """GPUs (on the CPU processes) that share each batch."""
+    batch_size: int = 10
+    updates: int | None = 30000
+    lr: float = 2.5e-4
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.rates or min(self.rates) < 1:
+            raise SettingsError(f"segment.rates must be one or more dilations of at least 1, not {self.rates}")
+        if any(not 0 < factor < 1 for factor in self.pyramid):
+            raise SettingsError(f"segment.pyramid must hold factors between 0 and 1, not {self.pyramid}")
+        if not self.scales or min(self.scales) <= 0:
+            raise SettingsError(f"segment.scales must be one or more factors above 0, not {self.scales}")
+        if self.crop < 32:
+            raise SettingsError(f"segment.crop must be at least 32 pixels, not {self.crop}")
+        for name in ("lr_hold", "devices"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"segment.{name} must be at least 1, not {getattr(self, name)}")
+        if not self.head_lr_factor > 0:
+            raise SettingsError(f"segment.head_lr_factor must be above 0, not {self.head_lr_factor}")
+        if self.samples < 0:
+            raise SettingsError(f"segment.samples must not be negative, not {self.samples}")
