@@ -16,6 +16,7 @@ _HOMES = {
     "load_classifier": "advcam.models.checkpoint",
     "mapper_from_model": "advcam.models.discover",
     "save_classifier": "advcam.models.checkpoint",
+    "split_at": "advcam.models.split",
     "tapped": "advcam.models.taps",
 }
 
@@ -29,6 +30,7 @@ __all__ = [
     "load_classifier",
     "mapper_from_model",
     "save_classifier",
+    "split_at",
     "tapped",
 ]
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from advcam.models.discover import mapper_from_model
     from advcam.models.mapper import ClassMapper
     from advcam.models.settings import BackboneSettings
+    from advcam.models.split import split_at
     from advcam.models.taps import TappedBackbone, tapped
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from jaxtyping import Float
@@ -90,6 +90,7 @@ class LayerOutput(nn.Module):
         self.layer = layer
         self.of_input = of_input
 
+    @no_type_check  # torch.fx traces it with what is no tensor
     def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C h w"]:
         """The layer's tensor; the rest of the model is not run."""
         module = self.model.get_submodule(self.layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, no_type_check
 
 import timm
 from jaxtyping import Float
@@ -23,6 +23,7 @@ class ForwardFeatures(nn.Module):
         super().__init__()
         self.model: Any = model
 
+    @no_type_check  # torch.fx traces it with what is no tensor
     def forward(self, images: Float[Tensor, "n 3 H W"]) -> Tensor:
         return self.model.forward_features(images)
 

@@ -27,6 +27,8 @@ class ClassMapper(nn.Module):
         weight: the linear head, ``Float[K C]``.
         bias: the head's bias ``Float[K]``, or None. It moves scores, never maps.
         mean, std: of the input, per channel, for pixel values in [0, 1].
+        stem: where the network is cut in two (see ``advcam.models.split_at``), what runs before ``features``.
+        layer: the name of the layer that it is cut behind; None for a whole network.
 
     Raises:
         ModelError: the head is not a matrix, or the bias does not fit it.
@@ -47,6 +49,8 @@ class ClassMapper(nn.Module):
         bias: Tensor | None = None,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        stem: nn.Module | None = None,
+        layer: str | None = None,
     ) -> None:
         super().__init__()
         if weight.ndim != 2:
@@ -55,7 +59,9 @@ class ClassMapper(nn.Module):
             )
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ModelError(f"the head's bias must have {weight.shape[0]} values, not shape {tuple(bias.shape)}")
+        self.stem = nn.Identity() if stem is None else stem
         self.features = features
+        self.layer = layer
         self.register_buffer("weight", weight.detach())
         self.register_buffer("bias", None if bias is None else bias.detach())
         self.mean = tuple(float(value) for value in mean)
@@ -101,7 +107,11 @@ class ClassMapper(nn.Module):
 
     def class_maps(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K h w"]:
         """Signed class activation maps ``w_k . f`` before pooling, without bias (eq. 2)."""
-        features = self.features(images)
+        return self.maps_from(self.stem(images))
+
+    def maps_from(self, start: Float[Tensor, "n _ _ _"]) -> Float[Tensor, "n K h w"]:
+        """The class maps from what the stem hands over: the images, where the network is not cut."""
+        features = self.features(start)
         if features.ndim != 4 or features.shape[1] != self.weight.shape[1]:
             raise ModelError(
                 f"the features have shape {tuple(features.shape)}, "
