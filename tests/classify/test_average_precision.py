@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from advcam.classify.average_precision import RankedScores, average_precision
+from advcam.classify.average_precision import average_precision
 
 
 def test_by_hand() -> None:
@@ -29,16 +29,6 @@ def test_equal_scores_stand_at_one_place() -> None:
     assert average_precision(torch.zeros(10, 1), (torch.arange(10) < 3).float()[:, None]).tolist() == pytest.approx(
         [0.3]
     )
-
-
-def test_batches_make_no_difference() -> None:
-    generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(37, 5, generator=generator)
-    targets = (torch.rand(37, 5, generator=generator) < 0.3).float()
-    ranked = RankedScores()
-    for start in range(0, 37, 8):
-        ranked.update(scores[start : start + 8], targets[start : start + 8])
-    assert torch.equal(ranked.compute(), average_precision(scores, targets))
 
 
 def test_large_scores_keep_their_order() -> None:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "ClassifierJudgement": "advcam.classify.quality",
     "ClassifySettings": "advcam.classify.settings",
-    "TrainingEvent": "advcam.classify.progress",
-    "TrainingProgress": "advcam.classify.progress",
     "TrainingResult": "advcam.classify.train",
     "average_precision": "advcam.classify.average_precision",
     "judge_classifier": "advcam.classify.quality",
@@ -20,8 +18,6 @@ _HOMES = {
 __all__ = [
     "ClassifierJudgement",
     "ClassifySettings",
-    "TrainingEvent",
-    "TrainingProgress",
     "TrainingResult",
     "average_precision",
     "judge_classifier",
@@ -30,7 +26,6 @@ __all__ = [
 
 if TYPE_CHECKING:
     from advcam.classify.average_precision import average_precision
-    from advcam.classify.progress import TrainingEvent, TrainingProgress
     from advcam.classify.quality import ClassifierJudgement, judge_classifier
     from advcam.classify.settings import ClassifySettings
     from advcam.classify.train import TrainingResult, train_classifier

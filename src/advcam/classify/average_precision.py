@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
 
 
 def average_precision(scores: Float[Tensor, "n K"], targets: Float[Tensor, "n K"]) -> Float[Tensor, " K"]:
@@ -27,28 +26,3 @@ def average_precision(scores: Float[Tensor, "n K"], targets: Float[Tensor, "n K"
         precision = hits[last] / (last + 1)
         columns.append((precision * target[places]).sum() / hits[-1:].sum())
     return torch.stack(columns).to(scores.dtype)
-
-
-class RankedScores(Metric):
-    """Collects the scores and targets of all processes, and yields the average precision of each class."""
-
-    full_state_update = False
-    scores: list[Tensor]
-    targets: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("scores", default=[], dist_reduce_fx="cat")
-        self.add_state("targets", default=[], dist_reduce_fx="cat")
-
-    def update(self, scores: Float[Tensor, "n K"], targets: Float[Tensor, "n K"]) -> None:
-        self.scores.append(scores)
-        self.targets.append(targets)
-
-    def compute(self) -> Float[Tensor, " K"]:
-        return average_precision(_joined(self.scores), _joined(self.targets))
-
-
-def _joined(parts: list[Tensor] | Tensor) -> Tensor:
-    """What is gathered from several processes comes as one tensor already."""
-    return parts if isinstance(parts, Tensor) else torch.cat(parts)

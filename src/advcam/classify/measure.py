@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from advcam.classify.average_precision import average_precision
-from advcam.classify.data import ValidationImages, prevalence
 from advcam.classify.quality import ClassifierJudgement, judge_classifier
 from advcam.classify.settings import ClassifySettings
+from advcam.classify.targets import prevalence, targets_of
+from advcam.classify.validation import own_scores
 from advcam.data.record import ImageSet
 from advcam.models.classifier import Classifier
 
@@ -30,24 +31,16 @@ def measure_classifier(
     settings: ClassifySettings | None = None,
     device: str | torch.device = "cpu",
 ) -> Measured:
-    """Mean average precision over whole images at ``settings.val_long_side``, one by one, and what to think of it.
+    """Mean average precision over whole images at ``settings.val_long_side``, and what to think of it.
 
     Raises:
         DataError: an image cannot be read.
     """
     settings = settings or ClassifySettings()
     classifier = classifier.to(device).eval()
-    scores, targets = [], []
-    with torch.inference_mode():
-        items = ValidationImages(images, classifier.mean, classifier.std, settings)
-        for index in range(len(items)):
-            item = items[index]
-            if isinstance(item, Exception):
-                raise item
-            image, target = item
-            scores.append(classifier(image[None].to(device))[0].float().cpu())
-            targets.append(target)
-    values = average_precision(torch.stack(scores), torch.stack(targets))
+    scores_NK = own_scores(classifier, images, settings).float()
+    targets_NK = torch.stack([targets_of(record.classes, len(images.class_names)) for record in images.records])
+    values = average_precision(scores_NK, targets_NK)
     shares = prevalence(images)
     per_class = dict(zip(images.class_names, values.tolist(), strict=True))
     val_map = float(values.nanmean())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from advcam.classify.measure import measure_classifier
-from advcam.classify.progress import TrainingProgress
 from advcam.classify.quality import ClassifierJudgement
 from advcam.classify.train import TrainingResult, train_classifier
 from advcam.data.record import ImageSet
@@ -20,6 +19,7 @@ from advcam.models.settings import BackboneSettings
 from advcam.models.weights import is_weight_file, read_weights
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
+from advcam.training.progress import FitProgress
 
 # With fewer images none is held out for validation: every one is needed, and the figure would mean little.
 MIN_HOLDOUT = 8
@@ -39,7 +39,7 @@ def classify(run: Run) -> None:
         "val": None if val is None else val.split,
         "images": len(train),
     }
-    with run.stage("classify", settings, ("classifier", *_MAPS)) as entry, TrainingProgress() as progress:
+    with run.stage("classify", settings, ("classifier", *_MAPS)) as entry, FitProgress("classify") as progress:
         result = train_classifier(
             run.config.backbone,
             train,
@@ -129,7 +129,7 @@ def run_classifier(run: Run) -> Classifier:
 
 def summary(result: TrainingResult) -> dict[str, Any]:
     """What the manifest and the report keep of a training."""
-    made = {"updates": result.updates, "seconds": round(result.seconds, 1), "epoch": result.epoch}
+    made = {"updates": result.fit.updates, "seconds": round(result.fit.seconds, 1), "epoch": result.epoch}
     known = figures(result.val_map, result.per_class_ap, result.prevalence, result.judgement)
     return made | known | {"untrained": list(result.untrained)}
 

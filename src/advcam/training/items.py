@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from advcam.errors import SettingsError, UserError
 from advcam.training.settings import FitSettings
 from advcam.training.task import ORDER, Task
-from advcam.training.worker import leave_interrupts
+from advcam.training.worker import leave_interrupts, reading_processes
 
 Key = tuple[int, int]
 
@@ -88,14 +87,11 @@ class TaskData(pl.LightningDataModule):
                 f"on {world} devices: choose a multiple of {settings.accumulate * world}"
             )
         items = KeyedItems(self.task)
-        workers = settings.workers
-        if workers is None:
-            workers = max(0, min(8, (os.cpu_count() or 1) // self.trainer.num_devices - 1))
         return DataLoader(
             items,
             batch_sampler=Batches(len(self.task), settings, self.first, self.total, self.trainer.global_rank, world),
             collate_fn=items.stack,
-            num_workers=workers,
+            num_workers=reading_processes(settings.workers, self.trainer.num_devices),
             worker_init_fn=leave_interrupts,
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
         )

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @dataclass(frozen=True)
 class FitEvent:
-    """After an update, and once more after a validation, which ``scores`` then holds.
+    """After an update, and once more after a validation that was due, which ``scores`` then holds.
 
     ``update`` counts the updates made, also those before a training went on; ``losses`` are of the last batch, where
     they were fetched from the device.
@@ -65,7 +65,7 @@ class FitProgress:
 
     def __call__(self, event: FitEvent) -> None:
         if event.scores is not None:
-            self.scores = _listed(event.scores)
+            self.scores = _listed({name: value for name, value in event.scores.items() if "/" not in name})
         self.figures = _listed(event.losses) or self.figures
         if self._bar is not None:
             self._bar.update(

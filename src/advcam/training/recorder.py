@@ -12,7 +12,9 @@ from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from advcam.errors import SettingsError
@@ -95,8 +97,8 @@ class Recorder(pl.Callback):
             stop = self._fetch(trainer, pl_module)
             self._tell(trainer, pl_module, {name: values[-1] for name, values in self.state.losses.items()})
             scores = self._validate(trainer, pl_module) if due else None
-            if scores is not None:
-                self._tell(trainer, pl_module, {}, scores)
+            if due:
+                self._tell(trainer, pl_module, {}, scores or {})
             overdue = trainer.strategy.broadcast(
                 time.monotonic() - self._saved >= pl_module.task.settings.checkpoint_seconds
             )
@@ -153,8 +155,18 @@ class Recorder(pl.Callback):
             pictures = module.task.pictures() if trainer.is_global_zero else {}
         module.train()
         module.task.set_train_mode()
-        if sums is None:
-            return None
+        scores = None if sums is None else self._score(trainer, module, sums, pictures)
+        if trainer.is_global_zero:
+            module.task.after_validation(self.path.parent, self.state.updates)
+        return scores
+
+    def _score(
+        self,
+        trainer: pl.Trainer,
+        module: TaskModule,
+        sums: Tensor,
+        pictures: Mapping[str, UInt8[np.ndarray, "_ _ 3"]],
+    ) -> dict[str, float]:
         total = trainer.strategy.reduce(sums.to(module.device), reduce_op="sum")
         assert isinstance(total, Tensor)
         scores = module.task.scores(total.cpu())

@@ -45,6 +45,7 @@ def build_optimizer(groups: Sequence[dict[str, Any]], settings: FitSettings) -> 
         {**group, "lr": group.get("lr", settings.lr), "base_lr": group.get("lr", settings.lr)} for group in groups
     ]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        momentum = settings.weight_decay if settings.momentum is None else settings.momentum
+        return torch.optim.SGD(groups, momentum=momentum, weight_decay=settings.weight_decay)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, weight_decay=settings.weight_decay)

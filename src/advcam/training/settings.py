@@ -33,8 +33,10 @@ class FitSettings:
     """Learning rate before its decay."""
     weight_decay: float = 1e-4
     """Of all parameters that learn, unless their group has its own."""
-    momentum: float = 0.9
-    """Of "sgd"; the others have their usual one."""
+    momentum: float | None = 0.9
+    """Of "sgd"; the others have their usual one. None takes the value of ``weight_decay``, as the programs of IRN, PSA
+    and SEAM do: they hand the weight decay to the parameter that means the momentum, so that there is practically
+    none."""
     poly_power: float = 0.9
     """Exponent of the decay ``(1 - s / S) ** poly_power`` over the S updates; 0 keeps the rate."""
     warmup: float = 0.0
@@ -68,9 +70,10 @@ class FitSettings:
         for name in ("weight_decay", "poly_power"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}, but must not be negative")
-        for name in ("momentum", "warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}, but must be from 0 to below 1")
+        if not 0 <= self.warmup < 1:
+            raise SettingsError(f"warmup is {self.warmup}, but is a fraction of the training: from 0 to below 1")
+        if self.momentum is not None and not 0 <= self.momentum < 1:
+            raise SettingsError(f"momentum is {self.momentum}, but must be from 0 to below 1, or null for IRN's value")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
             raise SettingsError(f"gradient_clip is {self.gradient_clip}, but must be greater than 0, or null")
         if self.workers is not None and self.workers < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -87,8 +88,11 @@ class Task(ABC):
         return None
 
     def scores(self, total: Tensor) -> dict[str, float]:
-        """Figures from the sums over all processes."""
+        """Figures from the sums over all processes; those of details, such as one class, have a slash in their name."""
         raise NotImplementedError(f"{type(self).__name__} validates, so it must have scores")
+
+    def after_validation(self, folder: Path, update: int) -> None:  # noqa: B027
+        """Called in one process whenever a validation was due, with the training's folder and the updates made."""
 
     def pictures(self) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
         """Pictures by name that show how far the network is, written at each validation."""

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from advcam.classify import ClassifySettings
-from advcam.classify.optimizer import build_optimizer, lr_factor, set_learning_rate
+from advcam.training import FitSettings
+from advcam.training.schedule import build_optimizer, lr_factor, set_learning_rate
+
+IRN = FitSettings(lr=0.1, momentum=None)
 
 
 def test_poly_decay_over_the_updates_of_the_paper() -> None:
@@ -24,8 +26,9 @@ def test_warmup_multiplies_the_decay() -> None:
 
 
 def test_momentum_has_the_value_of_the_weight_decay() -> None:
-    body, head = nn.Linear(3, 2), nn.Linear(2, 1)
-    optimizer = build_optimizer(body.parameters(), head.parameters(), ClassifySettings(weight_decay=5e-4))
+    layer = nn.Linear(3, 2)
+    groups = [{"params": [layer.weight]}, {"params": [layer.bias], "lr": 1.0}]
+    optimizer = build_optimizer(groups, FitSettings(lr=0.1, momentum=None, weight_decay=5e-4))
     assert isinstance(optimizer, torch.optim.SGD)
     for group, lr in zip(optimizer.param_groups, (0.1, 1.0), strict=True):
         assert (group["lr"], group["momentum"], group["weight_decay"]) == (lr, 5e-4, 5e-4)
@@ -34,8 +37,7 @@ def test_momentum_has_the_value_of_the_weight_decay() -> None:
 
 def test_two_updates_by_hand() -> None:
     weight = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
-    settings = ClassifySettings(lr=0.1, weight_decay=0.01, momentum=None)
-    optimizer = build_optimizer([weight], [], settings)
+    optimizer = build_optimizer([{"params": [weight]}], FitSettings(lr=0.1, weight_decay=0.01, momentum=None))
     expected, velocity = 2.0, 0.0
     for factor in (1.0, 0.5):
         weight.grad = torch.tensor([3.0], dtype=torch.float64)
@@ -46,16 +48,8 @@ def test_two_updates_by_hand() -> None:
         assert float(weight.detach()) == pytest.approx(expected, abs=1e-15)
 
 
-def test_momentum_of_choice_and_adamw() -> None:
-    weight = nn.Parameter(torch.zeros(1))
-    assert build_optimizer([weight], [], ClassifySettings(momentum=0.9)).param_groups[0]["momentum"] == 0.9
-    adamw = build_optimizer([weight], [], ClassifySettings(optimizer="adamw", lr=1e-3))
-    assert isinstance(adamw, torch.optim.AdamW)
-    assert adamw.param_groups[0]["weight_decay"] == 1e-4
-
-
-def test_frozen_parameters_are_left_out() -> None:
-    body = nn.Linear(3, 2)
-    body.weight.requires_grad_(False)
-    optimizer = build_optimizer(body.parameters(), [], ClassifySettings())
-    assert [len(group["params"]) for group in optimizer.param_groups] == [1, 0]
+@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)])
+def test_the_other_optimizers(name: str, kind: type) -> None:
+    optimizer = build_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], FitSettings(optimizer=name, lr=1e-3))
+    assert type(optimizer) is kind
+    assert optimizer.param_groups[0]["weight_decay"] == 1e-4
