@@ -22,6 +22,7 @@ VERBS = {
     "attribute": "localization maps: climb every image towards its classes (AdvCAM)",
     "refine": "masks from the maps: seed, dense CRF",
     "segment": "train a segmentation network (DeepLab-v2) on the masks",
+    "localize": "boxes from the maps: a table, COCO's JSON, overlays",
     "evaluate": "mIoU, precision, recall and noise where there is ground truth",
     "report": "one HTML file to look at",
     "scenes": "write a generated data set",

@@ -195,7 +195,7 @@ def test_steps_at_scales():
 def test_bad_arguments_are_named():
     net = mapper()
     with pytest.raises(SettingsError, match="one class per image"):
-        check_pairs(net, images(), torch.tensor([0]))
+        check_pairs(net, images(), torch.tensor([0]), range(3))
     with pytest.raises(SettingsError, match=r"0\.\.3"):
         advcam.climb(net, images(1), torch.tensor([4]))
     with pytest.raises(ModelError, match="features have shape"):

@@ -11,10 +11,11 @@ from PIL import Image
 from torch import nn
 
 import advcam
-from advcam.attribute.climb import background, check_saliency, climb_pairs
+from advcam.attribute.climb import check_saliency, climb_pairs
 from advcam.attribute.engine import map_pictures
 from advcam.attribute.methods import Climb
 from advcam.attribute.multiscale import fuse_full, fuse_stored, to_input
+from advcam.attribute.objective import background
 from advcam.data.transforms import scale_image
 from advcam.errors import SettingsError
 

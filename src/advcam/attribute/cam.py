@@ -26,6 +26,6 @@ def cam(mapper: ClassMapper, images: Float[Tensor, "n 3 H W"], classes: Int[Tens
     >>> advcam.cam(mapper, torch.randn(2, 3, 32, 48), torch.tensor([0, 3])).shape
     torch.Size([2, 8, 12])
     """
-    check_pairs(mapper, images, classes)
+    check_pairs(mapper, images, classes, range(len(images)))
     with mapper.frozen(), torch.no_grad():
         return of_class(mapper.class_maps(images), classes).relu()

@@ -1,26 +1,24 @@
 """Anti-adversarial climbing (section 4.1 to 4.4): one forward and one backward pass to the input per step.
 
-Shape suffixes: N pairs of (image, class), V views (the image, and its mirror image), K classes, H W pixels, h w cells.
+Shape suffixes: M images, N pairs of (image, class), V views (the image, and its mirror image), K classes, H W pixels,
+h w cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from advcam.attribute.pairs import check_pairs, mirror
+from advcam.attribute.objective import background, eq7, pair_map, scores_of
+from advcam.attribute.pairs import check_pairs
+from advcam.attribute.pixels import class_maps, in_order, input_gradients, memory_order, move, views
 from advcam.attribute.settings import ClimbSettings
 from advcam.errors import SettingsError
 from advcam.models.mapper import ClassMapper
-
-# Guards the authors' program puts into its two divisions; they are part of its numbers in float64.
-EPS = 1e-12
-# A cell whose mean saliency is below it is background: most of its pixels are, where the map is one of 0 and 1.
-SALIENT = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,133 +90,122 @@ class Climbed:
 
 def climb_pairs(
     mapper: ClassMapper,
-    images: Float[Tensor, "n 3 H W"],
+    images: Float[Tensor, "m 3 H W"],
     classes: Int[Tensor, " n"],
     settings: ClimbSettings | None = None,
     *,
-    saliency: Float[Tensor, "n _ _"] | None = None,
+    owners: Sequence[int] | None = None,
+    saliency: Float[Tensor, "m _ _"] | None = None,
     on_step: Callable[[ClimbStep], None] | None = None,
 ) -> Climbed:
     """``climb``, with the class activation map and the score of the unchanged image beside its sum.
 
-    Saliency maps may be of any size: they are averaged over the cells of the grid, so one map serves all scales.
+    Args:
+        owners: for every class, which of the images it is climbed in; None where there is one class per image. Classes
+            of one image share the forward pass of its first step.
+        saliency: of any size: it is averaged over the cells of the grid, so one map serves all scales.
     """
     settings = settings or ClimbSettings.released()
-    check_pairs(mapper, images, classes)
-    x_NV3HW = views(images.detach(), settings.flip)
-    maps = settings.steps + settings.last_map
+    owners = range(len(images)) if owners is None else owners
+    begun = begin(mapper, images, classes, settings, owners, saliency=saliency, on_step=on_step)
+    return Climbed(go_on(mapper, begun, classes, settings, on_step=on_step), begun.cam, begun.logits)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Pairs after their first step."""
+
+    images: Float[Tensor, "n v 3 H W"]
+    """x^1: what the next step looks at."""
+    first: Float[Tensor, "n h w"]
+    """The map of the unchanged image, views added."""
+    held: Bool[Tensor, "n h w"] | None
+    """Region D, cells that are held at the first map from the start."""
+    cam: Float[Tensor, "n h w"]
+    logits: Float[Tensor, "n K"]
+
+    def __getitem__(self, pairs: slice | list[int]) -> Begun:
+        """Some of the pairs."""
+        held = None if self.held is None else self.held[pairs]
+        return Begun(self.images[pairs], self.first[pairs], held, self.cam[pairs], self.logits[pairs])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Begun]) -> Begun:
+        """The pairs of several batches, one after the other."""
+        held = [part.held for part in parts if part.held is not None]
+        return cls(
+            torch.cat([part.images for part in parts]),
+            torch.cat([part.first for part in parts]),
+            torch.cat(held) if held else None,
+            torch.cat([part.cam for part in parts]),
+            torch.cat([part.logits for part in parts]),
+        )
+
+
+def begin(
+    mapper: ClassMapper,
+    images: Float[Tensor, "m 3 H W"],
+    classes: Int[Tensor, " n"],
+    settings: ClimbSettings,
+    owners: Sequence[int],
+    *,
+    saliency: Float[Tensor, "m _ _"] | None = None,
+    on_step: Callable[[ClimbStep], None] | None = None,
+) -> Begun:
+    """The first step of every pair: one forward pass per image, one backward pass per pair (see ``climb_pairs``)."""
+    check_pairs(mapper, images, classes, owners)
+    own = list(owners)
+    x_MV3HW = views(images.detach(), settings.flip, memory_order(mapper))
+    moves = settings.steps + settings.last_map > 1
     with mapper.frozen():
-        for step in range(maps):
-            x_NV3HW = x_NV3HW.requires_grad_(step < settings.steps)
-            s_NVKhw = mapper.class_maps(x_NV3HW.flatten(0, 1)).unflatten(0, x_NV3HW.shape[:2])
+        s_MVKhw = class_maps(mapper, x_MV3HW.requires_grad_(moves))
+        s_NVKhw = s_MVKhw[own]
+        map_Nhw = pair_map(s_NVKhw, mapper.weight, classes, relu=settings.relu, gradcam=settings.gradcam_scale)
+        first_Nhw = map_Nhw.detach()
+        held_Nhw = None if saliency is None else background(saliency, first_Nhw)[own]
+        scores_NVK = scores_of(s_NVKhw, relu=settings.relu)
+        objective_N = eq7(scores_NVK, map_Nhw, first_Nhw, classes, settings, held_Nhw)
+        x_NV3HW = x_MV3HW.detach()[own]
+        if on_step is not None:
+            on_step(ClimbStep(0, x_NV3HW, first_Nhw, scores_NVK.detach(), objective_N.detach()))
+        if moves:
+            x_NV3HW = move(x_NV3HW, input_gradients(objective_N, x_MV3HW, own), settings)
+    s_NVKhw = s_NVKhw.detach()
+    cam_Nhw = pair_map(s_NVKhw, mapper.weight, classes, relu=True, gradcam=False)
+    return Begun(x_NV3HW, first_Nhw, held_Nhw, cam_Nhw, mapper.logits(s_NVKhw.mean(dim=1)))
+
+
+def go_on(
+    mapper: ClassMapper,
+    begun: Begun,
+    classes: Int[Tensor, " n"],
+    settings: ClimbSettings,
+    *,
+    on_step: Callable[[ClimbStep], None] | None = None,
+) -> Float[Tensor, "n h w"]:
+    """The sum of the maps over all steps, the first one included. Nothing in the loop waits for the device."""
+    maps = settings.steps + settings.last_map
+    x_NV3HW, total_Nhw = in_order(begun.images, memory_order(mapper)), begun.first
+    with mapper.frozen():
+        for step in range(1, maps):
+            last = step == maps - 1  # the program computes one more update, which nothing ever sees
+            s_NVKhw = class_maps(mapper, x_NV3HW.requires_grad_(not last))
             map_Nhw = pair_map(s_NVKhw, mapper.weight, classes, relu=settings.relu, gradcam=settings.gradcam_scale)
-            if step == 0:
-                first_Nhw = total_Nhw = map_Nhw.detach()
-                cam_Nhw = pair_map(s_NVKhw.detach(), mapper.weight, classes, relu=True, gradcam=False)
-                logits_NK = mapper.logits(s_NVKhw.detach().mean(dim=1))
-                held_Nhw = None if saliency is None else background(saliency, first_Nhw)
-            else:
-                total_Nhw = total_Nhw + map_Nhw.detach()
-            last = step == maps - 1
+            total_Nhw = total_Nhw + map_Nhw.detach()
             if last and on_step is None:
-                break  # the program computes one more update, which nothing ever sees
-            scores_NVK = (s_NVKhw.relu() if settings.relu else s_NVKhw).mean(dim=(3, 4))
-            objective_N = eq7(scores_NVK, map_Nhw, first_Nhw, classes, settings, held_Nhw)
+                break
+            scores_NVK = scores_of(s_NVKhw, relu=settings.relu)
+            objective_N = eq7(scores_NVK, map_Nhw, begun.first, classes, settings, begun.held)
             if on_step is not None:
                 seen = (x_NV3HW, map_Nhw, scores_NVK, objective_N)
                 on_step(ClimbStep(step, *(tensor.detach() for tensor in seen)))
             if not last:
                 (g_NV3HW,) = torch.autograd.grad(objective_N.sum(), x_NV3HW)
                 x_NV3HW = move(x_NV3HW.detach(), g_NV3HW, settings)
-    return Climbed(total_Nhw, cam_Nhw, logits_NK)
-
-
-def views(images_N3HW: Float[Tensor, "n 3 H W"], flip: bool) -> Float[Tensor, "n v 3 H W"]:
-    """The images as a pair with their mirror images, or alone."""
-    return torch.stack([images_N3HW, mirror(images_N3HW)], dim=1) if flip else images_N3HW[:, None]
-
-
-def add_views(maps_NVhw: Float[Tensor, "n v h w"]) -> Float[Tensor, "n h w"]:
-    """The image's map plus the mirror image's map turned back; one view is left as it is."""
-    return maps_NVhw[:, 0] if maps_NVhw.shape[1] == 1 else maps_NVhw[:, 0] + mirror(maps_NVhw[:, 1])
-
-
-def pair_map(
-    s_NVKhw: Float[Tensor, "n v K h w"],
-    weight_KC: Float[Tensor, "K C"],
-    classes: Int[Tensor, " n"],
-    *,
-    relu: bool,
-    gradcam: bool,
-) -> Float[Tensor, "n h w"]:
-    """The class's map, views added with the mirrored one turned back.
-
-    The program obtains it as Grad-CAM of the summed positive class map, with weights averaged over the positive
-    gradient entries. In closed form that is ``ReLU(S_b) N_b / ((N_0 + N_1) K+)`` with N_b positive cells in view b
-    and K+ positive head weights; the fraction carries no gradient.
-    """
-    s_NVhw = s_NVKhw[torch.arange(len(classes), device=s_NVKhw.device), :, classes]
-    r_NVhw = s_NVhw.relu() if relu else s_NVhw
-    if gradcam:
-        positive_NV = (s_NVhw.detach() > 0).sum(dim=(2, 3)).to(s_NVKhw.dtype)
-        k_N = (weight_KC[classes] > 0).sum(dim=1).clamp(min=1).to(s_NVKhw.dtype)
-        share_NV = positive_NV / (k_N[:, None] * positive_NV.sum(dim=1, keepdim=True) + EPS)
-        r_NVhw = r_NVhw * share_NV[:, :, None, None]
-    return add_views(r_NVhw)
-
-
-def eq7(
-    scores_NVK: Float[Tensor, "n v K"],
-    map_Nhw: Float[Tensor, "n h w"],
-    first_Nhw: Float[Tensor, "n h w"],
-    classes: Int[Tensor, " n"],
-    settings: ClimbSettings,
-    held_Nhw: Bool[Tensor, "n h w"] | None = None,
-) -> Float[Tensor, " n"]:
-    """The objective: own score, minus the other classes' scores, minus the change of what is already high (eq. 7)."""
-    own_NV = scores_NVK[torch.arange(len(classes), device=classes.device), :, classes]
-    objective_N = own_NV.sum(dim=1)
-    if settings.suppress_others:
-        objective_N = 2 * objective_N - scores_NVK.sum(dim=(1, 2))
-    if settings.reg_weight == 0:
-        return objective_N
-    mask_Nhw = restricting_mask(map_Nhw.detach(), settings.mask_threshold, settings.normalize_mask)
-    if held_Nhw is not None:
-        mask_Nhw = mask_Nhw | held_Nhw
-    change_N = (mask_Nhw * (map_Nhw - first_Nhw).abs()).sum(dim=(1, 2))
-    return objective_N - settings.reg_weight * change_N
-
-
-def restricting_mask(map_Nhw: Float[Tensor, "n h w"], tau: float, normalize: bool) -> Bool[Tensor, "n h w"]:
-    """M of eq. 5: cells above tau, by default of the map's own maximum. Empty for a map of zeros."""
-    if normalize:
-        tiny = torch.finfo(map_Nhw.dtype).tiny
-        map_Nhw = map_Nhw / map_Nhw.amax(dim=(1, 2), keepdim=True).clamp(min=tiny)
-    return map_Nhw > tau
+    return total_Nhw
 
 
 def check_saliency(saliency: Tensor, expected: tuple[int, ...]) -> None:
     """Raise SettingsError unless there is a saliency map of each image's size."""
     if saliency.shape != expected:
         raise SettingsError(f"saliency must have shape {expected} like the images, not {tuple(saliency.shape)}")
-
-
-def background(saliency_NHW: Float[Tensor, "n H W"], map_Nhw: Float[Tensor, "n h w"]) -> Bool[Tensor, "n h w"]:
-    """D of section 4.4 on the network's grid: cells that are background for the most part."""
-    grid = (map_Nhw.shape[1], map_Nhw.shape[2])
-    return torch.nn.functional.adaptive_avg_pool2d(saliency_NHW[:, None], grid)[:, 0] < SALIENT
-
-
-def move(
-    x_NV3HW: Float[Tensor, "n v 3 H W"], g_NV3HW: Float[Tensor, "n v 3 H W"], settings: ClimbSettings
-) -> Float[Tensor, "n v 3 H W"]:
-    """One update of the pixels (eq. 6), as the settings bound it."""
-    if settings.normalize_gradient:
-        g_NV3HW = g_NV3HW / (g_NV3HW.flatten(1).abs().amax(dim=1)[:, None, None, None, None] + EPS)
-    moved_NV3HW = x_NV3HW + settings.step_size * g_NV3HW
-    if not settings.clamp:
-        return moved_NV3HW
-    # The program keeps the bounds in single precision whatever the images are in.
-    low_N, high_N = (bound.float().to(x_NV3HW.dtype) for bound in torch.aminmax(x_NV3HW.flatten(1), dim=1))
-    shape = (-1, 1, 1, 1, 1)
-    return torch.minimum(torch.maximum(moved_NV3HW, low_N.view(shape)), high_N.view(shape))

@@ -53,19 +53,16 @@ def map_pictures(
     Returns:
         Maps in [0, 1]; zero everywhere where a class is not seen.
     """
-    owners = torch.tensor([index for index, own in enumerate(classes) for _ in own], device=mapper.device)
+    owners = [index for index, own in enumerate(classes) for _ in own]
     targets = torch.tensor([target for own in classes for target in own], device=mapper.device)
     nearest = min(scales, key=lambda scale: abs(scale - 1))
     raw, raw_cam = [], []
     for scale, at_scale in zip(scales, pictures, strict=True):
         inputs_M3HW = torch.stack([to_input(picture, mapper) for picture in at_scale])
-        pairs = max(1, batch_pixels // (attribute.views * inputs_M3HW[0, 0].numel()))
-        batches = [
-            attribute(mapper, inputs_M3HW[own], target, scale, None if saliency is None else saliency[own])
-            for own, target in zip(owners.split(pairs), targets.split(pairs), strict=True)
-        ]
-        raw.append(torch.cat([batch.maps for batch in batches]))
-        raw_cam.append(torch.cat([batch.cam for batch in batches]))
+        batch = max(1, batch_pixels // (attribute.views * inputs_M3HW[0, 0].numel()))
+        found = attribute(mapper, inputs_M3HW, targets, owners, scale, batch, saliency)
+        raw.append(found.maps)
+        raw_cam.append(found.cam)
         if scale == nearest:
-            logits_NK = torch.cat([batch.logits for batch in batches])
+            logits_NK = found.logits
     return MappedPairs(fuse_stored(raw, size), fuse_stored(raw_cam, size), logits_NK)

@@ -6,23 +6,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from advcam.attribute.climb import Climbed, climb_pairs, pair_map, views
+from advcam.attribute.climb import Begun, Climbed, begin, go_on
 from advcam.attribute.multiscale import at_scale
-from advcam.attribute.pairs import check_pairs
+from advcam.attribute.objective import pair_map
+from advcam.attribute.pairs import check_pairs, image_batches
+from advcam.attribute.pixels import class_maps, memory_order, views
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.models.mapper import ClassMapper
 
 
 @runtime_checkable
 class Attributor(Protocol):
-    """Maps of one image size."""
+    """Maps of images of one size. ``owners`` says for every class which of the images it belongs to."""
 
     @property
     def views(self) -> int:
@@ -32,11 +35,15 @@ class Attributor(Protocol):
     def __call__(
         self,
         mapper: ClassMapper,
-        images: Float[Tensor, "n 3 H W"],
+        images: Float[Tensor, "m 3 H W"],
         classes: Int[Tensor, " n"],
+        owners: Sequence[int],
         scale: float,
-        saliency: Float[Tensor, "n _ _"] | None = None,
-    ) -> Climbed: ...
+        batch: int,
+        saliency: Float[Tensor, "m _ _"] | None = None,
+    ) -> Climbed:
+        """The maps of all pairs, with at most ``batch`` pairs in the network at a time."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,18 +55,21 @@ class CAM:
     def __call__(
         self,
         mapper: ClassMapper,
-        images: Float[Tensor, "n 3 H W"],
+        images: Float[Tensor, "m 3 H W"],
         classes: Int[Tensor, " n"],
+        owners: Sequence[int],
         scale: float,
-        saliency: Float[Tensor, "n _ _"] | None = None,
+        batch: int,
+        saliency: Float[Tensor, "m _ _"] | None = None,
     ) -> Climbed:
         # Nothing climbs, so there is nothing that saliency could hold.
-        check_pairs(mapper, images, classes)
-        x_NV3HW = views(images, flip=True)
+        check_pairs(mapper, images, classes, owners)
+        x_MV3HW = views(images, True, memory_order(mapper))
         with mapper.frozen(), torch.no_grad():
-            s_NVKhw = mapper.class_maps(x_NV3HW.flatten(0, 1)).unflatten(0, x_NV3HW.shape[:2])
-        cam_Nhw = pair_map(s_NVKhw, mapper.weight, classes, relu=True, gradcam=False)
-        return Climbed(cam_Nhw, cam_Nhw, mapper.logits(s_NVKhw.mean(dim=1)))
+            s_MVKhw = torch.cat([class_maps(mapper, part) for part in x_MV3HW.split(batch)])
+        own = list(owners)
+        cam_Nhw = pair_map(s_MVKhw[own], mapper.weight, classes, relu=True, gradcam=False)
+        return Climbed(cam_Nhw, cam_Nhw, mapper.logits(s_MVKhw.mean(dim=1))[own])
 
 
 @dataclass(frozen=True)
@@ -76,13 +86,26 @@ class Climb:
     def __call__(
         self,
         mapper: ClassMapper,
-        images: Float[Tensor, "n 3 H W"],
+        images: Float[Tensor, "m 3 H W"],
         classes: Int[Tensor, " n"],
+        owners: Sequence[int],
         scale: float,
-        saliency: Float[Tensor, "n _ _"] | None = None,
+        batch: int,
+        saliency: Float[Tensor, "m _ _"] | None = None,
     ) -> Climbed:
-        climbed = climb_pairs(mapper, images, classes, at_scale(self.settings, scale), saliency=saliency)
-        return replace(climbed, maps=self.settings.scale_weight(self.scales) * climbed.maps)
+        settings = at_scale(self.settings, scale)
+        parts, order = [], []
+        for own, pairs in image_batches(owners, batch):
+            local = [own.index(owners[pair]) for pair in pairs]
+            held = None if saliency is None else saliency[own]
+            parts.append(begin(mapper, images[own], classes[pairs], settings, local, saliency=held))
+            order += pairs
+        begun = Begun.joined(parts)[sorted(range(len(order)), key=order.__getitem__)]
+        summed = [
+            go_on(mapper, begun[start : start + batch], classes[start : start + batch], settings)
+            for start in range(0, len(order), batch)
+        ]
+        return Climbed(self.settings.scale_weight(self.scales) * torch.cat(summed), begun.cam, begun.logits)
 
 
 def attributor(settings: AttributeSettings, climb: ClimbSettings) -> Attributor:

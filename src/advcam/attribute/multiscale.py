@@ -62,12 +62,12 @@ def localization_maps(
     held_NHW = None
     if saliency is not None:
         check_saliency(saliency, pixels.shape[:2])
-        held_NHW = saliency.to(mapper.device, mapper.dtype).expand(len(targets), -1, -1)
+        held_NHW = saliency.to(mapper.device, mapper.dtype)[None]
     raw = []
     for scale in scales:
         view_3HW = to_input(scale_image(pixels, scale), mapper)
-        batch_N3HW = view_3HW.expand(len(targets), -1, -1, -1)
-        climbed = climb_pairs(mapper, batch_N3HW, targets, at_scale(settings, scale), saliency=held_NHW)
+        one = [0] * len(targets)
+        climbed = climb_pairs(mapper, view_3HW[None], targets, at_scale(settings, scale), owners=one, saliency=held_NHW)
         raw.append(settings.scale_weight(tuple(scales)) * climbed.maps)
     return fuse_full(raw, pixels.shape[:2])
 

@@ -15,31 +15,42 @@ Normalization = Literal["min-max", "max", "pas", "ivr", "none"]
 
 
 @dataclass(frozen=True)
-class ObjectSettings:
-    """How the objects of a class are found on its map when there is no ground truth.
+class LocalizeSettings:
+    """How the objects of a class are found on its map: boxes for users, not those of the benchmark.
 
-    >>> ObjectSettings(threshold=0.2).min_area
+    >>> LocalizeSettings(threshold=0.2).min_area
     0.1
     """
 
-    threshold: float | None = None
+    in_run: bool = False
+    """``advcam run`` makes boxes as well as masks; ``advcam localize`` always does."""
+    threshold: float | Literal["auto", "swept"] = "auto"
     """tau in [0, 1): object is what exceeds this share of the map's maximum (0.2 in the paper that introduced class
-    activation maps). None: what exceeds the map's own mean."""
+    activation maps). "auto": for every map by itself, Otsu's cut between its low and its high values, without ground
+    truth. "swept": the one with the best box F1 on the ground-truth boxes of ``splits.tune``."""
+    normalization: Normalization = "max"
+    """How the map is brought into [0, 1] first."""
     min_area: float = 0.1
     """Components with fewer pixels than this share of the largest one's are no objects, in [0, 1]."""
+    merge: float | None = 0.5
+    """Boxes of one class of which one lies in the other by at least this share of the smaller one's area, in (0, 1],
+    become one box around both. None: never."""
     max_objects: int | None = None
-    """At most this many, those with the highest scores; None: all."""
-    normalization: Normalization = "min-max"
-    """How the map is brought into [0, 1] first."""
+    """At most this many per image and class, those with the highest scores; None: all."""
+    overlays: bool = True
+    """Write the images with their boxes, into ``box_overlays``, to look through."""
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 <= self.threshold < 1:
-            raise SettingsError(f"threshold must be in [0, 1) or none, not {self.threshold}")
+        if not isinstance(self.threshold, str) and not 0 <= self.threshold < 1:
+            raise SettingsError(f"localize.threshold must be in [0, 1), or auto or swept, not {self.threshold}")
         if not 0 <= self.min_area <= 1:
-            raise SettingsError(f"min_area must be in [0, 1], not {self.min_area}")
+            raise SettingsError(f"localize.min_area must be in [0, 1], not {self.min_area}")
+        if self.merge is not None and not 0 < self.merge <= 1:
+            raise SettingsError(f"localize.merge must be above 0 and at most 1, or null, not {self.merge}")
         if self.max_objects is not None and self.max_objects < 1:
-            raise SettingsError(f"max_objects must be at least 1 or none, not {self.max_objects}")
+            raise SettingsError(f"localize.max_objects must be at least 1, or null, not {self.max_objects}")
         if self.normalization not in get_args(Normalization):
             raise SettingsError(
-                f"normalization must be one of {', '.join(get_args(Normalization))}, not {self.normalization!r}"
+                f"localize.normalization must be one of {', '.join(get_args(Normalization))}, "
+                f"not {self.normalization!r}"
             )

@@ -9,6 +9,7 @@ from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.classify.settings import ClassifySettings
 from advcam.errors import SettingsError
 from advcam.evaluate.settings import SweepSettings
+from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
 from advcam.refine.crf_settings import CRFSettings
@@ -47,6 +48,8 @@ class RunConfig:
     """From maps to masks."""
     crf: CRFSettings = field(default_factory=CRFSettings)
     """The dense CRF."""
+    localize: LocalizeSettings = field(default_factory=LocalizeSettings)
+    """Boxes from the maps."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
     """The thresholds that an evaluation tries."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)

@@ -10,7 +10,7 @@ from advcam.pipeline.config import RunConfig
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run, saved_form
 from advcam.pipeline.settings import ScenesVerb
-from advcam.pipeline.verbs import STAGES, run_stages
+from advcam.pipeline.verbs import run_stages, wanted_stages
 
 
 def draw(asked: ScenesVerb) -> None:
@@ -28,4 +28,4 @@ def chain(config: RunConfig) -> None:
     Run.open(config).note_configuration(saved_form(config))
     write_scenes(config.data or "")
     say(f"demo: {config.data} holds the images; the classifier sees their class labels only")
-    run_stages(config, STAGES)
+    run_stages(config, wanted_stages(config))

@@ -8,6 +8,7 @@ from typing import Any
 from advcam.data.files import write_json
 from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, ThresholdSweep
 from advcam.evaluate.result import defined
+from advcam.pipeline.box_scoring import box_results
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_masks, sweep_split
@@ -26,17 +27,21 @@ def evaluate(run: Run) -> None:
         results += mask_results(run) + network_results(run)
         for result in results:
             say(f"evaluate: {result}")
-        if not results:
+        boxes = box_results(run)
+        for found in boxes:
+            say(f"evaluate: {found.sentence}")
+        if not results and not boxes:
             say("evaluate: the data set has no ground-truth masks, so nothing is measured")
         metrics = {
             "schema": SCHEMA,
             "classes": ["background", *run.class_names],
             "results": [result.to_json() for result in results],
             "curves": curves,
+            "boxes": [found.to_json() for found in boxes],
             "classifier": run.manifest.stages.get("classify", {}).get("result"),
         }
         write_json(run.folder.metrics, metrics)
-        entry["results"] = len(results)
+        entry["results"] = len(results) + len(boxes)
 
 
 def name_of(run: Run, kind: str) -> str:

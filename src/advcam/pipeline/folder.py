@@ -53,6 +53,15 @@ class RunFolder:
         """The mask over its image, to look at."""
         return self.root / "overlays" / f"{image_id}.jpg"
 
+    @property
+    def boxes(self) -> Path:
+        """Boxes of all images as a table; COCO's JSON lies beside it."""
+        return self.root / "boxes.csv"
+
+    def box_overlay(self, image_id: str) -> Path:
+        """The image with its boxes, to look at."""
+        return self.root / "box_overlays" / f"{image_id}.jpg"
+
     def remove(self, *names: str) -> None:
         """Delete what stages made, for --overwrite."""
         for name in names:

@@ -10,13 +10,18 @@ from advcam.pipeline.arguments import parse, parse_settings
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.settings import DoctorSettings, ScenesVerb
 
-STAGES = ("classify", "attribute", "refine", "segment", "evaluate", "report")
+STAGES = ("classify", "attribute", "refine", "segment", "localize", "evaluate", "report")
 
 
 def run(words: Sequence[str]) -> None:
     """All stages, in order."""
     config = parse("run", words, goes_on=False, description="Images and class labels in, masks and a report out.")
-    run_stages(config, STAGES)
+    run_stages(config, wanted_stages(config))
+
+
+def wanted_stages(config: RunConfig) -> tuple[str, ...]:
+    """The stages that ``advcam run`` goes through."""
+    return tuple(name for name in STAGES if name != "localize" or config.localize.in_run)
 
 
 def classify(words: Sequence[str]) -> None:
@@ -38,6 +43,10 @@ def segment(words: Sequence[str]) -> None:
     if config.segment.method == "none":
         config = replace(config, segment=replace(config.segment, method="deeplab"))
     run_stages(config, ("segment",))
+
+
+def localize(words: Sequence[str]) -> None:
+    _one("localize", words, "Boxes from the localization maps: boxes.csv, COCO's JSON, overlays.")
 
 
 def evaluate(words: Sequence[str]) -> None:
