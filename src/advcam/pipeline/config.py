@@ -13,6 +13,7 @@ from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
 from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.psa_settings import PSASettings
 from advcam.refine.seed_settings import SeedSettings
 from advcam.segment.settings import SegmentSettings
 
@@ -50,6 +51,8 @@ class RunConfig:
     """The dense CRF."""
     localize: LocalizeSettings = field(default_factory=LocalizeSettings)
     """Boxes from the maps."""
+    psa: PSASettings = field(default_factory=PSASettings)
+    """PSA: its network, its training, its walk."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
     """The thresholds that an evaluation tries."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)

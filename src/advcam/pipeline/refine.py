@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from advcam.report.overlays import mask_overlay
 OUTPUTS = (*MASKS_OF.values(), *CRF_MASKS_OF.values(), "overlays", "metrics.json")
 
 Job = tuple[Record, MaskSet]
+Item = TypeVar("Item")
 
 
 def refine(run: Run) -> None:
@@ -96,7 +98,7 @@ class MaskMaker:
             Image.fromarray(mask_overlay(subject.image, small, voc_palette())).save(temporary, "JPEG", quality=90)
 
 
-def in_threads(work: MaskMaker, jobs: list[Job], threads: int) -> Iterator[None]:
+def in_threads(work: Callable[[Item], None], jobs: Sequence[Item], threads: int) -> Iterator[None]:
     """Work on the jobs in threads, a few ahead of what is consumed; the first error stops the rest."""
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         waiting = []

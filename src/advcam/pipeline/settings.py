@@ -40,8 +40,9 @@ class SplitSettings:
 class RefineSettings:
     """How localization maps become masks."""
 
-    method: Literal["crf", "none"] = "crf"
-    """"crf": the seed is refined by a dense CRF; "none": the seed is the mask."""
+    method: Literal["crf", "psa", "none"] = "crf"
+    """"crf": the seed is refined by a dense CRF; "psa": maps spread over cells with like features; "none": the seed
+    is the mask."""
     rule: Literal["seed", "confident"] = "seed"
     """"seed": one threshold, every pixel labelled. "confident": IRN's rule with two thresholds, pixels that are
     neither sure foreground nor sure background are 255."""

@@ -12,10 +12,8 @@ from torch.nn import functional
 
 from advcam.errors import DataError, SettingsError
 from advcam.refine.pairs import PairLabels, affinity_losses, at_least_single, cells_at, pair_offsets, surround
+from advcam.refine.psa_settings import STRIDE
 from advcam.refine.walk import random_walk, upscale
-
-# Pixels per cell of AffinityNet's features.
-STRIDE = 8
 
 
 def pair_affinities(features: Float[Tensor, "*n d h w"], radius: int = 5) -> Float[Tensor, "*n o r c"]:

@@ -1,0 +1,66 @@
+"""From an image and its localization maps to the scores of a mask, by a trained AffinityNet."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from advcam.data.transforms import normalize
+from advcam.refine.crf import dense_crf
+from advcam.refine.psa.network import AffinityNet
+from advcam.refine.psa.propagation import affinities, image_scores, propagate, walk_scores
+from advcam.refine.psa_settings import STRIDE, PSASettings
+from advcam.refine.unary import unary_from_scores
+
+
+@torch.no_grad()
+def image_affinities(
+    network: AffinityNet, image: UInt8[np.ndarray, "H W 3"], settings: PSASettings
+) -> Float[Tensor, "o h w"]:
+    """The affinities of an image's cells, from the image at its own size, filled up with zeros to whole cells.
+
+    Args:
+        network: in evaluation mode.
+        image: RGB.
+        settings: radius, and whether all pairs are linked.
+    """
+    parameter = next(network.parameters())
+    pixels = torch.from_numpy(normalize(image, network.mean, network.std)).to(parameter)
+    filled = functional.pad(pixels, (0, -image.shape[1] % STRIDE, 0, -image.shape[0] % STRIDE))
+    return affinities(network(filled[None])[0], settings.radius, all_pairs=settings.all_pairs)
+
+
+@torch.no_grad()
+def psa_scores(
+    network: AffinityNet,
+    image: UInt8[np.ndarray, "H W 3"],
+    maps: Float[Tensor, "k H W"],
+    settings: PSASettings,
+) -> Float[Tensor, "k+1 H W"]:
+    """Scores of background and classes after PSA's random walk; their argmax is the pseudo mask.
+
+    Args:
+        network: trained, in evaluation mode; its device does the work.
+        image: RGB.
+        maps: localization maps of the image's classes, in [0, 1], at its size; at least one.
+        settings: of the walk. With ``final_crf`` the scores are probabilities after a dense CRF.
+
+    Raises:
+        DataError: the maps have values outside [0, 1] or are not of the image.
+
+    >>> from advcam.models.architectures import build_backbone
+    >>> network = AffinityNet(build_backbone("mobilenet_v2")).eval()
+    >>> psa_scores(network, np.zeros((50, 70, 3), np.uint8), torch.rand(2, 50, 70), PSASettings()).shape
+    torch.Size([3, 50, 70])
+    """
+    links = image_affinities(network, image, settings)
+    start = walk_scores(maps.to(links), alpha=settings.alpha)
+    walked = propagate(start, links, beta=settings.beta, log_times=settings.log_times)
+    scores = image_scores(walked, image.shape[:2])
+    if settings.final_crf:
+        shares = scores / scores.sum(dim=0, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+        scores = dense_crf(torch.from_numpy(image), unary_from_scores(shares), settings.crf)
+    return scores.to(maps)
