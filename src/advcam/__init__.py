@@ -16,7 +16,18 @@ _HOMES = {
     "climb": "advcam.attribute.climb",
     "localization_maps": "advcam.attribute.multiscale",
 }
-_FOLDERS = ("data", "models", "classify", "attribute", "refine", "localize", "evaluate", "report", "pipeline")
+_FOLDERS = (
+    "data",
+    "models",
+    "classify",
+    "saliency",
+    "attribute",
+    "refine",
+    "localize",
+    "evaluate",
+    "report",
+    "pipeline",
+)
 
 __all__ = ["AdvCAM", "ClassMapper", "ClimbSettings", "__version__", "cam", "climb", "localization_maps"]
 

@@ -19,6 +19,7 @@ VERBS = {
     "demo": "the whole chain on generated scenes; ends with a report",
     "run": "all stages of a recipe or of a configuration, on your data",
     "classify": "train the classifier on the class labels",
+    "saliency": "salient-object maps, from a folder or a detector, to bound the climb",
     "attribute": "localization maps: climb every image towards its classes (AdvCAM)",
     "refine": "masks from the maps: seed, dense CRF",
     "segment": "train a segmentation network (DeepLab-v2) on the masks",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from advcam.attribute.engine import MappedPairs, map_pictures
 from advcam.attribute.methods import attributor
@@ -25,6 +25,7 @@ from advcam.pipeline.flags import write_flags
 from advcam.pipeline.planning import Size, Unit, ahead, plan
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run
+from advcam.pipeline.salient import held_regions, saliency_facts, salient_region
 
 CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 2**20, 2**25
 OUTPUTS = ("maps", "cam", "flagged.csv", "metrics.json")
@@ -42,6 +43,8 @@ def attribute(run: Run) -> None:
         **asdict(config),
         "climb": asdict(climb) if config.method == "advcam" else None,
         "classifier": fingerprint(classifier),
+        # A plain class activation map is what it is: there is no growth that saliency could hold.
+        "saliency": saliency_facts(run) if config.method == "advcam" else None,
     }
     with run.stage("attribute", settings, OUTPUTS) as entry:
         missing = {record.id for record in run.wanted if not has_maps(run, record)}
@@ -56,6 +59,7 @@ def attribute(run: Run) -> None:
             say(f"attribute: {kept} of {len(run.wanted)} images are there already and kept")
         loader = Loader(run, {record.id: record for record in run.records}, config.scales, config.max_side)
         todo = [unit for unit in loader.units(method.views, batch_pixels) if missing.intersection(unit.ids)]
+        unheld = 0
         with progress("attribute", len(run.wanted), kept) as advance:
             for record in run.wanted:
                 if record.id in missing and not record.classes:
@@ -64,6 +68,7 @@ def attribute(run: Run) -> None:
             for unit in ahead(todo, loader.load):
                 run.leave_out(None, unit.problems)
                 if unit.records:
+                    held = held_regions(unit.regions, unit.size)
                     pairs = map_pictures(
                         mapper,
                         unit.pictures,
@@ -72,9 +77,14 @@ def attribute(run: Run) -> None:
                         scales=config.scales,
                         size=unit.size,
                         batch_pixels=batch_pixels,
+                        saliency=None if held is None else held.to(run.device),
                     )
                     save_unit(run, unit, pairs, missing)
+                    own = [region for one, region in zip(unit.records, unit.regions, strict=True) if one.id in missing]
+                    unheld += sum(region is None for region in own)
                 advance(len(missing.intersection(unit.ids)))
+        if settings["saliency"] and unheld:
+            say(f"attribute: {unheld} images were climbed without region D: no saliency map, or one without an object")
         entry["flagged"] = write_flags(run)
 
 
@@ -86,6 +96,8 @@ class LoadedUnit:
     ids: tuple[str, ...]
     records: list[Record]
     pictures: list[list[UInt8[np.ndarray, "_ _ 3"]]]
+    regions: list[Bool[np.ndarray, "_ _"] | None]
+    """For every image where its salient object is, if that is known."""
     problems: list[str]
 
 
@@ -125,7 +137,9 @@ class Loader:
                 problems.append(error)
         names = self.pass_over(problems)
         pictures = [[scale_image(image, scale) for image in images] for scale in self.scales]
-        return LoadedUnit(unit.size, unit.ids, records, pictures, names)
+        climbed = self.run.config.attribute.method == "advcam" and self.run.config.saliency.source != "none"
+        regions = [salient_region(self.run, record, unit.size) if climbed else None for record in records]
+        return LoadedUnit(unit.size, unit.ids, records, pictures, regions, names)
 
     def pass_over(self, problems: Sequence[DataError]) -> list[str]:
         if problems and not self.run.config.skip_bad:

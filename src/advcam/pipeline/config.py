@@ -15,6 +15,7 @@ from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettin
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.psa_settings import PSASettings
 from advcam.refine.seed_settings import SeedSettings
+from advcam.saliency.settings import DetectorSettings, SaliencySettings
 from advcam.segment.settings import SegmentSettings
 
 
@@ -39,6 +40,10 @@ class RunConfig:
     """The network and the weights it starts from."""
     classify: ClassifySettings = field(default_factory=ClassifySettings)
     """Training of the classifier."""
+    saliency: SaliencySettings = field(default_factory=SaliencySettings)
+    """Salient-object maps, which bound the climb and the masks (sections 4.4 and 4.5)."""
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    """Training of the salient object detector."""
     attribute: AttributeSettings = field(default_factory=AttributeSettings)
     """Localization maps."""
     climb: ClimbSettings = field(default_factory=ClimbSettings)
@@ -71,3 +76,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit must be at least 1, not {self.limit}")
+        if self.refine.ambiguity and self.saliency.source == "none":
+            raise SettingsError(
+                "refine.ambiguity needs saliency maps: name where they come from with --saliency.source"
+            )

@@ -49,6 +49,10 @@ class RunFolder:
         """Masks: kind "masks" of the method, "cam_masks" of its baseline."""
         return self.root / kind / f"{image_id}.png"
 
+    def saliency(self, image_id: str) -> Path:
+        """The salient-object map: 8-bit grey, 255 most salient."""
+        return self.root / "saliency" / f"{image_id}.png"
+
     def overlay(self, image_id: str) -> Path:
         """The mask over its image, to look at."""
         return self.root / "overlays" / f"{image_id}.jpg"

@@ -19,6 +19,7 @@ from advcam.errors import RunError
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import CRF_MASKS_OF, MASKS_OF, MaskSet, Refiner, Subject, mask_sets, refiner_of
 from advcam.pipeline.run import Run
+from advcam.pipeline.salient import saliency_facts, settled
 from advcam.report.overlays import mask_overlay
 
 OUTPUTS = (*MASKS_OF.values(), *CRF_MASKS_OF.values(), "overlays", "metrics.json")
@@ -37,6 +38,7 @@ def refine(run: Run) -> None:
     settings = {
         **asdict(run.config.refine),
         "sets": {masks.folder: description(masks, refiners[masks.folder]) for masks in sets},
+        "saliency": saliency_facts(run) if run.config.refine.ambiguity else None,
         "maps": stage["settings"],
     }
     for masks in sets:
@@ -86,6 +88,8 @@ class MaskMaker:
         if mask.shape != subject.result.image_size:
             height, width = subject.result.image_size
             mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+        if masks.folder in MASKS_OF.values():
+            mask = settled(self.run, record, mask)
         if self.run.config.refine.overlays and masks.folder == MASKS_OF["maps"]:
             self.write_overlay(subject, mask)
         write_mask(self.run.folder.mask(record.id, masks.folder), mask)

@@ -26,6 +26,7 @@ from advcam.pipeline.manifest import plain
 from advcam.pipeline.progress import duration, progress
 from advcam.pipeline.refiner import MASKS_OF, full_maps
 from advcam.pipeline.run import Run
+from advcam.pipeline.salient import reduced_saliency
 from advcam.pipeline.scoring import read_prediction, scored_records
 from advcam.report.facts import changed_settings, data_fact, stage_facts
 from advcam.report.figures import Headline, groups, headline, name_of_masks, read_figures
@@ -214,6 +215,7 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
         maps=maps,
         mask=reduce_labels(read_prediction(run, record, MASKS_OF["maps"]), size) if has_mask else None,
         truth=None if record.mask is None else reduce_labels(read_mask(record, image.shape[:2]), size),
+        saliency=reduced_saliency(run, record, size),
         warnings=tuple(f"{flag.class_name}: {flag.reason} (probability {flag.probability:.2f})" for flag in flags),
         flagged_classes=tuple(run.class_names.index(flag.class_name) for flag in flags),
     )

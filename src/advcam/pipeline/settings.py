@@ -51,6 +51,9 @@ class RefineSettings:
     steps: bool = True
     """With a method that goes beyond the CRF: keep the masks of the CRF alone as well, into ``crf_masks``, so that
     the gain of each stage can be seen."""
+    ambiguity: bool = False
+    """With saliency: set the pixels of the finished masks to 255 where label and saliency map disagree (section 4.5).
+    The paper's figures for masks are those before it."""
     baseline: bool = False
     """Refine the plain class activation maps as well, into ``cam_masks``, for comparison."""
     overlays: bool = True

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from advcam.errors import UserError
+from advcam.errors import SettingsError, UserError
 from advcam.pipeline.arguments import parse, parse_settings
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.settings import DoctorSettings, ScenesVerb
 
-STAGES = ("classify", "attribute", "refine", "segment", "localize", "evaluate", "report")
+STAGES = ("classify", "saliency", "attribute", "refine", "segment", "localize", "evaluate", "report")
 
 
 def run(words: Sequence[str]) -> None:
@@ -26,6 +26,16 @@ def wanted_stages(config: RunConfig) -> tuple[str, ...]:
 
 def classify(words: Sequence[str]) -> None:
     _one("classify", words, "Train the classifier of a run on the class labels.")
+
+
+def saliency(words: Sequence[str]) -> None:
+    """Saliency maps, from ``saliency.source``."""
+    config = parse(
+        "saliency", words, goes_on=True, description="A saliency map of every image, from a folder or a detector."
+    )
+    if config.saliency.source == "none":
+        raise SettingsError("saliency.source is none: name where the maps come from with --saliency.source")
+    run_stages(config, ("saliency",))
 
 
 def attribute(words: Sequence[str]) -> None:

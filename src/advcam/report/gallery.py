@@ -15,7 +15,7 @@ LONG_SIDE = 320
 # Heat maps of more classes of one image would fill the file: they are counted, not drawn.
 MAX_CLASSES = 4
 COLOURS = 256
-MASK, TRUTH = "mask", "ground truth"
+MASK, TRUTH, SALIENCY = "mask", "ground truth", "saliency"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Subject:
     """By the name of the method, in the order in which they are shown: "CAM", "AdvCAM"."""
     mask: UInt8[np.ndarray, "h w"] | None = None
     truth: UInt8[np.ndarray, "h w"] | None = None
+    saliency: UInt8[np.ndarray, "h w"] | None = None
+    """The salient-object map, 255 most salient."""
     warnings: tuple[str, ...] = ()
     """Why the image is flagged."""
     flagged_classes: tuple[int, ...] = ()
@@ -59,7 +61,7 @@ class Card:
     more_classes: tuple[str, ...]
     """Names of classes without a tab."""
     masks: tuple[Picture, ...]
-    """The mask and the ground truth, as far as there are."""
+    """The saliency map, the mask and the ground truth, as far as there are."""
     warnings: tuple[str, ...]
 
     @property
@@ -80,6 +82,9 @@ def draw_card(subject: Subject, class_names: tuple[str, ...], palette: UInt8[np.
     order = sorted(range(len(subject.classes)), key=lambda index: subject.classes[index] not in subject.flagged_classes)
     shown, more = order[:MAX_CLASSES], order[MAX_CLASSES:]
     masks = []
+    if subject.saliency is not None:
+        drawn = np.repeat(subject.saliency[..., None], 3, axis=2)
+        masks.append(picture(SALIENCY, f"{SALIENCY} of {subject.name}", drawn))
     for caption, labels, hatch in ((MASK, subject.mask, True), (TRUTH, subject.truth, False)):
         if labels is not None:
             settings = OverlaySettings(outline_width=1, hatch_ignored=hatch)

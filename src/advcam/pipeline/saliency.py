@@ -1,0 +1,151 @@
+"""The stage that writes a saliency map for every image, from a folder or from a detector, which it may train first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from advcam.data.files import writing
+from advcam.data.images import read_image
+from advcam.data.record import Record
+from advcam.errors import DataError
+from advcam.pipeline.detector import trained
+from advcam.pipeline.planning import ahead
+from advcam.pipeline.progress import progress, say
+from advcam.pipeline.run import Run
+from advcam.saliency.checkpoint import load_detector
+from advcam.saliency.detector import U2NetDetector
+from advcam.saliency.folder import FolderMaps, few
+from advcam.saliency.opencv import OpenCVDetector
+from advcam.saliency.settings import NETWORKS
+from advcam.saliency.source import SaliencySource
+from advcam.saliency.u2net import U2Net
+
+GPU_BATCH = 16
+
+
+def saliency(run: Run) -> None:
+    """Write ``saliency`` of every wanted image, as ``saliency.source`` says; nothing where it says none."""
+    config = run.config.saliency
+    if config.source == "none":
+        return
+    source, origin = open_source(run)
+    with run.stage("saliency", origin, ("saliency",)) as entry:
+        done = {record.id for record in run.wanted if has_saliency(run, record)}
+        without = set(source.missing) if isinstance(source, FolderMaps) else set()
+        todo = {record.id for record in run.wanted} - done - without
+        entry |= {"images": len(run.wanted), "made": len(todo), "device": str(run.device)}
+        if done:
+            say(f"saliency: {len(done)} of {len(run.wanted)} maps are there already and kept")
+        if without:
+            say(f"saliency: {len(without)} images have no map and will be climbed without: {few(sorted(without))}")
+        batches = [batch for batch in batches_of(run.records, source.batch_size) if todo & {one.id for one in batch}]
+        with progress("saliency", len(todo)) as advance, ThreadPoolExecutor(max_workers=1) as writer:
+            writing_now: list[Any] = []
+            for loaded in ahead(batches, lambda batch: load(run, batch)):
+                run.leave_out(None, loaded.problems)
+                found = maps_of(run, source, loaded)
+                for written in writing_now:
+                    written.result()
+                wanted = [pair for pair in zip(loaded.records, found, strict=True) if pair[0].id in todo]
+                without |= {record.id for record, one in wanted if one is None}
+                writing_now = [writer.submit(save, run, record, one) for record, one in wanted if one is not None]
+                advance(len(wanted))
+            for written in writing_now:
+                written.result()
+        entry["missing"] = sorted(without)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Pictures of one batch, and the files that could not be read."""
+
+    records: list[Record]
+    images: list[UInt8[np.ndarray, "_ _ 3"]]
+    problems: list[str]
+
+
+def batches_of(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
+    """Batches over all images of the run, whichever are wanted: a map must not depend on what else was asked for."""
+    return [records[start : start + size] for start in range(0, len(records), size)]
+
+
+def load(run: Run, batch: Sequence[Record]) -> Loaded:
+    """Decode the pictures of a batch."""
+    records, images, problems = [], [], []
+    for record in batch:
+        try:
+            images.append(read_image(record.image))
+            records.append(record)
+        except DataError as error:
+            if not run.config.skip_bad:
+                raise
+            problems.append(str(error))
+    return Loaded(records, images, problems)
+
+
+def maps_of(run: Run, source: SaliencySource, loaded: Loaded) -> list[Float32[np.ndarray, "_ _"] | None]:
+    """The maps of a batch; with ``skip_bad`` a map whose file is damaged counts as missing."""
+    try:
+        return source([record.id for record in loaded.records], loaded.images)
+    except DataError as error:
+        if not run.config.skip_bad:
+            raise
+        run.leave_out(None, [str(error)])
+        return [None] * len(loaded.records)
+
+
+def open_source(run: Run) -> tuple[SaliencySource, dict[str, Any]]:
+    """The source that the settings name, and what its maps depend on.
+
+    Raises:
+        DataError: a folder lacks maps.
+        ModelError: weights that do not fit.
+        SettingsError: a network has neither weights nor data to train on.
+    """
+    config = run.config.saliency
+    if config.source == "folder":
+        assert config.folder is not None
+        with progress("saliency: looking through the maps", len(run.wanted)) as advance:
+            found = FolderMaps.open(config.folder, run.wanted, without=config.missing == "without", advance=advance)
+        return found, {"source": config.source, "folder": config.folder}
+    if config.source not in NETWORKS:
+        return OpenCVDetector(config.source), {"source": config.source}
+    weights = config.weights or trained(run)
+    network, size = load_detector(weights, config.source)
+    batch_size = config.batch_size or (1 if run.device.type == "cpu" else GPU_BATCH)
+    facts = {"source": config.source, "weights": fingerprint(network), "size": size, "batch_size": batch_size}
+    return U2NetDetector(network, size=size, device=run.device, batch_size=batch_size), facts
+
+
+def has_saliency(run: Run, record: Record) -> bool:
+    """True where the image's map is whole."""
+    try:
+        with Image.open(run.folder.saliency(record.id)) as image:
+            image.verify()
+        return True
+    # Pillow raises errors of many kinds on broken files; any of them means that the map is to be made again.
+    except Exception:
+        return False
+
+
+def save(run: Run, record: Record, found: Float32[np.ndarray, "H W"]) -> None:
+    """Write a map as an 8-bit grey PNG."""
+    with writing(run.folder.saliency(record.id)) as temporary:
+        Image.fromarray(np.rint(found * 255).astype(np.uint8)).save(temporary, "PNG")
+
+
+def fingerprint(network: U2Net) -> str:
+    """What tells one trained detector from another: a hash over its weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

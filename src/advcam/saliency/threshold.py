@@ -1,0 +1,55 @@
+"""Where the object begins in a saliency map: the rules of the field."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from advcam.saliency.settings import Rule
+
+# Otsu's histogram: the levels that an 8-bit map has.
+BINS = 256
+
+
+def salient(
+    saliency: Float[np.ndarray, "H W"], rule: Rule = "fixed", threshold: float = 0.5
+) -> Bool[np.ndarray, "H W"]:
+    """The pixels that a map calls object; the others are region D of section 4.4.
+
+    Args:
+        saliency: the map, in [0, 1].
+        rule: "fixed", "otsu" or "adaptive"; see ``SaliencySettings.rule``.
+        threshold: of the rule "fixed".
+
+    Returns:
+        True at and above the cut, where the map is not zero. A map of one single value has no two groups, so Otsu's
+        rule finds no object in it; a map of zeros has none by any rule.
+
+    >>> import numpy as np
+    >>> saliency = np.array([[0.0, 0.1, 0.2, 0.9, 0.8]])
+    >>> [salient(saliency, rule).tolist()[0] for rule in ("fixed", "otsu")]
+    [[False, False, False, True, True], [False, False, False, True, True]]
+    >>> salient(saliency, "fixed", 0.15).tolist()[0]
+    [False, False, True, True, True]
+    >>> salient(saliency, "adaptive").tolist()[0]
+    [False, False, False, True, True]
+    """
+    cut = threshold if rule == "fixed" else otsu(saliency) if rule == "otsu" else min(1.0, 2 * float(saliency.mean()))
+    return (saliency >= cut) & (saliency > 0)
+
+
+def otsu(saliency: Float[np.ndarray, "H W"]) -> float:
+    """The cut between two groups of values that maximises ``w0 w1 (m1 - m0)^2``; infinite where there is one group."""
+    levels = np.rint(saliency * (BINS - 1)).astype(np.int64)
+    share = np.bincount(levels.ravel(), minlength=BINS) / levels.size
+    value = np.arange(BINS) / (BINS - 1)
+    below, moment = share.cumsum()[:-1], (share * value).cumsum()[:-1]
+    spread = below * (1 - below)
+    # Sums of shares are exact to rounding only; the smallest real group is one pixel.
+    apart = spread > 0.25 / levels.size
+    between = np.where(apart, ((share @ value) * below - moment) ** 2 / np.where(apart, spread, 1.0), 0.0)
+    if not between.any():
+        return float("inf")
+    # Where an empty stretch separates the groups every cut in it is as good: take its middle.
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
+    return (float(best[len(best) // 2]) + 0.5) / (BINS - 1)
