@@ -195,6 +195,12 @@ def test_two_processes_share_the_batches(tmp_path: Path) -> None:
         assert torch.allclose(mine, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_the_error_of_a_process_comes_back_as_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^7\.png cannot be read: replace it$"):
+        fit(Tiny(TinySettings(), broken=7), tmp_path, origin={}, device="cpu", devices=2)
+
+
 class NoDropout(Tiny):
     """Independent of how the batch is shared. At module level: it goes to other processes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import signal
 import threading
 import time
@@ -105,7 +106,8 @@ class Recorder(pl.Callback):
             if last or stop or overdue:
                 self._save(trainer, pl_module)
             if stop:
-                raise Interrupted(stop)
+                # A process of several ends quietly; the one that started them says what happened (``processes``).
+                raise SystemExit(1) if multiprocessing.parent_process() is not None else Interrupted(stop)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._leave()

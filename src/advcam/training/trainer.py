@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from advcam.errors import SettingsError
 from advcam.training.items import TaskData
 from advcam.training.machine import accelerator_and_precision, launched_processes, quiet_lightning
 from advcam.training.module import TaskModule
+from advcam.training.processes import as_one
 from advcam.training.progress import FitEvent
 from advcam.training.recorder import Interrupted, Recorder, best_weights
 from advcam.training.settings import numbers_depend_on
@@ -124,7 +126,8 @@ def fit(
                     enable_model_summary=False,
                     default_root_dir=path.parent,
                 )
-                trainer.fit(TaskModule(task, state.updates, total), datamodule=TaskData(task, state.updates, total))
+                with as_one(trainer) if trainer.strategy.launcher is not None and group is None else nullcontext():
+                    trainer.fit(TaskModule(task, state.updates, total), datamodule=TaskData(task, state.updates, total))
         except Interrupted as stop:
             if stop.signal_number == signal.SIGINT:
                 raise KeyboardInterrupt from None
