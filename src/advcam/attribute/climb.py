@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from advcam.attribute.objective import background, eq7, pair_map, scores_of
+from advcam.attribute.objective import background, changing, eq7, pair_map, scores_of
 from advcam.attribute.pairs import check_pairs
-from advcam.attribute.pixels import class_maps, in_order, input_gradients, memory_order, move, views
+from advcam.attribute.pixels import class_maps, in_order, input_gradients, memory_order, move, start, views
 from advcam.attribute.settings import ClimbSettings
 from advcam.errors import SettingsError
 from advcam.models.mapper import ClassMapper
+from advcam.models.split import skipping
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,16 @@ class ClimbStep:
     """What happened at one step, for analysis. Views: the image, and with ``flip`` its mirror image."""
 
     step: int
-    images: Float[Tensor, "n v 3 H W"]
-    """The manipulated images x^t, before this step's update."""
+    images: Float[Tensor, "n v _ _ _"]
+    """The manipulated images x^t, before this step's update; the feature maps instead, where those are climbed."""
     maps: Float[Tensor, "n h w"]
     """The map of the class, views added."""
     scores: Float[Tensor, "n v K"]
     """Scores of all classes."""
     objective: Float[Tensor, " n"]
     """L of eq. 7, the quantity that is raised."""
+    pairs: tuple[int, ...]
+    """Which of the pairs these are: those that still climb, all of them unless ``stop_change`` is set."""
 
 
 def climb(
@@ -73,6 +76,8 @@ def climb(
     """
     if saliency is not None:
         check_saliency(saliency, (images.shape[0], *images.shape[2:]))
+    settings = settings or ClimbSettings.released()
+    mapper = skipping(mapper, settings.skip)
     return climb_pairs(mapper, images, classes, settings, saliency=saliency, on_step=on_step).maps
 
 
@@ -115,8 +120,10 @@ def climb_pairs(
 class Begun:
     """Pairs after their first step."""
 
-    images: Float[Tensor, "n v 3 H W"]
-    """x^1: what the next step looks at."""
+    images: Float[Tensor, "n v _ _ _"]
+    """x^1: what the next step looks at, pixels or features."""
+    unit: Float[Tensor, "n 1 1 1 1"] | None
+    """Of a step, where features are climbed."""
     first: Float[Tensor, "n h w"]
     """The map of the unchanged image, views added."""
     held: Bool[Tensor, "n h w"] | None
@@ -126,15 +133,17 @@ class Begun:
 
     def __getitem__(self, pairs: slice | list[int]) -> Begun:
         """Some of the pairs."""
-        held = None if self.held is None else self.held[pairs]
-        return Begun(self.images[pairs], self.first[pairs], held, self.cam[pairs], self.logits[pairs])
+        unit, held = (None if part is None else part[pairs] for part in (self.unit, self.held))
+        return Begun(self.images[pairs], unit, self.first[pairs], held, self.cam[pairs], self.logits[pairs])
 
     @classmethod
     def joined(cls, parts: Sequence[Begun]) -> Begun:
         """The pairs of several batches, one after the other."""
         held = [part.held for part in parts if part.held is not None]
+        units = [part.unit for part in parts if part.unit is not None]
         return cls(
             torch.cat([part.images for part in parts]),
+            torch.cat(units) if units else None,
             torch.cat([part.first for part in parts]),
             torch.cat(held) if held else None,
             torch.cat([part.cam for part in parts]),
@@ -155,24 +164,25 @@ def begin(
     """The first step of every pair: one forward pass per image, one backward pass per pair (see ``climb_pairs``)."""
     check_pairs(mapper, images, classes, owners)
     own = list(owners)
-    x_MV3HW = views(images.detach(), settings.flip, memory_order(mapper))
     moves = settings.steps + settings.last_map > 1
     with mapper.frozen():
-        s_MVKhw = class_maps(mapper, x_MV3HW.requires_grad_(moves))
+        x_MVCHW, unit_M = start(mapper, views(images.detach(), settings.flip, memory_order(mapper)))
+        s_MVKhw = class_maps(mapper, x_MVCHW.requires_grad_(moves))
         s_NVKhw = s_MVKhw[own]
         map_Nhw = pair_map(s_NVKhw, mapper.weight, classes, relu=settings.relu, gradcam=settings.gradcam_scale)
         first_Nhw = map_Nhw.detach()
         held_Nhw = None if saliency is None else background(saliency, first_Nhw)[own]
         scores_NVK = scores_of(s_NVKhw, relu=settings.relu)
         objective_N = eq7(scores_NVK, map_Nhw, first_Nhw, classes, settings, held_Nhw)
-        x_NV3HW = x_MV3HW.detach()[own]
+        x_NVCHW = x_MVCHW.detach()[own]
+        unit_N = None if unit_M is None else unit_M[own]
         if on_step is not None:
-            on_step(ClimbStep(0, x_NV3HW, first_Nhw, scores_NVK.detach(), objective_N.detach()))
+            on_step(ClimbStep(0, x_NVCHW, first_Nhw, scores_NVK.detach(), objective_N.detach(), tuple(range(len(own)))))
         if moves:
-            x_NV3HW = move(x_NV3HW, input_gradients(objective_N, x_MV3HW, own), settings)
+            x_NVCHW = move(x_NVCHW, input_gradients(objective_N, x_MVCHW, own), settings, unit_N)
     s_NVKhw = s_NVKhw.detach()
     cam_Nhw = pair_map(s_NVKhw, mapper.weight, classes, relu=True, gradcam=False)
-    return Begun(x_NV3HW, first_Nhw, held_Nhw, cam_Nhw, mapper.logits(s_NVKhw.mean(dim=1)))
+    return Begun(x_NVCHW, unit_N, first_Nhw, held_Nhw, cam_Nhw, mapper.logits(s_NVKhw.mean(dim=1)))
 
 
 def go_on(
@@ -183,25 +193,40 @@ def go_on(
     *,
     on_step: Callable[[ClimbStep], None] | None = None,
 ) -> Float[Tensor, "n h w"]:
-    """The sum of the maps over all steps, the first one included. Nothing in the loop waits for the device."""
+    """The sum of the maps over all steps, the first one included.
+
+    Nothing in the loop waits for the device, unless pairs are to be stopped: then it is asked once a step which pairs
+    are left, and the others leave the batch.
+    """
     maps = settings.steps + settings.last_map
-    x_NV3HW, total_Nhw = in_order(begun.images, memory_order(mapper)), begun.first
+    order = memory_order(mapper)
+    x_NVCHW, total_Nhw, before_Nhw = in_order(begun.images, order), begun.first.clone(), begun.first
+    climbing = list(range(len(classes)))
     with mapper.frozen():
         for step in range(1, maps):
             last = step == maps - 1  # the program computes one more update, which nothing ever sees
-            s_NVKhw = class_maps(mapper, x_NV3HW.requires_grad_(not last))
+            s_NVKhw = class_maps(mapper, x_NVCHW.requires_grad_(not last))
             map_Nhw = pair_map(s_NVKhw, mapper.weight, classes, relu=settings.relu, gradcam=settings.gradcam_scale)
-            total_Nhw = total_Nhw + map_Nhw.detach()
+            total_Nhw[climbing if len(climbing) < len(total_Nhw) else ...] += map_Nhw.detach()
             if last and on_step is None:
                 break
             scores_NVK = scores_of(s_NVKhw, relu=settings.relu)
             objective_N = eq7(scores_NVK, map_Nhw, begun.first, classes, settings, begun.held)
             if on_step is not None:
-                seen = (x_NV3HW, map_Nhw, scores_NVK, objective_N)
-                on_step(ClimbStep(step, *(tensor.detach() for tensor in seen)))
+                map_, scores, objective = (tensor.detach() for tensor in (map_Nhw, scores_NVK, objective_N))
+                on_step(ClimbStep(step, x_NVCHW.detach(), map_, scores, objective, tuple(climbing)))
             if not last:
-                (g_NV3HW,) = torch.autograd.grad(objective_N.sum(), x_NV3HW)
-                x_NV3HW = move(x_NV3HW.detach(), g_NV3HW, settings)
+                (g_NVCHW,) = torch.autograd.grad(objective_N.sum(), x_NVCHW)
+                x_NVCHW = move(x_NVCHW.detach(), g_NVCHW, settings, begun.unit)
+            if settings.stop_change > 0:
+                moving, still = changing(map_Nhw.detach(), before_Nhw, settings.stop_change)
+                # The map of a pair that stands still counts for the steps that are left to it.
+                total_Nhw[[climbing[pair] for pair in still]] += (maps - 1 - step) * map_Nhw.detach()[still]
+                climbing, before_Nhw = [climbing[pair] for pair in moving], map_Nhw.detach()[moving]
+                if not climbing:
+                    break
+                if still:
+                    x_NVCHW, begun, classes = in_order(x_NVCHW[moving], order), begun[moving], classes[moving]
     return total_Nhw
 
 

@@ -10,6 +10,7 @@ from advcam.attribute.climb import climb
 from advcam.attribute.multiscale import divide_by_max
 from advcam.attribute.settings import ClimbSettings
 from advcam.models.mapper import ClassMapper
+from advcam.models.split import skipping
 from advcam.models.strides import output_stride_of
 
 
@@ -40,9 +41,9 @@ class AdvCAM:
     ) -> None:
         if not isinstance(model, ClassMapper):
             model = ClassMapper.from_model(model, feature_layer, head)
-        self.mapper = model
-        stride = output_stride_of(model.features)
+        stride = output_stride_of(nn.Sequential(model.stem, model.features))
         self.settings = settings or ClimbSettings.released().adapted_to(model, stride)
+        self.mapper = skipping(model, self.settings.skip)
 
     def __call__(
         self,

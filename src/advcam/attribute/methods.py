@@ -18,7 +18,7 @@ from advcam.attribute.climb import Begun, Climbed, begin, go_on
 from advcam.attribute.multiscale import at_scale
 from advcam.attribute.objective import pair_map
 from advcam.attribute.pairs import check_pairs, image_batches
-from advcam.attribute.pixels import class_maps, memory_order, views
+from advcam.attribute.pixels import class_maps, memory_order, start, views
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.models.mapper import ClassMapper
 
@@ -66,7 +66,7 @@ class CAM:
         check_pairs(mapper, images, classes, owners)
         x_MV3HW = views(images, True, memory_order(mapper))
         with mapper.frozen(), torch.no_grad():
-            s_MVKhw = torch.cat([class_maps(mapper, part) for part in x_MV3HW.split(batch)])
+            s_MVKhw = torch.cat([class_maps(mapper, start(mapper, part)[0]) for part in x_MV3HW.split(batch)])
         own = list(owners)
         cam_Nhw = pair_map(s_MVKhw[own], mapper.weight, classes, relu=True, gradcam=False)
         return Climbed(cam_Nhw, cam_Nhw, mapper.logits(s_MVKhw.mean(dim=1))[own])

@@ -16,6 +16,7 @@ from advcam.attribute.climb import check_saliency, climb_pairs
 from advcam.attribute.settings import AttributeSettings, ClimbSettings, check_scales
 from advcam.data.transforms import normalize, scale_image
 from advcam.models.mapper import ClassMapper
+from advcam.models.split import skipping
 
 # The program's guard in the division by the maximum.
 EPS = 1e-5
@@ -56,6 +57,7 @@ def localization_maps(
     torch.Size([2, 32, 48])
     """
     settings = settings or ClimbSettings.released()
+    mapper = skipping(mapper, settings.skip)
     check_scales(scales)
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     targets = torch.as_tensor(classes, dtype=torch.long, device=mapper.device)

@@ -82,6 +82,15 @@ def restricting_mask(map_Nhw: Float[Tensor, "n h w"], tau: float, normalize: boo
     return map_Nhw > tau
 
 
+def changing(
+    map_Nhw: Float[Tensor, "n h w"], before_Nhw: Float[Tensor, "n h w"], least: float
+) -> tuple[list[int], list[int]]:
+    """Pairs whose map has moved by more than the part ``least`` of itself, summed over the cells, and the others."""
+    moved_N = (map_Nhw - before_Nhw).abs().sum(dim=(1, 2)) > least * map_Nhw.abs().sum(dim=(1, 2))
+    answers = list(enumerate(moved_N.tolist()))
+    return [pair for pair, moved in answers if moved], [pair for pair, moved in answers if not moved]
+
+
 def background(saliency_MHW: Float[Tensor, "m H W"], map_Nhw: Float[Tensor, "n h w"]) -> Bool[Tensor, "m h w"]:
     """D of section 4.4 on the grid of the network's maps: cells that are background for the most part."""
     grid = (map_Nhw.shape[1], map_Nhw.shape[2])

@@ -19,6 +19,9 @@ class NetworkFacts(Protocol):
     @property
     def channels(self) -> int: ...
 
+    @property
+    def layer(self) -> str | None: ...
+
 
 # The authors' network: pixels normalised with ImageNet's statistics, 2048 channels into the head, output stride 16.
 # lambda and the step size have the meaning of the paper in these units only.
@@ -56,6 +59,13 @@ class ClimbSettings:
     """Keep the pair within its own range of values, taken before each step (program); eq. 6 has no bound."""
     last_map: bool = False
     """Sum the map after the last step as well, T + 1 maps (eq. 4); the program sums T maps."""
+    skip: float = 0.0
+    """Climb from a feature map inside the network instead of the pixels: the last one whose layers are at most this
+    part of the network's multiplications, in [0, 1). They run once per image; 0 climbs the pixels, as the paper does.
+    ``step_size`` is then in standard deviations of the pair's values, about 1 for pixels with ImageNet's statistics."""
+    stop_change: float = 0.0
+    """Stop a pair when one step changes its map by no more than this part of it, in absolute values summed over the
+    cells; its last map counts for the steps that are left. With 0 every pair takes all steps."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -68,6 +78,10 @@ class ClimbSettings:
             raise SettingsError(f"the climb's reg_weight must not be negative, and is {self.reg_weight}")
         if self.normalize_mask and not 0 <= self.mask_threshold <= 1:
             raise SettingsError(f"the climb's mask_threshold must be within [0, 1], not {self.mask_threshold}")
+        if not 0 <= self.skip < 1:
+            raise SettingsError(f"climb.skip is a part of the network, at least 0 and below 1, not {self.skip}")
+        if not self.stop_change >= 0:
+            raise SettingsError(f"climb.stop_change must not be negative, and is {self.stop_change}")
 
     @classmethod
     def released(cls) -> ClimbSettings:
@@ -91,9 +105,10 @@ class ClimbSettings:
     def adapted_to(self, mapper: NetworkFacts, stride: int) -> ClimbSettings:
         """The same pull and the same step for another network; the authors' values for the authors' network.
 
-        The step is scaled by the width of the input's range. The regularizer's pull on one cell, relative to the
-        score, is ``lambda h w / K+``: with a head of C channels at output stride s it keeps its strength when lambda
-        is multiplied by ``C / 2048`` and ``(s / 16) ** 2`` (``s`` sets h w at a given image size).
+        The step is scaled by the width of the input's range, where it is the pixels that climb. The regularizer's
+        pull on one cell, relative to the score, is ``lambda h w / K+``: with a head of C channels at output stride s
+        it keeps its strength when lambda is multiplied by ``C / 2048`` and ``(s / 16) ** 2`` (``s`` sets h w at a
+        given image size).
 
         >>> import torch, advcam
         >>> mapper = advcam.ClassMapper(torch.nn.Identity(), torch.ones(20, 1024), mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -101,9 +116,10 @@ class ClimbSettings:
         >>> round(adapted.step_size, 4), adapted.reg_weight
         (0.0336, 3.5)
         """
+        pixels = self.skip == 0 and mapper.layer is None
         return replace(
             self,
-            step_size=self.step_size * (mapper.input_range / AUTHORS_INPUT_RANGE),
+            step_size=self.step_size * (mapper.input_range / AUTHORS_INPUT_RANGE if pixels else 1),
             reg_weight=self.reg_weight * (mapper.channels / AUTHORS_CHANNELS) * (stride / AUTHORS_STRIDE) ** 2,
         )
 

@@ -6,10 +6,12 @@ import difflib
 
 import torch
 from torch import fx, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from advcam.errors import ModelError
 from advcam.models.mapper import ClassMapper
 from advcam.models.probe import probe_image, probing
+from advcam.models.taps import recording, successive
 
 
 def split_at(mapper: ClassMapper, layer: str) -> ClassMapper:
@@ -50,6 +52,51 @@ def split_at(mapper: ClassMapper, layer: str) -> ClassMapper:
 
 
 _IN_PLACE = ("iadd", "isub", "imul", "itruediv")
+
+
+def skipping(mapper: ClassMapper, share: float) -> ClassMapper:
+    """The network cut so deep that what precedes the cut is at most ``share`` of its multiplications.
+
+    The cut lies behind the last layer, or block of layers, for which that holds and that no connection leads around.
+
+    Args:
+        mapper: of a whole network; one that is split already, or a share of 0, is handed back as it is.
+        share: of the multiplications of one forward pass, in [0, 1).
+
+    Raises:
+        ModelError: there is no such layer, or the network cannot be traced.
+
+    >>> import torchvision
+    >>> skipping(ClassMapper.from_model(torchvision.models.mobilenet_v2()), 0.5).layer
+    'model.features.11'
+    """
+    if mapper.layer is not None or share == 0:
+        return mapper
+    shares = shares_before(mapper)
+    for layer, before in reversed(shares.items()):
+        if before <= share:
+            try:
+                return split_at(mapper, layer)
+            except ModelError:  # not the end of a block
+                continue
+    raise ModelError(
+        f"the network has no layer to climb from before {share:g} of its multiplications: the first one comes at "
+        f"{min(shares.values()):.2g}; or climb from the pixels, with climb.skip 0"
+    )
+
+
+def shares_before(mapper: ClassMapper) -> dict[str, float]:
+    """For each layer or block, in the order they run, the part of a pass's multiplications up to its end."""
+    done: dict[str, int] = {}
+    with FlopCounterMode(display=False) as counter, probing(mapper):
+
+        def record(name: str, output: object) -> None:
+            done[name] = counter.get_total_flops()
+
+        with recording(mapper.features, successive(mapper.features), record):
+            mapper.class_maps(probe_image(mapper.features, 128, 128))
+        total = counter.get_total_flops()
+    return {name: flops / total for name, flops in done.items()}
 
 
 class _Tracer(fx.Tracer):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
 from advcam.models.backbone import Backbone
+from advcam.models.discover import LayerOutput
 from advcam.models.from_timm import ForwardFeatures
 from advcam.models.probe import probe_image, probing
 
@@ -48,7 +49,7 @@ class TappedBackbone(nn.Module):
     def forward(self, images: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
         """One map ``Float[n C h w]`` per name, of images normalised by ``mean`` and ``std``."""
         maps: dict[str, Tensor] = {}
-        with _recording(self.features, self.names, maps.__setitem__):
+        with recording(self.features, self.names, maps.__setitem__):
             maps[self.names[-1]] = self.features(images)
         return [maps[name] for name in self.names]
 
@@ -78,7 +79,7 @@ def tapped(backbone: Backbone) -> TappedBackbone:
             f"as resnet50 or mobilenet_v2"
         )
     maps: dict[str, Tensor] = {}
-    with _recording(features, names, maps.__setitem__), probing(features):
+    with recording(features, names, maps.__setitem__), probing(features):
         maps[names[-1]] = features(probe_image(features, 2 * _SIDE, _SIDE))
     return TappedBackbone(
         backbone, names, tuple(maps[name].shape[1] for name in names), tuple(_stride(maps[name]) for name in names)
@@ -102,12 +103,12 @@ def _last_of_each_stride(features: nn.Module) -> tuple[str, ...]:
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] > output.shape[3]:
             last[_stride(output)] = name
 
-    with _recording(features, _steps(features), record), probing(features):
+    with recording(features, successive(features), record), probing(features):
         features(probe_image(features, 2 * _SIDE, _SIDE))
     return tuple(name for stride, name in sorted(last.items()) if stride > 1)
 
 
-def _steps(features: nn.Module) -> tuple[str, ...]:
+def successive(features: nn.Module) -> tuple[str, ...]:
     """The modules that run one after the other: children of the network, with plain sequences taken apart."""
     names: list[str] = []
 
@@ -124,7 +125,7 @@ def _steps(features: nn.Module) -> tuple[str, ...]:
 
 def _root(features: nn.Module) -> tuple[nn.Module, str]:
     """The module whose children are the network's parts, and what their names begin with."""
-    return (features.model, "model.") if isinstance(features, ForwardFeatures) else (features, "")
+    return (features.model, "model.") if isinstance(features, ForwardFeatures | LayerOutput) else (features, "")
 
 
 def _undilated(backbone: Backbone) -> nn.Module:
@@ -139,7 +140,7 @@ def _stride(grid: Tensor) -> int:
 
 
 @contextmanager
-def _recording(features: nn.Module, names: tuple[str, ...], record: Callable[[str, Any], Any]) -> Iterator[None]:
+def recording(features: nn.Module, names: tuple[str, ...], record: Callable[[str, Any], Any]) -> Iterator[None]:
     """Inside: ``record(name, output)`` for each named module that runs.
 
     Hooks live for one pass alone, so that the network can be copied, moved and saved like any other.

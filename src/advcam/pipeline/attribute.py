@@ -20,6 +20,7 @@ from advcam.data.transforms import resize_long_side, scale_image
 from advcam.errors import DataError
 from advcam.models.classifier import Classifier
 from advcam.models.fold import fold_batch_norm
+from advcam.models.split import skipping
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.flags import write_flags
 from advcam.pipeline.planning import Size, Unit, ahead, plan
@@ -35,7 +36,8 @@ def attribute(run: Run) -> None:
     """Write ``maps`` of every wanted image and, from the same passes, its plain class activation maps, ``cam``."""
     config = run.config.attribute
     classifier = run_classifier(run).to(run.device).to(memory_format=torch.channels_last)
-    mapper = fold_batch_norm(classifier.mapper())
+    skip = run.config.climb.skip if config.method == "advcam" else 0.0
+    mapper = fold_batch_norm(skipping(classifier.mapper(), skip))
     climb = run.config.climb.adapted_to(mapper, classifier.output_stride) if config.adapt else run.config.climb
     method = attributor(config, climb)
     batch_pixels = config.batch_pixels or (CPU_BATCH_PIXELS if run.device.type == "cpu" else GPU_BATCH_PIXELS)
@@ -53,6 +55,7 @@ def attribute(run: Run) -> None:
             "made": len(missing),
             "device": str(run.device),
             "batch_pixels": batch_pixels,
+            "climbed_from": mapper.layer or "pixels",
         }
         kept = len(run.wanted) - len(missing)
         if kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from advcam.data.masks import read_mask, voc_palette
 from advcam.data.record import Record
 from advcam.models.checkpoint import CONFIG_NAME
 from advcam.models.fold import fold_batch_norm
+from advcam.models.split import skipping
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.flags import Flag, read_flags
@@ -231,8 +232,9 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
     """Climb some images once more, at scale 1, to show how their maps grow."""
     if not records:
         return
-    mapper = fold_batch_norm(run_classifier(run).to(run.device).mapper())
-    settings = ClimbSettings(**stage(run, "attribute")["settings"]["climb"])
+    # All steps are shown, also those of a pair that was stopped.
+    settings = replace(ClimbSettings(**stage(run, "attribute")["settings"]["climb"]), stop_change=0.0)
+    mapper = fold_batch_norm(skipping(run_classifier(run).to(run.device).mapper(), settings.skip))
     shown: set[int] = set()
     for record in records:
         # One class of each image, and as many different ones as there are.
