@@ -25,6 +25,8 @@ VERBS = {
     "segment": "train a segmentation network (DeepLab-v2) on the masks",
     "localize": "boxes from the maps: a table, COCO's JSON, overlays",
     "evaluate": "mIoU, precision, recall and noise where there is ground truth",
+    "predict": "label new images with the trained network: masks, overlays, areas",
+    "export": "the trained network as ONNX, or as a folder that loads with one line",
     "report": "one HTML file to look at",
     "scenes": "write a generated data set",
     "doctor": "what is installed, which device, is the data set sound",

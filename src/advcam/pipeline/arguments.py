@@ -62,27 +62,37 @@ def parser_of(verb: str, description: str) -> jsonargparse.ArgumentParser:
     return parser
 
 
-def parse_settings(kind: type[Settings], verb: str, words: Sequence[str], description: str) -> Settings:
+def parse_settings(
+    kind: type[Settings], verb: str, words: Sequence[str], description: str, positional: str | None = None
+) -> Settings:
     """The settings of a verb that has no run folder, from its command line.
+
+    Args:
+        kind: the dataclass of its settings.
+        verb, words, description: as in ``parse``.
+        positional: a setting, of type str, that is named by its place instead of an option.
 
     Raises:
         SettingsError: an unknown setting, or a value that does not fit.
     """
     parser = _empty_parser(verb, description)
-    parser.add_class_arguments(kind, nested_key=None)
+    skipped: set[str | int] = set() if positional is None else {positional}
+    parser.add_class_arguments(kind, nested_key=None, skip=skipped)
+    if positional is not None:
+        parser.add_argument(positional, type=str)
     try:
-        return kind(**vars(parser.parse_args(spelled_out(words))))
+        return kind(**vars(parser.parse_args(spelled_out(words, kind))))
     except jsonargparse.ArgumentError as error:
         raise SettingsError(explain(str(error), parser)) from error
 
 
-def spelled_out(words: Sequence[str]) -> list[str]:
+def spelled_out(words: Sequence[str], kind: type = RunConfig) -> list[str]:
     """A command line with underscores in its settings' names, and a value behind every yes-or-no setting.
 
     >>> spelled_out(["--skip-bad", "--out", "a-b", "--refine.baseline"])
     ['--skip_bad', 'true', '--out', 'a-b', '--refine.baseline', 'true']
     """
-    flags = set(_flags(RunConfig))
+    flags = set(_flags(kind))
     spelled: list[str] = []
     for index, word in enumerate(words):
         if not word.startswith("--"):

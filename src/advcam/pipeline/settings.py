@@ -7,6 +7,7 @@ from typing import Literal
 
 from advcam.data.scenes.settings import SceneSettings
 from advcam.errors import SettingsError
+from advcam.segment.inference_settings import InferenceSettings
 
 # The resolved configuration of a run, in its folder.
 CONFIG_FILE = "config.yaml"
@@ -104,3 +105,33 @@ class ScenesVerb(SceneSettings):
 
     out: str = "scenes"
     """The folder: the layout of PASCAL VOC with the lists train, val and test."""
+
+
+@dataclass(frozen=True)
+class PredictVerb(InferenceSettings):
+    """Which images a trained network labels, and how."""
+
+    images: str = ""
+    """The folder of the images, with its sub-folders; or one image."""
+    model: str | None = None
+    """The network: a run folder whose stage segment is done, or a folder with model.safetensors and config.json."""
+    out: str = "predictions"
+    """Where masks, overlays and areas.csv go. The same command goes on where it was stopped."""
+    overlays: bool = True
+    """Write each mask over its image as well, to look through."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs; "auto" takes a GPU where there is one."""
+    overwrite: bool = False
+    """Replace predictions of another network or with other settings, instead of stopping."""
+
+
+@dataclass(frozen=True)
+class ExportVerb:
+    """Which network is handed on, and in what form."""
+
+    model: str | None = None
+    """The network: a run folder whose stage segment is done, or a folder with model.safetensors and config.json."""
+    format: Literal["onnx", "safetensors"] = "onnx"
+    """"onnx": one file for ONNX Runtime and the like; "safetensors": a folder that ``advcam.segment.load`` reads."""
+    out: str = "exported"
+    """The folder that it goes to."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from advcam.errors import SettingsError, UserError
 from advcam.pipeline.arguments import parse, parse_settings
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import DoctorSettings, ScenesVerb
+from advcam.pipeline.settings import DoctorSettings, ExportVerb, PredictVerb, ScenesVerb
 
 STAGES = ("classify", "saliency", "attribute", "refine", "segment", "localize", "evaluate", "report")
 
@@ -81,6 +81,23 @@ def scenes(words: Sequence[str]) -> None:
     from advcam.pipeline.demo import draw
 
     draw(asked)
+
+
+def predict(words: Sequence[str]) -> None:
+    """Label new images with a trained network."""
+    description = "Label the images of a folder with a trained segmentation network."
+    asked = parse_settings(PredictVerb, "predict", words, description, positional="images")
+    from advcam.pipeline.predict import predict as label_images
+
+    label_images(asked)
+
+
+def export(words: Sequence[str]) -> None:
+    """Hand a trained network on."""
+    asked = parse_settings(ExportVerb, "export", words, "Write a trained segmentation network in a form for elsewhere.")
+    from advcam.pipeline.export import export as hand_on
+
+    hand_on(asked)
 
 
 def doctor(words: Sequence[str]) -> None:

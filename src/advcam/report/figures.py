@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 BASELINE = "cam"
-NAMES = {"cam": "CAM", "advcam": "AdvCAM", "crf": "CRF"}
+NAMES = {"deeplab": "DeepLab", "cct": "CCT", "cam": "CAM", "advcam": "AdvCAM", "crf": "CRF"}
 # Points of mIoU below which a difference is not called one.
 NOTABLE = 0.005
 

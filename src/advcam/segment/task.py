@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -81,7 +82,7 @@ class DeepLabTask(Task):
         view = random_view(image.shape[:2], told.scales, told.crop, told.flip, self.generator(epoch, index))
         return take_view(image, mask, view, told.crop, self.segmenter.mean, self.segmenter.std)
 
-    def loss(self, batch: tuple[Tensor, Tensor], update: int, total: int) -> dict[str, Tensor]:
+    def loss(self, batch: Sequence[Tensor], update: int, total: int) -> dict[str, Tensor]:
         images, masks = batch
         return {"loss": segmentation_loss(self.deeplab.pyramid_logits(images), masks, self.told.loss)}
 
