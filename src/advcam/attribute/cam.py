@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from advcam.attribute.pairs import check_pairs, of_class
-from advcam.models.mapper import ClassMapper
+from advcam.attribute.pairs import check_pairs
+from advcam.models.mapper import ClassMapper, of_class
 
 
 def cam(mapper: ClassMapper, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n h w"]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from advcam.errors import SettingsError
@@ -43,11 +42,6 @@ def image_batches(owners: Sequence[int], size: int) -> Iterator[tuple[list[int],
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             yield batch, [pair for owner in batch for pair in pairs_of[owner]]
-
-
-def of_class(maps_NKhw: Float[Tensor, "n K h w"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n h w"]:
-    """Each item's map of its own class."""
-    return maps_NKhw[torch.arange(len(classes), device=maps_NKhw.device), classes]
 
 
 def mirror(images: Float[Tensor, "... W"]) -> Float[Tensor, "... W"]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from advcam.errors import DataError, SettingsError
@@ -142,6 +142,13 @@ class BoxAccuracy:
         self._classified_hits_T += other._classified_hits_T
         self._classified += other._classified
         self._best_iou += other._best_iou
+
+    def hits(self) -> tuple[Int[Tensor, "d t"], Int[Tensor, " t"]]:
+        """Images right so far over all contours, at each level of ``settings.iou`` and each threshold, and at 50 those
+        of which the class is right as well.
+        """
+        rows = [self._deltas.index(delta) for delta in self.settings.iou]
+        return torch.from_numpy(self._hits_MDT[0, rows]), torch.from_numpy(self._classified_hits_T)
 
     def compute(self) -> BoxScores:
         """The scores of all images so far.

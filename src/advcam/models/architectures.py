@@ -15,6 +15,11 @@ from advcam.models.from_timm import timm_backbone, timm_weights
 from advcam.models.from_torchvision import IRN_RESNET50, torchvision_backbone, torchvision_names, torchvision_weights
 from advcam.models.res2net import RES2NETS, res2net_backbone, res2net_weights
 from advcam.models.resnet38 import RESNET38, from_mxnet_names, no_library_weights, resnet38_backbone
+from advcam.models.tails import WIDTH, convolutions, with_tail
+from advcam.models.wsol import LIBRARY, trunk_name, wsol_backbone
+
+# Behind a name: the network with the convolutions of ACoL's heads, see ``advcam.models.tails``.
+ACOL = "+acol"
 
 
 def find_architecture(name: str) -> str:
@@ -27,8 +32,10 @@ def find_architecture(name: str) -> str:
     ('torchvision/resnet50', 'timm/res2net101_26w_4s')
     """
     library, _, plain = name.rpartition("/")
-    if name in (IRN_RESNET50, RESNET38, CAFFE_RESNET101, *RES2NETS):
+    if name in (IRN_RESNET50, RESNET38, CAFFE_RESNET101, *RES2NETS) or name.startswith(LIBRARY):
         return name
+    if name.endswith(ACOL):
+        return find_architecture(name.removesuffix(ACOL)) + ACOL
     if library in ("", "torchvision") and plain in torchvision_names():
         return f"torchvision/{plain}"
     if library in ("", "timm") and timm.is_model(plain):
@@ -61,6 +68,11 @@ def build_backbone(architecture: str, output_stride: int | None = None) -> Backb
         return caffe_backbone(output_stride)
     if architecture in RES2NETS:
         return res2net_backbone(architecture, output_stride)
+    if architecture.startswith(LIBRARY):
+        return wsol_backbone(architecture, output_stride)
+    if architecture.endswith(ACOL):
+        plain = build_backbone(architecture.removesuffix(ACOL), output_stride)
+        return with_tail(plain, convolutions(plain.channels), WIDTH, ACOL)
     build = timm_backbone if architecture.startswith("timm/") else torchvision_backbone
     return build(architecture, output_stride)
 
@@ -82,6 +94,10 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
         raise caffe_weights(weights)
     if architecture in RES2NETS:
         return res2net_weights(architecture, weights)
+    architecture = architecture.removesuffix(ACOL)
+    if architecture.startswith(LIBRARY):
+        name = f"torchvision/{trunk_name(architecture)}"
+        return torchvision_weights(name, "IMAGENET1K_V1" if weights == "default" else weights)
     fetch = timm_weights if architecture.startswith("timm/") else torchvision_weights
     return fetch(architecture, weights)
 

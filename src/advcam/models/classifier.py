@@ -16,6 +16,8 @@ from advcam.models.mapper import ClassMapper
 from advcam.models.settings import BackboneSettings
 from advcam.models.weights import fit_weights, is_weight_file, read_weights
 
+# How the names of a ``TailedFeatures``' new layers begin, with a point before them.
+TAIL = ".tail."
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,7 @@ class Classifier(nn.Module):
         self.mean = backbone.mean
         self.std = backbone.std
         self.origin = "random weights"
+        self.head_is_new = True
         self._prefix = backbone.prefix
         self._head_name = backbone.head_name
 
@@ -91,9 +94,14 @@ class Classifier(nn.Module):
 
         The head goes by the library's name where the library has such a head, else by ``head``.
         """
-        tensors = {key.removeprefix(self._prefix): value for key, value in self.backbone.state_dict().items()}
+        own = self.backbone.state_dict()
+        tensors = {name: own[key] for name, key in self._library_names().items()}
         head_name = self._head_name or "head"
         return tensors | {f"{head_name}.{key}": value for key, value in self.head.state_dict().items()}
+
+    def _library_names(self) -> dict[str, str]:
+        """The backbone's own name of every tensor, by the library's."""
+        return {key.removeprefix(self._prefix): key for key in self.backbone.state_dict()}
 
     def load_library_state_dict(self, tensors: Mapping[str, Tensor], source: str, require_head: bool = False) -> bool:
         """Takes over a backbone, and a head of as many classes if there is one.
@@ -109,7 +117,11 @@ class Classifier(nn.Module):
         Raises:
             ModelError: tensors of another architecture, or no head of ``num_classes`` where one is required.
         """
-        expected = {key.removeprefix(self._prefix): value for key, value in self.backbone.state_dict().items()}
+        own, names = self.backbone.state_dict(), self._library_names()
+        if not any(TAIL in f".{key}" for key in tensors):
+            # The layers that a localization method puts behind a library's network keep their initial values.
+            names = {name: key for name, key in names.items() if not name.startswith(TAIL[1:])}
+        expected = {name: own[key] for name, key in names.items()}
         head_names = list(dict.fromkeys([*([self._head_name] if self._head_name else []), "head", "classifier"]))
         fitted = fit_weights(
             expected,
@@ -126,7 +138,7 @@ class Classifier(nn.Module):
                 f"{source} has {found}, not one of {self.num_classes} classes: give the class list it was trained on, "
                 f"or train the classifier first"
             )
-        self.backbone.load_state_dict({self._prefix + k: v for k, v in fitted.backbone.items()}, strict=False)
+        self.backbone.load_state_dict({names[k]: v for k, v in fitted.backbone.items()}, strict=False)
         if fitted.head_weight is None or classes != self.num_classes:
             return False
         if (fitted.head_bias is None) != (self.head.bias is None):
@@ -137,6 +149,7 @@ class Classifier(nn.Module):
             self.head.weight.copy_(fitted.head_weight)
             if fitted.head_bias is not None:
                 self.head.bias.copy_(fitted.head_bias)
+        self.head_is_new = False
         return True
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
@@ -141,3 +141,8 @@ class ClassMapper(nn.Module):
                 module.training = training
             for parameter, needed in grads:
                 parameter.requires_grad_(needed)
+
+
+def of_class(maps_NKhw: Float[Tensor, "n K h w"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n h w"]:
+    """Each item's map of its own class."""
+    return maps_NKhw[torch.arange(len(classes), device=maps_NKhw.device), classes]

@@ -1,0 +1,1 @@
+"""Training for localization: the methods of the WSOL benchmark, one file each."""

@@ -1,0 +1,58 @@
+"""What the localization methods have in common: a classifier, a loss, and the maps that are tested."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from advcam.models.classifier import Classifier
+from advcam.models.mapper import of_class
+
+
+@runtime_checkable
+class LocalizationMethod(Protocol):
+    """A method under training: a module that holds the classifier and what the method adds to it.
+
+    What is left after the training is the classifier, an ordinary one, and for ACoL its second head.
+    """
+
+    classifier: Classifier
+
+    def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
+        """The loss of a training batch, and its parts."""
+        ...
+
+    def score_maps(
+        self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
+        """The map of each image's class, as the benchmark tests it, and the logits of all classes."""
+        ...
+
+
+def plain_loss(classifier: Classifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Softmax cross-entropy."""
+    return {"loss": cross_entropy(classifier(images), labels)}
+
+
+def plain_maps(
+    classifier: Classifier, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
+) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
+    """The signed class activation maps ``w_c . f``, and the logits. The bias and a factor cancel in the min-max."""
+    mapper = classifier.mapper()
+    maps_NKhw = mapper.class_maps(images)
+    return of_class(maps_NKhw, classes), mapper.logits(maps_NKhw)
+
+
+def min_max_maps(maps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """Each map in [0, 1] between its own extremes; a constant one becomes zeros.
+
+    >>> min_max_maps(torch.tensor([[[1.0, 3.0]], [[2.0, 2.0]]])).tolist()
+    [[[0.0, 1.0]], [[0.0, 0.0]]]
+    """
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    width = high - low
+    return torch.where(width > 0, (maps - low) / width.clamp(min=torch.finfo(maps.dtype).tiny), 0.0)
