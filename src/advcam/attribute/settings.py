@@ -28,6 +28,8 @@ class NetworkFacts(Protocol):
 AUTHORS_INPUT_RANGE = (1 - 0.406) / 0.225 + 0.485 / 0.229
 AUTHORS_CHANNELS = 2048
 AUTHORS_STRIDE = 16
+# Of their networks for localization: cells of 8 pixels (28 x 28 maps).
+LOCALIZATION_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,32 @@ class ClimbSettings:
             normalize_gradient=False,
             clamp=False,
             last_map=True,
+        )
+
+    @classmethod
+    def localization(cls) -> ClimbSettings:
+        """For boxes from softmax classifiers (section 6): the logits themselves, plain signed maps, one view.
+
+        lambda is the paper's 0.01, in the units of its ResNet-50 with cells of 8 pixels. The paper does not say how
+        these images were mirrored, scaled and bounded; one view of one size, kept within its own range, is our choice.
+        Its step of 0.008 belongs to a raw gradient; with the released program's normalised one 0.08 is taken.
+        """
+        return cls(reg_weight=0.01, flip=False, relu=False, gradcam_scale=False)
+
+    def adapted_plain_to(self, mapper: NetworkFacts, stride: int) -> ClimbSettings:
+        """As ``adapted_to``, for plain maps (``gradcam_scale`` off) and lambda in the units of cells of 8 pixels.
+
+        The regularizer's pull on one cell, relative to the score, is ``lambda h w``, whatever the channels.
+
+        >>> import torch, advcam
+        >>> mapper = advcam.ClassMapper(torch.nn.Identity(), torch.ones(20, 1280), mean=(0.5,) * 3, std=(0.5,) * 3)
+        >>> advcam.ClimbSettings.localization().adapted_plain_to(mapper, stride=16).reg_weight
+        0.04
+        """
+        return replace(
+            self,
+            step_size=self.step_size * (mapper.input_range / AUTHORS_INPUT_RANGE),
+            reg_weight=self.reg_weight * (stride / LOCALIZATION_STRIDE) ** 2,
         )
 
     def adapted_to(self, mapper: NetworkFacts, stride: int) -> ClimbSettings:

@@ -34,6 +34,11 @@ OUTPUTS = ("maps", "cam", "flagged.csv", "metrics.json")
 
 def attribute(run: Run) -> None:
     """Write ``maps`` of every wanted image and, from the same passes, its plain class activation maps, ``cam``."""
+    if run.config.wsol.method != "none":
+        from advcam.pipeline.wsol_maps import attribute_for_localization
+
+        attribute_for_localization(run)
+        return
     config = run.config.attribute
     classifier = run_classifier(run).to(run.device).to(memory_format=torch.channels_last)
     skip = run.config.climb.skip if config.method == "advcam" else 0.0

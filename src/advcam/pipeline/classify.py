@@ -27,6 +27,11 @@ MIN_HOLDOUT = 8
 
 def classify(run: Run) -> None:
     """Fill ``classifier`` of the run folder, and say whether its maps can mean anything."""
+    if run.config.wsol.method != "none":
+        from advcam.pipeline.wsol_classify import classify_for_localization
+
+        classify_for_localization(run)
+        return
     if run.config.classifier is not None:
         _adopt(run, Path(run.config.classifier))
         return

@@ -7,8 +7,10 @@ from typing import Literal
 
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.classify.settings import ClassifySettings
+from advcam.classify.wsol.settings import WSOLSettings
 from advcam.errors import SettingsError
 from advcam.evaluate.settings import SweepSettings
+from advcam.evaluate.wsol_settings import BoxAccSettings
 from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
@@ -44,6 +46,8 @@ class RunConfig:
     """Salient-object maps, which bound the climb and the masks (sections 4.4 and 4.5)."""
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     """Training of the salient object detector."""
+    wsol: WSOLSettings = field(default_factory=WSOLSettings)
+    """Localization from class labels: with a method, the classifier is trained by it in place of ``classify``."""
     attribute: AttributeSettings = field(default_factory=AttributeSettings)
     """Localization maps."""
     climb: ClimbSettings = field(default_factory=ClimbSettings)
@@ -58,6 +62,8 @@ class RunConfig:
     """Boxes from the maps."""
     psa: PSASettings = field(default_factory=PSASettings)
     """PSA: its network, its training, its walk."""
+    box_acc: BoxAccSettings = field(default_factory=BoxAccSettings)
+    """How the maps of a localization run are held against boxes (MaxBoxAcc)."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
     """The thresholds that an evaluation tries."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)

@@ -13,6 +13,7 @@ from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_masks, sweep_split
 from advcam.pipeline.thresholds import choose
+from advcam.pipeline.wsol_evaluate import wsol_results
 
 SCHEMA = 1
 
@@ -27,21 +28,22 @@ def evaluate(run: Run) -> None:
         results += mask_results(run) + network_results(run)
         for result in results:
             say(f"evaluate: {result}")
-        boxes = box_results(run)
-        for found in boxes:
+        boxes, wsol = box_results(run), wsol_results(run)
+        for found in (*wsol, *boxes):
             say(f"evaluate: {found.sentence}")
-        if not results and not boxes:
-            say("evaluate: the data set has no ground-truth masks, so nothing is measured")
+        if not (results or boxes or wsol):
+            say("evaluate: the data set has no ground truth, so nothing is measured")
         metrics = {
             "schema": SCHEMA,
             "classes": ["background", *run.class_names],
             "results": [result.to_json() for result in results],
             "curves": curves,
             "boxes": [found.to_json() for found in boxes],
+            "wsol": [found.to_json() for found in wsol],
             "classifier": run.manifest.stages.get("classify", {}).get("result"),
         }
         write_json(run.folder.metrics, metrics)
-        entry["results"] = len(results) + len(boxes)
+        entry["results"] = len(results) + len(boxes) + len(wsol)
 
 
 def name_of(run: Run, kind: str) -> str:

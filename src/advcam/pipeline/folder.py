@@ -57,6 +57,10 @@ class RunFolder:
         """The mask over its image, to look at."""
         return self.root / "overlays" / f"{image_id}.jpg"
 
+    def score_maps(self, image_id: str) -> Path:
+        """Raw maps of a localization run, on the network's grid."""
+        return self.root / "score_maps" / f"{image_id}.npz"
+
     @property
     def boxes(self) -> Path:
         """Boxes of all images as a table; COCO's JSON lies beside it."""

@@ -20,8 +20,10 @@ def run(words: Sequence[str]) -> None:
 
 
 def wanted_stages(config: RunConfig) -> tuple[str, ...]:
-    """The stages that ``advcam run`` goes through."""
-    return tuple(name for name in STAGES if name != "localize" or config.localize.in_run)
+    """The stages that ``advcam run`` goes through. A run of localization makes boxes in place of masks."""
+    boxes = config.localize.in_run or config.wsol.method != "none"
+    left_out = {"refine"} if config.wsol.method != "none" else set() if boxes else {"localize"}
+    return tuple(name for name in STAGES if name not in left_out)
 
 
 def classify(words: Sequence[str]) -> None:

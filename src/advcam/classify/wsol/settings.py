@@ -45,6 +45,9 @@ class WSOLSettings(FitSettings):
     elsewhere); None for no such step."""
     decay_at: tuple[int, ...] = ()
     """Steps at the beginning of these epochs, counted from 1, in place of ``decay_every``."""
+    freeze_batch_norm: bool = False
+    """Batch norm keeps its stored statistics while training, its scale and shift learn (benchmark: False). True for
+    weights whose batch norms are folded into the convolutions."""
     resize: int = 256
     """Side in pixels of the square that a training image becomes before it is cropped (benchmark: 256)."""
     crop: int = 224

@@ -82,7 +82,7 @@ class WSOLTask(Task):
             own = [p for name, p in self.network.named_parameters() if self._fast(name) == fast and p.requires_grad]
             rate = settings.lr * (settings.head_lr_factor if fast else 1.0)
             group: dict[str, Any] = {"params": own, "lr": rate}
-            if settings.optimizer == "sgd" and settings.momentum > 0:
+            if settings.optimizer == "sgd" and settings.momentum:
                 group["nesterov"] = settings.nesterov
             groups.append(group)
         return [group for group in groups if group["params"]]

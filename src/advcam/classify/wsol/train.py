@@ -14,6 +14,7 @@ from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.classify.wsol.task import BoxMeasure, WSOLTask
 from advcam.data.record import ImageSet
+from advcam.models.batch_norm import freeze_batch_norm
 from advcam.models.settings import BackboneSettings
 from advcam.training import FitEvent, FitResult, fit
 from advcam.training.state import FitState
@@ -66,6 +67,8 @@ def train_method(
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         network = build_method(backbone, len(train.class_names), settings)
+    if settings.freeze_batch_norm:
+        freeze_batch_norm(network)
     # Both are kept whichever is asked for.
     keeping = replace(settings, keep="last" if val is None else "best")
     task = WSOLTask(network, train, val, keeping, measure)

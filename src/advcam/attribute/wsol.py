@@ -1,0 +1,120 @@
+"""Maps for weakly supervised localization: one class and one square view per image, raw, as the benchmark has them."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from advcam.attribute.climb import ClimbStep, climb_pairs
+from advcam.attribute.settings import ClimbSettings
+from advcam.classify.wsol.acol import ACoL, fused
+from advcam.classify.wsol.method import LocalizationMethod
+from advcam.data.files import writing
+from advcam.errors import RunError
+from advcam.models.mapper import ClassMapper
+
+
+@dataclass(frozen=True)
+class ScoreMaps:
+    """Maps of images on the network's grid, signed and of any range."""
+
+    maps: Float[Tensor, "n h w"]
+    """Summed along the climb; the map of the unchanged image where nothing was climbed."""
+    cam: Float[Tensor, "n h w"]
+    """Of the unchanged image, as the benchmark tests the method: the baseline."""
+    logits: Float[Tensor, "n K"]
+    """Of the unchanged image."""
+
+
+def score_maps(
+    network: LocalizationMethod,
+    mapper: ClassMapper,
+    images: Float[Tensor, "n 3 H W"],
+    classes: Int[Tensor, " n"],
+    climb: ClimbSettings | None,
+) -> ScoreMaps:
+    """The maps of each image's class for the unchanged image and, with ``climb``, summed while it is climbed.
+
+    A network trained by ACoL is climbed on its first head, which classifies; both heads' maps of the climbed images
+    are summed, and fused as ACoL's test fuses them.
+
+    Args:
+        network: a trained method in evaluation mode.
+        mapper: its classifier as a mapper, perhaps with its batch norms folded.
+        images: in the network's input space.
+        classes: one per image.
+        climb: None for plain maps.
+    """
+    with torch.no_grad():
+        cam, logits = network.score_maps(images, classes)
+    if climb is None:
+        return ScoreMaps(cam, cam, logits)
+    if not isinstance(network, ACoL):
+        return ScoreMaps(climb_pairs(mapper, images, classes, climb).maps, cam, logits)
+    second = torch.zeros_like(cam)
+
+    def add_second(step: ClimbStep) -> None:
+        nonlocal second
+        with torch.no_grad():
+            for view, found in enumerate(step.images.unbind(dim=1)):
+                own = network.both_maps(found, classes)[1]
+                second = second + (own if view == 0 else own.flip(-1))
+
+    first = climb_pairs(mapper, images, classes, climb, on_step=add_second).maps
+    return ScoreMaps(fused(first, second), cam, logits)
+
+
+@dataclass(frozen=True)
+class ScoreMapFile:
+    """The raw maps of one image as a localization run keeps them.
+
+    ``label``: the class that was mapped; ``predicted``: the one that the classifier finds; ``probability``: of the
+    label; ``image_size``: (height, width) in pixels.
+    """
+
+    label: int
+    predicted: int
+    probability: float
+    cam: Float32[np.ndarray, "h w"]
+    maps: Float32[np.ndarray, "h w"]
+    image_size: tuple[int, int]
+
+    def save(self, path: Path) -> None:
+        """Write ``path`` (npz, no pickle) in one go."""
+        with writing(path) as temporary, temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                label=np.int32(self.label),
+                predicted=np.int32(self.predicted),
+                probability=np.float32(self.probability),
+                cam=self.cam,
+                maps=self.maps,
+                image_size=np.asarray(self.image_size, dtype=np.int32),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> ScoreMapFile:
+        """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                height, width = (int(side) for side in arrays["image_size"])
+                return cls(
+                    int(arrays["label"]),
+                    int(arrays["predicted"]),
+                    float(arrays["probability"]),
+                    arrays["cam"],
+                    arrays["maps"],
+                    (height, width),
+                )
+        except FileNotFoundError:
+            raise RunError(f"{path} does not exist: run `advcam attribute` for this image first") from None
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise RunError(
+                f"{path} is not a whole file of score maps ({error}): delete it and run the same command again"
+            ) from error
