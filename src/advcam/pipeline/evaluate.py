@@ -29,8 +29,8 @@ def evaluate(run: Run) -> None:
         for result in results:
             say(f"evaluate: {result}")
         boxes, wsol = box_results(run), wsol_results(run)
-        for found in (*wsol, *boxes):
-            say(f"evaluate: {found.sentence}")
+        for sentence in [found.sentence for found in wsol] + [found.sentence for found in boxes]:
+            say(f"evaluate: {sentence}")
         if not (results or boxes or wsol):
             say("evaluate: the data set has no ground truth, so nothing is measured")
         metrics = {

@@ -29,6 +29,7 @@ from advcam.pipeline.refiner import MASKS_OF, full_maps
 from advcam.pipeline.run import Run
 from advcam.pipeline.salient import reduced_saliency
 from advcam.pipeline.scoring import read_prediction, scored_records
+from advcam.pipeline.wsol_report import box_section
 from advcam.report.facts import changed_settings, data_fact, stage_facts
 from advcam.report.figures import Headline, groups, headline, name_of_masks, read_figures
 from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_card
@@ -62,17 +63,23 @@ def page(run: Run) -> Page:
     palette = voc_palette()
     with_masks = any(card.masks for card in cards)
     names, truth = run.class_names, sum(len(scored_records(run, split)) for split in run.mapped_sets)
+    boxes = box_section(run, metrics)
+    said = (claim(found), claim_details(found)) if found else (not_measured(truth)[0], not_measured(truth)[1:])
+    hints = next_steps(situation(run, found, figures, flags, truth, bool(edges(metrics))))
+    if boxes is not None:
+        said, hints = (boxes.claim, []), []
     return Page(
         title=title(run),
         summary=summary(run),
         made=time.strftime("%Y-%m-%d %H:%M"),
-        claim=claim(found) if found else not_measured(truth)[0],
-        claim_details=claim_details(found) if found else not_measured(truth)[1:],
+        claim=said[0],
+        claim_details=said[1],
         headline=found,
         notices=notices(run, found, edges(metrics), classifier),
         facts=facts(run),
         groups=groups(figures),
         class_chart=class_chart(found) if found else None,
+        boxes=boxes,
         curve_panels=curve_panels(metrics, figures),
         cards=cards,
         truth_outlined=any(card.has_truth for card in cards),
@@ -81,7 +88,7 @@ def page(run: Run) -> Page:
         flagged=[FlaggedClass(**asdict(flag)) for flag in flags],
         flagged_images=len({flag.image for flag in flags}),
         left_out=list(run.manifest.content.get("left_out", {}).items()),
-        hints=next_steps(situation(run, found, figures, flags, truth, bool(edges(metrics)))),
+        hints=hints,
         legend=[(name, class_colour(index, palette)) for index, name in enumerate(names)] if with_masks else (),
         stages=[
             StageTime(name, entry["status"], entry.get("seconds", 0.0), duration(entry.get("seconds", 0.0)))

@@ -55,17 +55,17 @@ class WSOLResult:
             "gt_known_loc": found.gt_known,
             "top1_cls": found.top1_cls,
             "top1_loc": found.top1_loc,
-            "thresholds": {str(delta): tau for delta, tau in found.thresholds.items()},
+            "thresholds": {str(delta): round(tau, 6) for delta, tau in found.thresholds.items()},
             "threshold_rule": "the best on these very images, for each level by itself, as the benchmark has it",
             "tuned": {
                 "split": self.tuned_on,
-                "thresholds": {str(delta): tau for delta, tau in self.tuned.items()},
+                "thresholds": {str(delta): round(tau, 6) for delta, tau in self.tuned.items()},
                 "box_acc": carried,
                 "mean": sum(carried.values()) / len(carried),
                 "top1_loc": found.top1_loc_at(self.tuned.get(GT_KNOWN, found.all.best_threshold(GT_KNOWN))),
             },
             "curves": {
-                "tau": found.all.tau[::every].tolist(),
+                "tau": [round(tau, 6) for tau in found.all.tau[::every].tolist()],
                 "box_acc": {str(delta): found.all.accuracy[delta][::every].tolist() for delta in found.iou},
             },
             "best_iou": {

@@ -30,15 +30,19 @@ def classifier_fact(settings: Mapping[str, Any], network: str) -> Fact:
     """The network and its training."""
     if "classifier" in settings:
         return Fact("Classifier", f"{network}, taken from {settings['classifier']}")
-    epochs = counted(settings["classify"]["epochs"], "epoch")
+    training = settings["wsol"] if "wsol" in settings else settings["classify"]
+    epochs = counted(training["epochs"], "epoch") + (f" of {training['method']}" if "wsol" in settings else "")
     trained = f"{network}, {epochs} on {place(settings['train'] or 'all', settings['images'])}"
     return Fact("Classifier", trained + (f", measured on {settings['val']}" if settings["val"] else ", not measured"))
 
 
 def maps_fact(settings: Mapping[str, Any]) -> Fact:
     """The method and the settings that decide what its maps look like."""
-    scales = ", ".join(f"{scale:g}" for scale in settings["scales"])
-    text = f"{METHODS.get(settings['method'], settings['method'])}, scales {scales}"
+    if "side" in settings:
+        view = f"one square view of {settings['side']} pixels"
+    else:
+        view = "scales " + ", ".join(f"{scale:g}" for scale in settings["scales"])
+    text = f"{METHODS.get(settings['method'], settings['method'])}, {view}"
     climb = settings["climb"]
     if climb is not None:
         text += f", {climb['steps']} steps of {climb['step_size']:.3g}, regularizer {climb['reg_weight']:.3g}"

@@ -15,6 +15,7 @@ from advcam.report.charts import Bar, bars
 from advcam.report.figures import Group, Headline
 from advcam.report.gallery import Card
 from advcam.report.growth import Strip
+from advcam.report.localization import BoxSection
 from advcam.report.panels import ClassChart, ClassifierChart, CurvePanel
 from advcam.report.wording import Hint, Notice, counted, percent, place, points, tone
 
@@ -68,6 +69,7 @@ class Page:
     facts: Sequence[Fact] = ()
     groups: Sequence[Group] = ()
     class_chart: ClassChart | None = None
+    boxes: BoxSection | None = None
     curve_panels: Sequence[CurvePanel] = ()
     cards: Sequence[Card] = ()
     truth_outlined: bool = False
