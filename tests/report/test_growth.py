@@ -47,6 +47,15 @@ def test_without_the_regularizer_the_score_ends_higher(mapper, image):
     assert free.scores[-1] > 1.2 * held.scores[-1]
 
 
+def test_saliency_bounds_the_first_row_alone(mapper, image):
+    plain, left = climb_rows(mapper, image, 1, ClimbSettings(steps=4)), torch.zeros(1, 32, 48)
+    left[:, :, :24] = 1
+    bounded = climb_rows(mapper, image, 1, ClimbSettings(steps=4), left)
+    assert bounded[1].scores == plain[1].scores
+    assert bounded[0].scores != plain[0].scores
+    assert climb_rows(mapper, image, 1, ClimbSettings(steps=4), torch.ones_like(left))[0].scores == plain[0].scores
+
+
 def test_without_a_regularizer_there_is_one_row(mapper, image):
     (row,) = climb_rows(mapper, image, 0, ClimbSettings(steps=2, reg_weight=0.0))
     strip = draw_strip(image, "a", "cat", [row])

@@ -27,7 +27,7 @@ from advcam.pipeline.manifest import plain
 from advcam.pipeline.progress import duration, progress
 from advcam.pipeline.refiner import MASKS_OF, full_maps
 from advcam.pipeline.run import Run
-from advcam.pipeline.salient import reduced_saliency
+from advcam.pipeline.salient import held_regions, reduced_saliency, salient_region
 from advcam.pipeline.scoring import read_prediction, scored_records
 from advcam.pipeline.wsol_report import box_section
 from advcam.report.facts import changed_settings, data_fact, stage_facts
@@ -242,6 +242,7 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
     # All steps are shown, also those of a pair that was stopped.
     settings = replace(ClimbSettings(**stage(run, "attribute")["settings"]["climb"]), stop_change=0.0)
     mapper = fold_batch_norm(skipping(run_classifier(run).to(run.device).mapper(), settings.skip))
+    held = stage(run, "attribute")["settings"].get("saliency") is not None
     shown: set[int] = set()
     for record in records:
         # One class of each image, and as many different ones as there are.
@@ -249,5 +250,7 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
         shown.add(index)
         image = read_image(record.image)
         image = reduce_picture(image, reduced_size(image.shape[:2], CLIMBED_SIDE))
-        rows = climb_rows(mapper, image, index, settings)
+        size = (image.shape[0], image.shape[1])
+        saliency = held_regions([salient_region(run, record, size)], size) if held else None
+        rows = climb_rows(mapper, image, index, settings, None if saliency is None else saliency.to(run.device))
         yield draw_strip(image, record.id, run.class_names[index], rows)

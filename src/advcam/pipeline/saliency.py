@@ -121,7 +121,7 @@ def open_source(run: Run) -> tuple[SaliencySource, dict[str, Any]]:
     weights = config.weights or trained(run)
     network, size = load_detector(weights, config.source)
     batch_size = config.batch_size or (1 if run.device.type == "cpu" else GPU_BATCH)
-    facts = {"source": config.source, "weights": fingerprint(network), "size": size, "batch_size": batch_size}
+    facts = {"source": config.source, "weights": fingerprint(network), "size": size}
     return U2NetDetector(network, size=size, device=run.device, batch_size=batch_size), facts
 
 

@@ -57,11 +57,18 @@ def shown_steps(count: int) -> tuple[int, ...]:
 
 
 def climb_rows(
-    mapper: ClassMapper, image: UInt8[np.ndarray, "H W 3"], class_index: int, settings: ClimbSettings
+    mapper: ClassMapper,
+    image: UInt8[np.ndarray, "H W 3"],
+    class_index: int,
+    settings: ClimbSettings,
+    saliency: Float[Tensor, "1 H W"] | None = None,
 ) -> list[Row]:
-    """The climb of one image at scale 1 as the settings say and, unless they have none, without the regularizer."""
+    """The climb of one image at scale 1 as the settings say and, unless they have none, without the regularizer.
+
+    The first is bounded by the image's saliency map where there is one (section 4.4).
+    """
     steps = shown_steps(settings.steps + settings.last_map)
-    rows = [climb_row(mapper, image, class_index, settings, steps, "with regularizer", "advcam")]
+    rows = [climb_row(mapper, image, class_index, settings, steps, "with regularizer", "advcam", saliency)]
     if settings.reg_weight > 0:
         free = replace(settings, reg_weight=0.0)
         rows.append(climb_row(mapper, image, class_index, free, steps, "without", "free"))
@@ -76,6 +83,7 @@ def climb_row(
     steps: tuple[int, ...],
     name: str,
     style: str,
+    saliency: Float[Tensor, "1 H W"] | None = None,
 ) -> Row:
     """One climb and what it looks like after the given steps."""
     total: list[Float[Tensor, "1 h w"]] = []
@@ -89,7 +97,7 @@ def climb_row(
             kept.append(total[0])
 
     target = torch.tensor([class_index], device=mapper.device)
-    climb_pairs(mapper, to_input(image, mapper)[None], target, settings, on_step=keep)
+    climb_pairs(mapper, to_input(image, mapper)[None], target, settings, saliency=saliency, on_step=keep)
     return Row(name, style, fuse_full([torch.cat(kept)], image.shape[:2]).float().cpu(), tuple(scores))
 
 

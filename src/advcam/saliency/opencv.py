@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,9 +39,7 @@ class OpenCVDetector:
     @cached_property
     def _detector(self) -> Any:
         try:
-            import cv2
-
-            found = getattr(cv2.saliency, f"{CLASSES[self.method]}_create")()
+            found = getattr(import_module("cv2").saliency, f"{CLASSES[self.method]}_create")()
         except (ImportError, AttributeError):
             raise SettingsError(
                 f"saliency.source {self.method} needs OpenCV's contributed modules, which are not installed: "
