@@ -1,66 +1,149 @@
-"""The training of CCT as the trainer sees it: its items, its loss, its validation."""
+"""The training of CCT: its network from settings, its items, its loss."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from advcam.data.images import read_image
-from advcam.data.masks import IGNORE, read_mask, voc_palette
-from advcam.data.record import ImageSet, Record
+from advcam.data.masks import IGNORE
+from advcam.data.record import Record
 from advcam.errors import SettingsError
-from advcam.evaluate import ConfusionMatrix, SegmentationScores
+from advcam.models.batch_norm import freeze_batch_norm
+from advcam.models.classifier import build_classifier
+from advcam.models.settings import BackboneSettings
 from advcam.segment.cct.augment import augment
 from advcam.segment.cct.data import SemiSupervised
 from advcam.segment.cct.network import CCTNetwork, CCTTraining
 from advcam.segment.cct.objective import Batch, objective, weights_at
+from advcam.segment.cct.published import load_published
 from advcam.segment.cct.settings import CCTSettings
+from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
-from advcam.training.task import AUGMENTATION, Task
+from advcam.segment.validation import Validation
+from advcam.training.task import Task
 
-# Apart from the order of the items and from their augmentation.
-_LABELLED_ORDER = 17
+# Apart from the trainer's own uses of the seed.
+_LABELLED_ORDER, _LABELLED_VIEW = 10, 11
+
+
+def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segmenter, dict[str, Any]]:
+    """An untrained network on pretrained weights, and what ``save_network`` needs to build it again.
+
+    Raises:
+        SettingsError: an unknown architecture or set of weights, or a crop that is no multiple of the output stride.
+        ModelError: the architecture does not reach the output stride, or the weights do not fit.
+    """
+    backbone = BackboneSettings(
+        architecture=settings.architecture,
+        weights=None if settings.checkpoint else settings.weights,
+        output_stride=settings.output_stride,
+        mean=settings.mean,
+        std=settings.std,
+    )
+    # A classifier knows how weights of every origin come into a backbone; its head is not used.
+    classifier = build_classifier(backbone, num_classes=1)
+    channels, stride = classifier.head.in_features, classifier.output_stride
+    if settings.crop % stride:
+        raise SettingsError(
+            f"cct.crop is {settings.crop}, which is no multiple of the output stride of {stride}: take "
+            f"{max(settings.crop // stride, 1) * stride}"
+        )
+    width = settings.psp_channels or channels // 4
+    network = CCTNetwork(classifier.backbone, channels, stride=stride, width=width, num_labels=len(class_names) + 1)
+    if settings.checkpoint is not None:
+        load_published(network, settings.checkpoint)
+    if settings.freeze_batch_norm:
+        freeze_batch_norm(network.encoder.base)
+    build = {
+        "architecture": classifier.architecture,
+        "output_stride": stride,
+        "channels": channels,
+        "width": width,
+    }
+    return Segmenter(network, class_names, classifier.mean, classifier.std, align_corners=True), build
 
 
 class CCTTask(Task):
     """CCT on images with and without masks.
 
-    An item is one image without a mask and one with; over an epoch each image without is seen once, and those with
-    equally often.
+    An item is one image without a mask and one with. Over an epoch each image without is seen once, and those with
+    equally often, up to one time.
 
     Args:
-        network: with its backbone's first weights.
+        segmenter: as ``start_cct`` makes it; its network is trained.
         data: the images.
-        val: images with masks to validate on; None for no validation.
         settings: of the training.
-        mean, std: of the input.
-        samples: validation images whose prediction is drawn at each validation.
+        validation: what is measured while it trains, or None.
 
     Raises:
-        SettingsError: a crop that is no multiple of the network's stride.
+        SettingsError: passes of fewer than two images, of which batch norm has no variance.
     """
 
-    score_name = "mIoU"
+    score_name: ClassVar[str | None] = "mIoU"
 
     def __init__(
-        self,
-        network: CCTNetwork,
-        data: SemiSupervised,
-        val: ImageSet | None,
-        settings: CCTSettings,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        samples: int = 4,
+        self, segmenter: Segmenter, data: SemiSupervised, settings: CCTSettings, validation: Validation | None = None
     ) -> None:
-        if settings.crop % network.stride:
+        if settings.batch_size // settings.accumulate < 2:
             raise SettingsError(
-                f"cct.crop is {settings.crop}, which is no multiple of the output stride of {network.stride}: take "
-                f"{settings.crop // network.stride * network.stride or network.stride}"
+                f"cct.batch_size {settings.batch_size} in {settings.accumulate} passes leaves one image to a pass, "
+                f"and the batch norm of pyramid pooling needs two: raise the one or lower the other"
             )
-        super().__init__(CCTTraining(network, settings), settings)
-        self.cct, self.data, self.val, self.samples = settings, data, val, samples
-        self.segmenter = Segmenter(network, data.class_names, mean, std, align_corners=True)
+        assert isinstance(segmenter.network, CCTNetwork)
+        training = CCTTraining(segmenter.network, settings)
+        super().__init__(training, settings)
+        self.training, self.told = training, settings
+        self.segmenter, self.data, self.validation = segmenter, data, validation
+
+    def __len__(self) -> int:
+        return len(self.data.others)
+
+    def item(self, epoch: int, index: int) -> dict[str, Tensor]:
+        place = epoch * len(self) + index
+        which = self.labelled_at(place)
+        seen = (epoch, which) if self.told.repeat_views else (place,)
+        with_mask = np.random.default_rng((self.told.seed, _LABELLED_VIEW, *seen))
+        image, mask = self._view(self.data.labelled[which], True, with_mask)
+        other, pseudo_mask = self._view(self.data.others[index], self.data.weak, self.generator(epoch, index))
+        return {"image": image, "mask": mask, "other": other, "pseudo_mask": pseudo_mask}
+
+    def labelled_at(self, place: int) -> int:
+        """The image with a mask beside the ``place``-th one without: all of them in turn, in a new order each round."""
+        count = len(self.data.labelled)
+        turn, position = divmod(place, count)
+        return int(np.random.default_rng((self.told.seed, _LABELLED_ORDER, turn)).permutation(count)[position])
+
+    def _view(self, record: Record, masked: bool, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        if masked:
+            image, mask = read_pair(record, len(self.data.class_names))
+        else:
+            image = read_image(record.image)
+            mask = np.full(image.shape[:2], IGNORE, np.uint8)
+        return augment(image, mask, self.segmenter.mean, self.segmenter.std, self.told, generator)
+
+    def loss(self, batch: dict[str, Tensor], update: int, total: int) -> dict[str, Tensor]:
+        pseudo_masks = batch["pseudo_mask"] if self.data.weak else None
+        images = Batch(batch["image"], batch["mask"], batch["other"], pseudo_masks)
+        weights = weights_at(update, total, self.segmenter.num_labels, self.told)
+        return objective(self.training, images, weights, self.told)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The backbone's parameters at a lower rate; pyramid pooling and all decoders."""
+        backbone = [p for p in self.training.main.encoder.base.parameters() if p.requires_grad]
+        known = set(map(id, backbone))
+        rest = [p for p in self.training.parameters() if id(p) not in known]
+        return [{"params": backbone, "lr": self.told.lr * self.told.backbone_lr_factor}, {"params": rest}]
+
+    def validate(self, rank: int, world: int) -> Tensor | None:
+        return None if self.validation is None else self.validation.confusion(self.segmenter, rank, world)
+
+    def scores(self, total: Tensor) -> dict[str, float]:
+        assert self.validation is not None
+        return self.validation.scores(total)
+
+    def pictures(self) -> dict[str, UInt8[np.ndarray, "_ _ 3"]]:
+        return {} if self.validation is None else self.validation.pictures(self.segmenter)

@@ -1,0 +1,111 @@
+"""CCT's network: sizes, parameters, the program's checkpoints, several scales."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from advcam.errors import ModelError, SettingsError
+from advcam.segment.cct.inference import multi_scale_logits
+from advcam.segment.cct.network import CCTNetwork, CCTTraining, pad_to_multiple
+from advcam.segment.cct.published import load_published, our_names
+from advcam.segment.cct.settings import CCTSettings
+from advcam.segment.cct.task import start_cct
+
+
+def tiny_network(labels: int = 3) -> CCTNetwork:
+    return CCTNetwork(nn.Conv2d(3, 8, 3, 4, padding=1), 8, stride=4, width=6, num_labels=labels).eval()
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def default_network() -> CCTNetwork:
+    names = tuple(str(number) for number in range(20))
+    segmenter, build = start_cct(CCTSettings(weights=None), names)
+    assert build == {"architecture": "timm/resnet50s", "output_stride": 8, "channels": 2048, "width": 512}
+    return segmenter.network
+
+
+class TestDefault:
+    def test_parameters(self, default_network):
+        """23.63 + 23.07 million, and 16,296 for each of 31 decoders (section 4.1 of the facts)."""
+        training = CCTTraining(default_network, CCTSettings())
+        assert parameters(default_network.encoder.base) == 23_631_808
+        assert parameters(default_network.encoder.psp) == 23_073_792
+        assert parameters(training) == 23_631_808 + 23_073_792 + 31 * 16_296
+
+    def test_stem_and_dilations(self, default_network):
+        base = default_network.encoder.base.model
+        convolutions = [layer for layer in base.conv1 if isinstance(layer, nn.Conv2d)]
+        assert [(c.out_channels, c.stride) for c in convolutions] == [(64, (2, 2)), (64, (1, 1)), (128, (1, 1))]
+        assert [block.conv2.dilation[0] for block in base.layer3] == [1, 2, 2, 2, 2, 2]
+        assert [block.conv2.dilation[0] for block in base.layer4] == [2, 4, 4]
+        assert [block.conv2.stride[0] for block in base.layer2] == [2, 1, 1, 1]
+
+    def test_program_checkpoint(self, default_network, tmp_path):
+        """Every tensor of the network under the program's name, and back."""
+        theirs = {}
+        stem = {"conv1.0": "conv1", "conv1.1": "bn1", "conv1.3": "conv2", "conv1.4": "bn2", "conv1.6": "conv3"}
+        stem["bn1"] = "bn3"
+        for name, tensor in default_network.state_dict().items():
+            if name.startswith("encoder.base.model.layer"):
+                new = f"encoder.base.{name[len('encoder.base.model.layer') :]}"
+            elif name.startswith("encoder.base.model."):
+                layer, _, kind = name[len("encoder.base.model.") :].rpartition(".")
+                new = f"encoder.base.0.0.{stem[layer]}.{kind}"
+            else:
+                new = name.replace("decoder.", "main_decoder.upsample.")
+            theirs[f"module.{new}"] = torch.full_like(tensor, len(theirs))
+        assert set(our_names(theirs)) == set(default_network.state_dict())
+        torch.save({"state_dict": theirs | {"module.aux_decoders.0.upsample.0.weight": torch.zeros(1)}}, tmp_path / "a.pth")
+        network = CCTNetwork(
+            default_network.encoder.base, 2048, stride=8, width=512, num_labels=21
+        )
+        load_published(network, str(tmp_path / "a.pth"))
+        assert network.encoder.base.model.conv1[3].weight.unique().tolist() == [
+            float(list(theirs).index("module.encoder.base.0.0.conv2.weight"))
+        ]
+        with pytest.raises(ModelError, match="other classes than the 3 labels"):
+            load_published(CCTNetwork(default_network.encoder.base, 2048, stride=8, width=512, num_labels=3), str(tmp_path / "a.pth"))
+        with pytest.raises(ModelError, match="lacks"):
+            torch.save({"x": torch.zeros(1)}, tmp_path / "b.pth")
+            load_published(network, str(tmp_path / "b.pth"))
+
+
+def test_output_has_the_image_size():
+    network = tiny_network()
+    for size in ((32, 48), (33, 45), (3, 5), (1, 1)):
+        assert network(torch.randn(2, 3, *size)).shape == (2, 3, *size)
+    assert pad_to_multiple(torch.arange(5.0).expand(1, 3, 4, 5), 4)[0, 0].tolist() == [[0, 1, 2, 3, 4, 3, 2, 1]] * 4
+
+
+def test_several_scales_by_hand():
+    network, image = tiny_network(), torch.randn(1, 3, 16, 24)
+    assert torch.equal(multi_scale_logits(network, image, (1.0,), flip=False), network(image))
+    both = (network(image) + network(image.flip(-1)).flip(-1)) / 2
+    torch.testing.assert_close(multi_scale_logits(network, image, (1.0,)), both)
+    half = nn.functional.interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
+    enlarged = nn.functional.interpolate(network(half), (16, 24), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(
+        multi_scale_logits(network, image, (0.5, 1.0), flip=False), (enlarged + network(image)) / 2
+    )
+    odd = torch.randn(1, 3, 15, 22)
+    assert multi_scale_logits(network, odd, (0.75, 1.5)).shape == (1, 3, 15, 22)
+
+
+def test_crop_must_fit_the_stride(tiny_settings):
+    from dataclasses import replace
+
+    with pytest.raises(SettingsError, match="take 32"):
+        start_cct(replace(tiny_settings, crop=40), ("a",))
+
+
+@pytest.mark.parametrize("architecture", ["timm/mobilenetv2_100", "timm/test_efficientnet"])
+def test_other_backbones(architecture):
+    settings = CCTSettings(architecture=architecture, weights=None, output_stride=16, psp_channels=8)
+    segmenter, _ = start_cct(settings, ("a", "b"))
+    assert segmenter.network.eval()(torch.zeros(1, 3, 48, 64)).shape == (1, 3, 48, 64)
