@@ -18,6 +18,7 @@ from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.psa_settings import PSASettings
 from advcam.refine.seed_settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
+from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.settings import SegmentSettings
 
 
@@ -68,6 +69,8 @@ class RunConfig:
     """The thresholds that an evaluation tries."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)
     """The segmentation network that is trained on the masks; none unless asked for."""
+    cct: CCTSettings = field(default_factory=CCTSettings)
+    """Its training from some images with masks and many without, where ``segment.method`` is cct."""
     report: ReportSettings = field(default_factory=ReportSettings)
     """What the report shows."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

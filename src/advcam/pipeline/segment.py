@@ -3,54 +3,112 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
-from advcam.errors import DataError, RunError, SettingsError
+from advcam.errors import DataError, RunError
 from advcam.evaluate import SegmentationScores
 from advcam.models.checkpoint import WEIGHTS_NAME
 from advcam.pipeline.classify import training_sets
 from advcam.pipeline.labelling import Labeller, ready
+from advcam.pipeline.mask_sources import RUN_MASKS, where_from, with_named_masks
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_records
+from advcam.pipeline.semi_supervision import semi_supervised_images
+from advcam.segment.cct.settings import WITHOUT_NUMBERS
+from advcam.segment.cct.task import CCTTask, start_cct
 from advcam.segment.checkpoint import FOLDER, load, save_network
-from advcam.segment.data import MaskedImages, check_masks, with_masks
+from advcam.segment.data import MaskedImages, check_masks
+from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 from advcam.segment.settings import SegmentSettings
 from advcam.segment.task import DeepLabTask, start_deeplab
 from advcam.segment.validation import Validation
-from advcam.training import FitProgress, fit
+from advcam.training import FitProgress, Task, fit
 from advcam.training.settings import WITHOUT_EFFECT, numbers_depend_on
 
-RUN_MASKS, TRUTH, RUN_CLASSIFIER = "run", "truth", "classifier"
+RUN_CLASSIFIER = "classifier"
 # These say what is measured and shown, not what is trained.
-AFTERWARDS = ("score", "crf", "samples", "devices", "weights", *WITHOUT_EFFECT)
-PREDICTIONS = {False: f"{FOLDER}/predictions", True: f"{FOLDER}/predictions_crf"}
+AFTERWARDS = ("score", "multi_scale", "crf", "samples", "devices", "weights", *WITHOUT_EFFECT)
+MEASURED_ONLY = ("score", "multi_scale", "crf", "samples", "devices")
+# CCT's scales at test time (its program).
+SEVERAL = InferenceSettings(scales=(0.5, 0.75, 1.0, 1.25, 1.5), flip=True)
 
 
 def segment(run: Run) -> None:
     """Fill ``segmentation`` of the run folder: the network, its training's logs, its labels of the scored splits."""
-    config = run.config.segment
-    if config.method == "none":
+    if run.config.segment.method == "none":
         return
-    if config.method == "cct":
-        raise SettingsError("segment.method cct is not part of this version: use deeplab")
     sets = splits_of(run)
-    masked = training_images(run, sets.train)
-    tell(run, masked)
-    origin = {"masks": where_from(run), "images": digest(masked)}
-    settings = {name: value for name, value in numbers_depend_on(config).items() if name not in AFTERWARDS}
-    settings |= {"weights": config.weights, **origin}
-    with run.stage("segment", settings, (FOLDER, "metrics.json")) as entry:
-        entry |= {"images": len(masked.images), "untrained": list(masked.untrained)}
-        entry["result"] = train(run, masked, sets, origin)
+    training = cct_training(run, sets) if run.config.segment.method == "cct" else deeplab_training(run, sets)
+    with run.stage("segment", training.settings, (FOLDER, "metrics.json")) as entry:
+        entry |= training.facts
+        entry["result"] = train(run, training, sets)
         for images in sets.scored.values():
             predict_split(run, images)
     for name, split, scores in network_scores(run):
         say(f"segment: {name} {100 * scores.miou:.1f} mIoU on {split} ({scores.image_count} images)")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that the settings describe.
+
+    Attributes:
+        settings: all that its numbers depend on, as the manifest keeps it.
+        origin: of these what is known of the data, for the trainer.
+        facts: for the manifest.
+        start: the task, what it trains, and what the network is built from, given what it is validated on.
+    """
+
+    settings: dict[str, Any]
+    origin: dict[str, str]
+    facts: dict[str, Any]
+    start: Callable[[Validation | None], tuple[Task, Segmenter, dict[str, Any]]]
+
+
+def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
+    """DeepLab-v2 on the masks that the settings name."""
+    config = run.config.segment
+    masked = training_images(run, sets.train)
+    tell(run, masked)
+    origin = {"masks": where_from(run), "images": digest(masked.images, masked.pixels)}
+    settings = {name: value for name, value in numbers_depend_on(config).items() if name not in AFTERWARDS}
+    trained = replace(config, **{name: getattr(SegmentSettings, name) for name in MEASURED_ONLY})
+
+    def start(validation: Validation | None) -> tuple[Task, Segmenter, dict[str, Any]]:
+        segmenter, build = start_deeplab(replace(trained, weights=initial_weights(run)), run.class_names)
+        return DeepLabTask(segmenter, masked.images, trained, validation), segmenter, build
+
+    facts = {"images": len(masked.images), "untrained": list(masked.untrained)}
+    return Training(settings | {"weights": config.weights, **origin}, origin, facts, start)
+
+
+def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
+    """CCT on the true masks of some images, and on all others without or with pseudo masks."""
+    config = run.config.cct
+    data = semi_supervised_images(run, sets.train)
+    origin = {
+        "with masks": digest(data.labelled.images, data.labelled.pixels),
+        "without masks": digest(data.others, ()),
+        "pseudo masks": where_from(run) if data.weak else "none",
+    }
+    settings = {name: value for name, value in numbers_depend_on(config).items() if name not in WITHOUT_NUMBERS}
+
+    def start(validation: Validation | None) -> tuple[Task, Segmenter, dict[str, Any]]:
+        segmenter, build = start_cct(config, run.class_names)
+        return CCTTask(segmenter, data, config, validation), segmenter, build
+
+    facts = {
+        "images": len(data.labelled.images),
+        "without_masks": len(data.others),
+        "untrained": list(data.labelled.untrained),
+    }
+    return Training({"method": "cct", **settings, **origin}, origin, facts, start)
 
 
 @dataclass(frozen=True)
@@ -93,14 +151,7 @@ def only_masked(images: ImageSet) -> ImageSet:
 
 def training_images(run: Run, images: ImageSet) -> MaskedImages:
     """The images of a training with the masks that it is asked to learn from."""
-    config = run.config.segment
-    if config.masks == RUN_MASKS:
-        if run.manifest.stages.get("refine", {}).get("status") != "done":
-            raise RunError(f"{run.folder.root} has no whole set of masks yet: run `advcam refine` with the same --out")
-        images = with_masks(images, run.folder.root / "masks")
-    elif config.masks != TRUTH:
-        images = with_masks(images, config.masks)
-    masked = check_masks(images, skip_bad=run.config.skip_bad)
+    masked = check_masks(with_named_masks(run, images), skip_bad=run.config.skip_bad)
     run.leave_out("segment", [str(problem) for problem in masked.left_out])
     if masked.untrained and not run.config.skip_bad and run.config.limit is None:
         raise DataError(
@@ -119,33 +170,23 @@ def tell(run: Run, masked: MaskedImages) -> None:
         say(f"segment: no mask has a pixel of {', '.join(masked.untrained)}")
 
 
-def where_from(run: Run) -> str:
-    """The masks in words, as the manifest and the training keep them."""
-    asked = run.config.segment.masks
-    if asked == RUN_MASKS:
-        return "the run's own masks"
-    return "ground truth" if asked == TRUTH else f"masks of {asked}"
-
-
-def digest(masked: MaskedImages) -> str:
+def digest(images: ImageSet, pixels: Sequence[int]) -> str:
     """What tells one set of training masks from another."""
-    names = "\n".join(record.id for record in masked.images.records)
-    return hashlib.sha256(f"{names}\n{masked.pixels}".encode()).hexdigest()[:16]
+    names = "\n".join(record.id for record in images.records)
+    return hashlib.sha256(f"{names}\n{tuple(pixels)}".encode()).hexdigest()[:16]
 
 
-def train(run: Run, masked: MaskedImages, sets: SplitsOfNetwork, origin: dict[str, str]) -> dict[str, Any]:
+def train(run: Run, training: Training, sets: SplitsOfNetwork) -> dict[str, Any]:
     """Train the network, or go on, and store it; what the manifest keeps of the training."""
     config, folder = run.config.segment, run.folder.root / FOLDER
-    trained = replace(
-        config, **{name: getattr(SegmentSettings, name) for name in ("score", "crf", "samples", "devices")}
-    )
-    segmenter, build = start_deeplab(replace(trained, weights=initial_weights(run)), run.class_names)
     validation = None
     if sets.scored:
         validation = Validation(next(iter(sets.scored.values())), config.samples)
-    task = DeepLabTask(segmenter, masked.images, trained, validation)
+    task, segmenter, build = training.start(validation)
     with FitProgress("segment") as shown:
-        result = fit(task, folder, origin=origin, device=run.config.device, devices=config.devices, on_event=shown)
+        result = fit(
+            task, folder, origin=training.origin, device=run.config.device, devices=config.devices, on_event=shown
+        )
     if not (folder / WEIGHTS_NAME).exists():
         save_network(folder, segmenter, config.method, build)
     return {"updates": result.updates, "seconds": round(result.seconds, 1), "kept": result.kept}
@@ -161,36 +202,62 @@ def initial_weights(run: Run) -> str | None:
     return str(path)
 
 
+@dataclass(frozen=True)
+class Look:
+    """One way in which the finished network looks at the scored images.
+
+    Attributes:
+        words: behind the method's name, in results.
+        folder: of its label pictures, in the run folder.
+        settings: of the inference.
+    """
+
+    words: str
+    folder: str
+    settings: InferenceSettings
+
+
+def looks(several: bool, crf: bool) -> list[Look]:
+    """At one scale; where asked for at several; and the better of the two after the CRF."""
+    found = [Look("", f"{FOLDER}/predictions", InferenceSettings())]
+    if several:
+        found.append(Look(" at 5 scales", f"{FOLDER}/predictions_scales", SEVERAL))
+    if crf:
+        best = found[-1]
+        found.append(Look(f"{best.words} + crf", f"{best.folder}_crf", replace(best.settings, crf=True)))
+    return found
+
+
 def network_scores(run: Run) -> list[tuple[str, str, SegmentationScores]]:
-    """Name, split and scores of the network's labels, as far as they are there, and of those after the CRF."""
+    """Name, split and scores of the network's labels, as far as they are there, for each look."""
     results = []
     method = run.manifest.stages["segment"]["settings"]["method"]
+    known = {look.folder: look for several in (True, False) for look in looks(several, True)}
     for split, images in splits_of(run).scored.items():
-        for crf, kind in PREDICTIONS.items():
-            there = [record for record in images.records if run.folder.mask(record.id, kind).exists()]
+        for look in known.values():
+            there = [record for record in images.records if run.folder.mask(record.id, look.folder).exists()]
             if there:
-                scores = score_records(run, kind, there)
-                results.append((f"{method} + crf" if crf else method, split, scores))
+                results.append((method + look.words, split, score_records(run, look.folder, there)))
     return results
 
 
 def predict_split(run: Run, images: ImageSet) -> None:
-    """Write the network's labels of a split and, where asked for, those after the CRF."""
+    """Write the network's labels of a split, for each look that is asked for."""
     folder = run.folder.root / FOLDER
     segmenter = ready(load(folder, run.class_names), run.device)
-    for crf in (False, True) if run.config.segment.crf else (False,):
-        kind, made_after = PREDICTIONS[crf], (folder / WEIGHTS_NAME).stat().st_mtime_ns
-        missing = [record for record in images.records if not whole(run, record, kind, made_after)]
+    made_after = (folder / WEIGHTS_NAME).stat().st_mtime_ns
+    for look in looks(run.config.segment.multi_scale, run.config.segment.crf):
+        missing = [record for record in images.records if not whole(run, record, look.folder, made_after)]
         files = {record.id: record.image for record in missing}
 
         def stop(image_id: str, error: DataError) -> None:
             raise error
 
-        labeller = Labeller(segmenter, InferenceSettings(crf=crf), stop)
-        with progress(f"segment: labels of {images.split}{' with CRF' if crf else ''}", len(missing)) as advance:
+        labeller = Labeller(segmenter, look.settings, stop)
+        with progress(f"segment: labels of {images.split}{look.words}", len(missing)) as advance:
             for batch in labeller.label(labeller.units(files.items()), files.__getitem__):
                 for found in batch:
-                    write_mask(run.folder.mask(found.id, kind), found.labels)
+                    write_mask(run.folder.mask(found.id, look.folder), found.labels)
                 advance(len(batch))
 
 

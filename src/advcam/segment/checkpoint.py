@@ -16,6 +16,7 @@ from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
 from advcam.models.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from advcam.models.weights import read_weights
+from advcam.segment.cct.network import CCTNetwork
 from advcam.segment.deeplab import DeepLab
 from advcam.segment.inference import Segmenter
 
@@ -44,6 +45,7 @@ def save_network(folder: str | Path, segmenter: Segmenter, method: str, build: M
         "mean": list(segmenter.mean),
         "std": list(segmenter.std),
         "align_corners": segmenter.align_corners,
+        "multiple": segmenter.multiple,
         "build": dict(build),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in segmenter.network.state_dict().items()}
@@ -89,7 +91,8 @@ def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmen
             f"{file.path} does not hold the network that {folder / CONFIG_NAME} describes ({reason}): restore the two "
             "files from one training"
         ) from error
-    return Segmenter(network.eval(), names, tuple(config["mean"]), tuple(config["std"]), config["align_corners"])
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    return Segmenter(network.eval(), names, mean, std, config["align_corners"], config["multiple"])
 
 
 def find_folder(folder: str | Path) -> Path:
@@ -127,8 +130,27 @@ def _deeplab(build: Mapping[str, Any], num_labels: int) -> nn.Module:
     return DeepLab(backbone.features, backbone.channels, num_labels, build["rates"], build["pyramid"])
 
 
-_BUILDERS: dict[str, Callable[[Mapping[str, Any], int], nn.Module]] = {"deeplab": _deeplab}
-_FIELDS = {"method": str, "class_names": list, "mean": list, "std": list, "align_corners": bool, "build": dict}
+def _cct(build: Mapping[str, Any], num_labels: int) -> nn.Module:
+    backbone = build_backbone(build["architecture"], build["output_stride"])
+    return CCTNetwork(
+        backbone.features,
+        backbone.channels,
+        stride=backbone.output_stride,
+        width=build["width"],
+        num_labels=num_labels,
+    )
+
+
+_BUILDERS: dict[str, Callable[[Mapping[str, Any], int], nn.Module]] = {"deeplab": _deeplab, "cct": _cct}
+_FIELDS = {
+    "method": str,
+    "class_names": list,
+    "mean": list,
+    "std": list,
+    "align_corners": bool,
+    "multiple": int,
+    "build": dict,
+}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -28,13 +28,18 @@ class MaskedImages:
 
     Attributes:
         images: records with a mask each.
-        pixels: of each label, the background first, over all masks.
+        counts: pixels of each label, the background first, in the mask of each.
         left_out: what cannot be used, with the reason.
     """
 
     images: ImageSet
-    pixels: tuple[int, ...]
+    counts: Int64[np.ndarray, "n K"]
     left_out: tuple[Problem, ...]
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """Of each label over all masks."""
+        return tuple(self.counts.sum(axis=0).tolist())
 
     @property
     def untrained(self) -> tuple[str, ...]:
@@ -79,7 +84,7 @@ def check_masks(images: ImageSet, *, skip_bad: bool = False) -> MaskedImages:
     """
     kept: list[Record] = []
     left_out: list[Problem] = []
-    pixels = np.zeros(len(images.class_names) + 1, np.int64)
+    counts: list[Int64[np.ndarray, " K"]] = []
     masked = [record for record in images.records if record.mask is not None]
     for record, found in zip(masked, _counts(masked, len(images.class_names)), strict=True):
         if isinstance(found, DataError):
@@ -91,11 +96,11 @@ def check_masks(images: ImageSet, *, skip_bad: bool = False) -> MaskedImages:
             left_out.append(Problem(str(record.mask), f"the mask is {IGNORE} (ignore) in every pixel"))
         else:
             kept.append(record)
-            pixels += found
+            counts.append(found)
     if not kept:
         first = f" (first: {left_out[0]})" if left_out else ""
         raise DataError(f"{images.root}: no image has a mask that a network can be trained on{first}: make masks first")
-    return MaskedImages(replace(images, records=tuple(kept)), tuple(pixels.tolist()), tuple(left_out))
+    return MaskedImages(replace(images, records=tuple(kept)), np.stack(counts), tuple(left_out))
 
 
 def _counts(records: Sequence[Record], num_classes: int) -> list[Int64[np.ndarray, " K"] | DataError]:

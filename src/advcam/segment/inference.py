@@ -24,6 +24,7 @@ def class_logits(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     align_corners: bool = False,
+    multiple: int = 1,
 ) -> Float[Tensor, "n K H W"]:
     """Logits at the size of the images: the mean over scales, and over each one's mirror image with ``flip``.
 
@@ -33,18 +34,35 @@ def class_logits(
         scales: factors of the images' size; resized bilinearly, sizes cut to whole pixels.
         flip: average with the logits of the mirror image.
         align_corners: of the enlargement of the logits: DeepLab has False, CCT True.
+        multiple: the images are first continued by reflection, at the bottom and on the right, up to multiples of it,
+            and what was added is cut off the logits (CCT: the output stride).
     """
+    rows, columns = images.shape[-2:]
+    images = pad_to_multiple(images, multiple)
     height, width = images.shape[-2:]
     total: Tensor | None = None
     for scale in scales:
         size = max(1, int(height * scale)), max(1, int(width * scale))
-        scaled = images if size == (height, width) else _resized(images, size, align_corners)
+        scaled = images if size == (height, width) else _resized(images, size, False)
         for mirrored in (False, True) if flip else (False,):
             logits = network(scaled.flip(-1) if mirrored else scaled)
             enlarged = _resized(logits.flip(-1) if mirrored else logits, (height, width), align_corners)
             total = enlarged if total is None else total + enlarged
     assert total is not None
-    return total / (len(scales) * (2 if flip else 1))
+    return total[..., :rows, :columns] / (len(scales) * (2 if flip else 1))
+
+
+def pad_to_multiple(images: Float[Tensor, "n 3 H W"], multiple: int) -> Float[Tensor, "n 3 _ _"]:
+    """Images continued by reflection, at the bottom and on the right, up to multiples; by repetition where too small.
+
+    >>> pad_to_multiple(torch.tensor([0.0, 1.0, 2.0]).expand(1, 3, 4, 3), 4)[0, 0, 0]
+    tensor([0., 1., 2., 1.])
+    """
+    down, right = (-images.shape[-2]) % multiple, (-images.shape[-1]) % multiple
+    if not (down or right):
+        return images
+    mode = "reflect" if down < images.shape[-2] and right < images.shape[-1] else "replicate"
+    return nn.functional.pad(images, (0, right, 0, down), mode=mode)
 
 
 def _resized(maps: Float[Tensor, "n C h w"], size: tuple[int, int], align_corners: bool) -> Float[Tensor, "n C H W"]:
@@ -61,7 +79,7 @@ class Segmenter:
         network: logits on a grid, ``Float[n K h w]``, of normalised images; in evaluation mode.
         class_names: without the background, in the order of the labels 1, 2, ...
         mean, std: of the input, for pixel values in [0, 1].
-        align_corners: see ``class_logits``.
+        align_corners, multiple: see ``class_logits``.
 
     >>> segmenter = Segmenter(nn.Conv2d(3, 3, 8, stride=8), ("cat", "dog"), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     >>> segmenter(np.zeros((32, 48, 3), np.uint8)).shape
@@ -73,6 +91,7 @@ class Segmenter:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     align_corners: bool = False
+    multiple: int = 1
 
     @property
     def num_labels(self) -> int:
@@ -122,7 +141,7 @@ class Segmenter:
         settings = settings or InferenceSettings()
         batch = torch.stack([torch.from_numpy(normalize(image, self.mean, self.std)) for image in images])
         batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)
-        return class_logits(self.network, batch, settings.scales, settings.flip, self.align_corners)
+        return class_logits(self.network, batch, settings.scales, settings.flip, self.align_corners, self.multiple)
 
 
 def crf_labels_of(image: UInt8[np.ndarray, "H W 3"], probabilities: Float[Tensor, "K H W"]) -> UInt8[np.ndarray, "H W"]:

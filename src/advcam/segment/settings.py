@@ -55,8 +55,10 @@ class SegmentSettings(FitSettings):
     """Side in pixels of the square window of a view: 321 for VOC, 481 for COCO."""
     flip: bool = True
     """Mirror every second view, on average."""
+    multi_scale: bool = False
+    """Measure the finished network at five scales (0.5 to 1.5) with the mirror image as well, as CCT is measured."""
     crf: bool = False
-    """Measure the finished network after DeepLab-v2's CRF as well."""
+    """Measure the finished network after DeepLab-v2's CRF as well, from several scales with ``multi_scale``."""
     samples: int = 4
     """Validation images whose prediction is drawn at each validation, to watch the training."""
     devices: int = 1

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from advcam.errors import ModelError, SettingsError
-from advcam.segment.cct.inference import multi_scale_logits
-from advcam.segment.cct.network import CCTNetwork, CCTTraining, pad_to_multiple
+from advcam.segment.cct.network import CCTNetwork, CCTTraining
 from advcam.segment.cct.published import load_published, our_names
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.cct.task import start_cct
+from advcam.segment.checkpoint import load, save_network
+from advcam.segment.inference import class_logits, pad_to_multiple
 
 
 def tiny_network(labels: int = 3) -> CCTNetwork:
@@ -26,7 +30,7 @@ def parameters(module: nn.Module) -> int:
 def default_network() -> CCTNetwork:
     names = tuple(str(number) for number in range(20))
     segmenter, build = start_cct(CCTSettings(weights=None), names)
-    assert build == {"architecture": "timm/resnet50s", "output_stride": 8, "channels": 2048, "width": 512}
+    assert build == {"architecture": "timm/resnet50s", "output_stride": 8, "width": 512}
     return segmenter.network
 
 
@@ -61,45 +65,56 @@ class TestDefault:
                 new = name.replace("decoder.", "main_decoder.upsample.")
             theirs[f"module.{new}"] = torch.full_like(tensor, len(theirs))
         assert set(our_names(theirs)) == set(default_network.state_dict())
-        torch.save({"state_dict": theirs | {"module.aux_decoders.0.upsample.0.weight": torch.zeros(1)}}, tmp_path / "a.pth")
-        network = CCTNetwork(
-            default_network.encoder.base, 2048, stride=8, width=512, num_labels=21
+        torch.save(
+            {"state_dict": theirs | {"module.aux_decoders.0.upsample.0.weight": torch.zeros(1)}}, tmp_path / "a.pth"
         )
+        network = CCTNetwork(default_network.encoder.base, 2048, stride=8, width=512, num_labels=21)
         load_published(network, str(tmp_path / "a.pth"))
         assert network.encoder.base.model.conv1[3].weight.unique().tolist() == [
             float(list(theirs).index("module.encoder.base.0.0.conv2.weight"))
         ]
         with pytest.raises(ModelError, match="other classes than the 3 labels"):
-            load_published(CCTNetwork(default_network.encoder.base, 2048, stride=8, width=512, num_labels=3), str(tmp_path / "a.pth"))
+            load_published(
+                CCTNetwork(default_network.encoder.base, 2048, stride=8, width=512, num_labels=3),
+                str(tmp_path / "a.pth"),
+            )
+        torch.save({"x": torch.zeros(1)}, tmp_path / "b.pth")
         with pytest.raises(ModelError, match="lacks"):
-            torch.save({"x": torch.zeros(1)}, tmp_path / "b.pth")
             load_published(network, str(tmp_path / "b.pth"))
 
 
-def test_output_has_the_image_size():
-    network = tiny_network()
-    for size in ((32, 48), (33, 45), (3, 5), (1, 1)):
-        assert network(torch.randn(2, 3, *size)).shape == (2, 3, *size)
-    assert pad_to_multiple(torch.arange(5.0).expand(1, 3, 4, 5), 4)[0, 0].tolist() == [[0, 1, 2, 3, 4, 3, 2, 1]] * 4
+def test_padding():
+    row = torch.arange(5.0).expand(1, 3, 4, 5)
+    assert pad_to_multiple(row, 4)[0, 0].tolist() == [[0, 1, 2, 3, 4, 3, 2, 1]] * 4
+    assert pad_to_multiple(row[..., :1], 4)[0, 0].tolist() == [[0, 0, 0, 0]] * 4
+    assert pad_to_multiple(row, 1) is row
 
 
-def test_several_scales_by_hand():
-    network, image = tiny_network(), torch.randn(1, 3, 16, 24)
-    assert torch.equal(multi_scale_logits(network, image, (1.0,), flip=False), network(image))
-    both = (network(image) + network(image.flip(-1)).flip(-1)) / 2
-    torch.testing.assert_close(multi_scale_logits(network, image, (1.0,)), both)
-    half = nn.functional.interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
-    enlarged = nn.functional.interpolate(network(half), (16, 24), mode="bilinear", align_corners=True)
-    torch.testing.assert_close(
-        multi_scale_logits(network, image, (0.5, 1.0), flip=False), (enlarged + network(image)) / 2
-    )
-    odd = torch.randn(1, 3, 15, 22)
-    assert multi_scale_logits(network, odd, (0.75, 1.5)).shape == (1, 3, 15, 22)
+def test_several_scales_as_the_program():
+    """Padded to whole cells, each scale decoded and enlarged to the padded size, mirrored, averaged, cut."""
+    network, image = tiny_network(), torch.randn(1, 3, 15, 22)
+    padded, total = pad_to_multiple(image, 4), torch.zeros(1)
+    for scale in (0.5, 0.75, 1.0, 1.25, 1.5):
+        scaled = nn.functional.interpolate(padded, scale_factor=scale, mode="bilinear", align_corners=False)
+        views = [network(scaled), network(scaled.flip(-1))]
+        plain, mirrored = (nn.functional.interpolate(v, (16, 24), mode="bilinear", align_corners=True) for v in views)
+        total = total + 0.5 * (mirrored.flip(-1) + plain) / 5
+    found = class_logits(network, image, (0.5, 0.75, 1.0, 1.25, 1.5), True, align_corners=True, multiple=4)
+    torch.testing.assert_close(found, total[..., :15, :22])
+
+
+def test_saved_and_loaded(tiny_settings, tmp_path):
+    segmenter, build = start_cct(tiny_settings, ("bar", "disc"))
+    segmenter.network.eval()
+    save_network(tmp_path, segmenter, "cct", build)
+    again = load(tmp_path)
+    image = np.random.default_rng(0).integers(0, 256, (33, 50, 3), dtype=np.uint8)
+    assert again.multiple == 16
+    assert torch.equal(again.logits([image]), segmenter.logits([image]))
+    assert again(image).shape == (33, 50)
 
 
 def test_crop_must_fit_the_stride(tiny_settings):
-    from dataclasses import replace
-
     with pytest.raises(SettingsError, match="take 32"):
         start_cct(replace(tiny_settings, crop=40), ("a",))
 

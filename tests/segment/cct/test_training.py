@@ -14,12 +14,13 @@ from torch import Tensor
 from advcam.errors import SettingsError
 from advcam.segment.cct.augment import augment
 from advcam.segment.cct.auxiliary import KINDS, AuxiliaryDecoder, Prediction
-from advcam.segment.cct.data import count_pixels, semi_supervised
+from advcam.segment.cct.data import semi_supervised
 from advcam.segment.cct.decoder import Decoder
 from advcam.segment.cct.network import CCTNetwork, CCTTraining
 from advcam.segment.cct.objective import Batch, Weights, objective, weights_at
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.cct.task import CCTTask, start_cct
+from advcam.segment.data import check_masks
 from advcam.segment.validation import Validation
 from advcam.training import FitEvent, fit
 
@@ -29,8 +30,7 @@ WEIGHTS = Weights(consistency=30.0, weak=0.4, threshold=0.5)
 def make_task(images, settings: CCTSettings, labelled: int = 3, weak: bool = True) -> CCTTask:
     torch.manual_seed(3)
     segmenter, _ = start_cct(settings, images.class_names)
-    pixels = count_pixels(images.records, len(images.class_names))
-    data = semi_supervised(images, pixels, images, labelled, images if weak else None)
+    data = semi_supervised(check_masks(images), images, labelled, images if weak else None)
     return CCTTask(segmenter, data, settings, Validation(images, samples=1))
 
 
@@ -119,7 +119,9 @@ class TestPerturbed:
             assert torch.equal(first[1], features[1])
             assert set((first[0] == features[0]).all(dim=0).unique().tolist()) == {False, True}
         if kind == "vat":
-            torch.testing.assert_close((first - features).flatten(1).norm(dim=1), torch.full((2,), 2.0), rtol=1e-2, atol=0)
+            torch.testing.assert_close(
+                (first - features).flatten(1).norm(dim=1), torch.full((2,), 2.0), rtol=1e-2, atol=0
+            )
 
 
 class TestItems:

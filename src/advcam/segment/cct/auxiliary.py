@@ -61,9 +61,7 @@ class AuxiliaryDecoder(nn.Module):
         settings = self.settings
         if self.kind == "vat":
             noise = torch.rand_like(features) - 0.5
-            return features + perturb.adversarial(
-                self.upsample, features, noise, settings.vat_xi, settings.vat_size
-            )
+            return features + perturb.adversarial(self.upsample, features, noise, settings.vat_xi, settings.vat_size)
         if self.kind == "drop_out":
             kept = torch.rand(features.shape[:2], device=features.device) >= settings.drop_rate
             return perturb.drop_channels(features, kept, settings.drop_rate)
@@ -72,7 +70,8 @@ class AuxiliaryDecoder(nn.Module):
                 [perturb.cut(outline, settings.cut_share, _whole_number) for outline in image]
                 for image in prediction.outlines
             ]
-            pixels = perturb.without(tuple(prediction.labels.shape[1:]), rectangles)
+            height, width = prediction.labels.shape[1:]
+            pixels = perturb.without((height, width), rectangles)
             return perturb.keep(features, perturb.on_cells(pixels, prediction.cells).to(features.device))
         if self.kind == "context_mask":
             return perturb.keep(features, prediction.objects)

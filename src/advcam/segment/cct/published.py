@@ -42,9 +42,9 @@ def our_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of the program's encoder and main decoder by our names; its auxiliary decoders are left out.
 
     >>> import torch
-    >>> names = ("module.encoder.base.0.0.conv2.weight", "encoder.base.3.0.conv1.weight", "main_decoder.upsample.0.weight")
+    >>> names = ("module.encoder.base.0.0.conv2.weight", "main_decoder.upsample.0.weight")
     >>> list(our_names({name: torch.zeros(1) for name in names}))
-    ['encoder.base.model.conv1.3.weight', 'encoder.base.model.layer3.0.conv1.weight', 'decoder.0.weight']
+    ['encoder.base.model.conv1.3.weight', 'decoder.0.weight']
     """
     found = {}
     for name, tensor in tensors.items():

@@ -8,6 +8,8 @@ from typing import Literal
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
+# Changes how fast the numbers come and in how much memory, never the numbers.
+WITHOUT_NUMBERS = ("save_memory",)
 _COUNTS = ("vat", "drop_out", "cut_out", "context_mask", "object_mask", "feature_drop", "feature_noise")
 
 
@@ -30,8 +32,8 @@ class CCTSettings(FitSettings):
     backbone_lr_factor: float = 0.1
     """Learning rate of the backbone, as a multiple of ``lr``."""
     architecture: str = "timm/resnet50s"
-    """The backbone. ``timm/resnet50s`` is CCT's: ResNet-50 with a stem of three 3x3 convolutions (64, 64, 128 channels),
-    23.6 million parameters."""
+    """The backbone. ``timm/resnet50s`` is CCT's: ResNet-50 with a stem of three 3x3 convolutions (64, 64 and 128
+    channels), 23.6 million parameters."""
     weights: str | None = "default"
     """What the backbone starts from: a file, ``default`` (the library's weights), or None for random ones."""
     mean: tuple[float, ...] | None = None

@@ -58,13 +58,9 @@ def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segm
         load_published(network, settings.checkpoint)
     if settings.freeze_batch_norm:
         freeze_batch_norm(network.encoder.base)
-    build = {
-        "architecture": classifier.architecture,
-        "output_stride": stride,
-        "channels": channels,
-        "width": width,
-    }
-    return Segmenter(network, class_names, classifier.mean, classifier.std, align_corners=True), build
+    build = {"architecture": classifier.architecture, "output_stride": stride, "width": width}
+    segmenter = Segmenter(network, class_names, classifier.mean, classifier.std, align_corners=True, multiple=stride)
+    return segmenter, build
 
 
 class CCTTask(Task):
@@ -100,26 +96,26 @@ class CCTTask(Task):
         self.segmenter, self.data, self.validation = segmenter, data, validation
 
     def __len__(self) -> int:
-        return len(self.data.others)
+        return len(self.data.others.records)
 
     def item(self, epoch: int, index: int) -> dict[str, Tensor]:
         place = epoch * len(self) + index
         which = self.labelled_at(place)
         seen = (epoch, which) if self.told.repeat_views else (place,)
         with_mask = np.random.default_rng((self.told.seed, _LABELLED_VIEW, *seen))
-        image, mask = self._view(self.data.labelled[which], True, with_mask)
-        other, pseudo_mask = self._view(self.data.others[index], self.data.weak, self.generator(epoch, index))
+        image, mask = self._view(self.data.labelled.images.records[which], True, with_mask)
+        other, pseudo_mask = self._view(self.data.others.records[index], self.data.weak, self.generator(epoch, index))
         return {"image": image, "mask": mask, "other": other, "pseudo_mask": pseudo_mask}
 
     def labelled_at(self, place: int) -> int:
         """The image with a mask beside the ``place``-th one without: all of them in turn, in a new order each round."""
-        count = len(self.data.labelled)
+        count = len(self.data.labelled.images)
         turn, position = divmod(place, count)
         return int(np.random.default_rng((self.told.seed, _LABELLED_ORDER, turn)).permutation(count)[position])
 
     def _view(self, record: Record, masked: bool, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         if masked:
-            image, mask = read_pair(record, len(self.data.class_names))
+            image, mask = read_pair(record, len(self.segmenter.class_names))
         else:
             image = read_image(record.image)
             mask = np.full(image.shape[:2], IGNORE, np.uint8)
