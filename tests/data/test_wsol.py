@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from advcam.data import Box, open_dataset, splits
+from advcam.data import Box, open_dataset, read_mask, splits
+from advcam.data.masks import objects_and_ignored
+from advcam.data.record import MaskFiles
 from advcam.errors import DataError
 
 
@@ -69,6 +72,7 @@ def test_images_elsewhere(root: Path, tmp_path: Path) -> None:
         ("class_labels.txt", "001.Albatross/a.jpg,0\n001.Albatross/b, c.jpg,x", "whose class 'x' is no number"),
         ("class_labels.txt", "001.Albatross/a.jpg,0\n001.Albatross/b, c.jpg,99999999", "is no number from 0 to 0"),
         ("class_labels.txt", "001.Albatross/a.jpg,0\n001.Albatross/b, c.jpg,1\nq.jpg,1", "belongs to no image"),
+        ("localization.txt", "001.Albatross/a.jpg,1,2,9,11\nq.jpg,1,2,3,4", "belongs to no image of image_ids.txt"),
     ],
 )
 def test_bad_lines(root: Path, file: str, content: str, sentence: str) -> None:
@@ -85,7 +89,9 @@ def test_bad_lines(root: Path, file: str, content: str, sentence: str) -> None:
     ("file", "content", "sentence"),
     [
         ("class_labels.txt", "001.Albatross/a.jpg", "line 1 has 1 cells instead of 2"),
-        ("localization.txt", "001.Albatross/a.jpg,x.png,y.png", "line 1 has 3 cells instead of 5"),
+        ("localization.txt", "001.Albatross/a.jpg,1,2", "line 1 has 3 cells instead of 5"),
+        ("localization.txt", "001.Albatross/a.jpg,x.png,", "line 1 names the mask 'x.png', but"),
+        ("localization.txt", "001.Albatross/a.jpg,../x.png,", "leads out of the data folder"),
         ("localization.txt", "001.Albatross/a.jpg,1,2,3,right", "line 1 has a corner that is no number"),
         ("image_ids.txt", "", "the file is empty"),
     ],
@@ -94,6 +100,26 @@ def test_bad_files(root: Path, file: str, content: str, sentence: str) -> None:
     (root / "metadata/CUB/test" / file).write_text(content)
     with pytest.raises(DataError, match=sentence):
         open_dataset(root / "metadata/CUB/test")
+
+
+def test_masks_of_objects_and_of_what_does_not_count(root: Path) -> None:
+    (root / "masks").mkdir()
+    for name, (x0, x1) in {"one": (0, 4), "two": (6, 8), "none": (3, 7)}.items():
+        mask = np.zeros((6, 8), np.uint8)
+        mask[:, x0:x1] = 255
+        Image.fromarray(mask).save(root / f"masks/{name}.png")
+    (root / "metadata/CUB/test/localization.txt").write_text(
+        "001.Albatross/a.jpg,one.png,none.png\n001.Albatross/a.jpg,two.png,\n001.Albatross/b, c.jpg,one.png,"
+    )
+    first, second = open_dataset(root / "metadata/CUB", "test").records
+    assert isinstance(first.mask, MaskFiles)
+    assert [path.name for path in first.mask.objects] == ["one.png", "two.png"]
+    # The masks have half the image's size; what does not count gives way to objects.
+    assert read_mask(first)[0].tolist() == [1] * 8 + [255] * 4 + [1] * 4
+    assert read_mask(second)[11].tolist() == [3] * 8 + [0] * 8
+    foreground, ignored = objects_and_ignored(first.mask, 3, 4)
+    assert foreground[0].tolist() == [True, True, False, True]
+    assert ignored[0].tolist() == [False, False, True, False]
 
 
 def test_the_real_subset(shared: Path) -> None:

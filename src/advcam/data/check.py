@@ -14,6 +14,7 @@ from advcam.data.classes import ClassList
 from advcam.data.images import read_image
 from advcam.data.masks import IGNORE, read_mask
 from advcam.data.open import recognise
+from advcam.data.reader import Distributed
 from advcam.data.record import ImageSet, Problem, Record
 from advcam.errors import DataError
 
@@ -47,6 +48,11 @@ def check_dataset(
     except DataError as error:
         return [as_problem(error)]
     problems: list[Problem] = []
+    if isinstance(reader, Distributed):
+        try:
+            problems += reader.integrity()
+        except DataError as error:
+            problems.append(as_problem(error))
     records: dict[Path, Record] = {}
     class_names: tuple[str, ...] = ()
     for name in chosen:

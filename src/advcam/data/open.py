@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from advcam.data.box_table import BOX_FILE, WithBoxes
 from advcam.data.class_folders import ClassFolders
 from advcam.data.classes import ClassList
 from advcam.data.coco import COCO
+from advcam.data.cub import CUB
+from advcam.data.cub import LABELS as CUB_LABELS
 from advcam.data.folder import TableFolder
+from advcam.data.imagenet import DATA as IMAGENET_DATA
+from advcam.data.imagenet import ImageNet
 from advcam.data.images import IMAGE_SUFFIXES
 from advcam.data.reader import Reader
 from advcam.data.record import ImageSet
@@ -33,7 +38,8 @@ def open_dataset(
 ) -> ImageSet:
     """The labelled images of a data set in any of the formats that are read; ``.format`` says which one it was.
 
-    Recognised are, in this order: the WSOL text files (``image_ids.txt``), the layout of PASCAL VOC (``JPEGImages``),
+    Recognised are, in this order: the WSOL text files (``image_ids.txt``), CUB-200-2011 and ImageNet (ILSVRC) as they
+    are distributed, the layout of PASCAL VOC (``JPEGImages``),
     COCO (``annotations/*.json``, or the JSON file itself), a folder with a label table (``metadata.csv``,
     ``labels.csv`` or the only table there; CSV, TSV or JSON lines; or the table itself), and one folder for each
     class. The images are in the order of their ids. No image is opened: ``leave_out_unreadable`` does that.
@@ -129,6 +135,12 @@ def _with_labels(path: Path, labels: Path, classes: ClassList | None) -> Reader:
 def _from_folder(path: Path, labels: Path | None, classes: ClassList | None) -> Reader:
     if lists := _wsol_lists(path):
         return WSOL(lists, classes=classes)
+    for root in (path, path / "CUB_200_2011"):
+        if (root / CUB_LABELS).is_file():
+            return CUB(root, classes)
+    for root in (path, path / "ILSVRC"):
+        if (root / IMAGENET_DATA).is_dir():
+            return ImageNet(root, classes)
     for root in (path, path / "VOC2012", path / "VOCdevkit" / "VOC2012"):
         if _is_voc(root):
             return VOC(root, labels, classes)
@@ -136,6 +148,12 @@ def _from_folder(path: Path, labels: Path | None, classes: ClassList | None) -> 
         raise DataError(f"{labels}: this file belongs to the layout of VOC, but {path} has no {VOC_IMAGES}: use a CSV")
     if files := _coco_files(path):
         return COCO(path, files, classes)
+    reader = _plain_folder(path, classes)
+    return WithBoxes(reader, path / BOX_FILE) if (path / BOX_FILE).is_file() else reader
+
+
+def _plain_folder(path: Path, classes: ClassList | None) -> Reader:
+    """A folder with a label table, or with one folder for each class."""
     if (table := _table(path)) is not None:
         return TableFolder(path, {None: table}, classes)
     parts = [folder for folder in SPLIT_FOLDERS if (path / folder).is_dir()]
@@ -183,7 +201,7 @@ def _coco_root(path: Path) -> Path:
 
 def _table(path: Path) -> Path | None:
     """The label table of a folder: one of the usual names, or the only table there is."""
-    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLE_SUFFIXES and file.is_file())
+    tables = sorted(file for file in path.iterdir() if _may_hold_labels(file))
     usual = [file for name in _TABLE_NAMES for file in tables if file.stem.lower() == name]
     if usual or len(tables) == 1:
         return (usual or tables)[0]
@@ -191,6 +209,10 @@ def _table(path: Path) -> Path | None:
         names = ", ".join(file.name for file in tables[:5])
         raise DataError(f"{path}: there are several tables ({names}): say with --labels which one holds the labels")
     return None
+
+
+def _may_hold_labels(file: Path) -> bool:
+    return file.suffix.lower() in TABLE_SUFFIXES and file.name != BOX_FILE and file.is_file()
 
 
 def _is_dataset(path: Path) -> bool:

@@ -29,6 +29,14 @@ class Reader(Protocol):
         """The images of a split. Entries that cannot be used are not among the records, but in ``left_out``."""
 
 
+@runtime_checkable
+class Distributed(Protocol):
+    """The reader of one particular data set, which knows how much there is of it."""
+
+    def integrity(self) -> list[Problem]:
+        """Whether all of it is there."""
+
+
 def collect(
     reader: Reader,
     root: Path,

@@ -36,18 +36,29 @@ class Polygons:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskFiles:
+    """The mask of an image of one class as a picture for each object, not 0 on it, and one for what does not count.
+
+    OpenImages has them so. They need not be of the image's size.
+    """
+
+    objects: tuple[Path, ...]
+    ignore: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One labelled image.
 
     ``id`` is the path relative to the data root without extension, with ``/`` between folders; it names every
     output of the image. ``classes`` are 0-based, ascending and unique. ``mask`` is an indexed PNG (0 background,
-    ``class_index + 1``, 255 ignore) or polygons; ``None`` where there is no ground truth.
+    ``class_index + 1``, 255 ignore), polygons, or several pictures; ``None`` where there is no ground truth.
     """
 
     id: str
     image: Path
     classes: tuple[int, ...]
-    mask: Path | Polygons | None = None
+    mask: Path | Polygons | MaskFiles | None = None
     boxes: tuple[Box, ...] | None = None
 
 

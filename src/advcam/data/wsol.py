@@ -10,11 +10,13 @@ from pathlib import Path
 from advcam.data.classes import ClassList, known_classes
 from advcam.data.ids import BadEntry, image_id, inside
 from advcam.data.reader import chosen_split, collect
-from advcam.data.record import Box, ImageSet, Problem, Record
+from advcam.data.record import Box, ImageSet, MaskFiles, Problem, Record
 from advcam.data.text import read_text
 from advcam.errors import DataError
 
 IDS, LABELS, BOXES = "image_ids.txt", "class_labels.txt", "localization.txt"
+# Suffix of the masks that a list may name in place of boxes.
+_MASKS = ".png"
 _TRIED = 5
 _DIGITS = 5
 
@@ -26,7 +28,8 @@ class WSOL:
     Each image has one class, given by its number. The names come from ``classes`` or from a ``classes.txt`` beside the
     lists, above them or beside the images; otherwise the numbers are the names. Paths are relative to ``images``, or
     to the nearest folder above the lists in which one of the first images lies. Boxes keep the numbers of the file.
-    Sizes are read from the images, so ``image_sizes.txt`` is not needed. Lists of masks (OpenImages) are refused.
+    Sizes are read from the images, so ``image_sizes.txt`` is not needed. Where ``localization.txt`` lists masks in
+    place of boxes (OpenImages), their paths are relative to the images' root or to a folder ``masks`` in it.
     """
 
     lists: Mapping[str, Path]
@@ -48,19 +51,20 @@ class WSOL:
         root = self.images or _image_root(folder, names)
         class_names = self._class_names(root, folder)
         labels = {name: label for _, (name, label) in _lines(folder / LABELS, 2)}
-        boxes = _boxes(folder / BOXES) if (folder / BOXES).is_file() else None
+        truth = _Truth.read(folder / BOXES, root)
         records: list[Record] = []
         problems: list[Problem] = []
         for number, (name,) in _lines(folder / IDS, 1):
             try:
-                records.append(_record(root, name, labels, boxes, len(class_names)))
+                records.append(_record(root, name, labels, truth, len(class_names)))
             except BadEntry as error:
                 problems.append(Problem(str(folder / IDS), f"line {number} {error}"))
         listed = set(names)
-        for name in [name for name in labels if name not in listed]:
-            problems.append(
-                Problem(str(folder / LABELS), f"the line of {name!r} belongs to no image of {IDS}: remove it")
-            )
+        for file, named in ((LABELS, labels), (BOXES, truth.boxes or truth.masks or {})):
+            for name in [name for name in named if name not in listed]:
+                problems.append(
+                    Problem(str(folder / file), f"the line of {name!r} belongs to no image of {IDS}: remove it")
+                )
         return collect(self, root, split, class_names, records, problems)
 
     def _class_names(self, root: Path, folder: Path) -> tuple[str, ...]:
@@ -77,9 +81,24 @@ class WSOL:
         return tuple(str(number) for number in range(max(numbers) + 1))
 
 
-def _record(
-    root: Path, name: str, labels: Mapping[str, str], boxes: Mapping[str, list[tuple[float, ...]]] | None, count: int
-) -> Record:
+@dataclass(frozen=True)
+class _Truth:
+    """What ``localization.txt`` gives for each image: boxes, or masks; None where it is not there."""
+
+    boxes: Mapping[str, list[tuple[float, ...]]] | None = None
+    masks: Mapping[str, MaskFiles] | None = None
+
+    @classmethod
+    def read(cls, path: Path, root: Path) -> _Truth:
+        if not path.is_file() or not path.read_bytes().strip():
+            return cls()
+        first = read_text(path).strip().split("\n", 1)[0].rsplit(",", 2)
+        if len(first) == 3 and any(cell.strip().lower().endswith(_MASKS) for cell in first[1:]):
+            return cls(masks=_masks(path, root))
+        return cls(boxes=_boxes(path))
+
+
+def _record(root: Path, name: str, labels: Mapping[str, str], truth: _Truth, count: int) -> Record:
     relative = inside(name)
     path = root / relative
     try:
@@ -95,8 +114,10 @@ def _record(
     label = _number(labels[name])
     if label is None or label >= count:
         raise BadEntry(f"names {name!r}, whose class {labels[name]!r} is no number from 0 to {count - 1}: correct it")
-    found = None if boxes is None else tuple(Box(label, *corners) for corners in boxes.get(name, ()))
-    return Record(image_id(relative), path, (label,), boxes=found)
+    if truth.masks is not None:
+        return Record(image_id(relative), path, (label,), mask=truth.masks.get(name))
+    boxes = None if truth.boxes is None else tuple(Box(label, *corners) for corners in truth.boxes.get(name, ()))
+    return Record(image_id(relative), path, (label,), boxes=boxes)
 
 
 def _number(label: str) -> int | None:
@@ -114,6 +135,31 @@ def _boxes(path: Path) -> dict[str, list[tuple[float, ...]]]:
     return boxes
 
 
+def _masks(path: Path, root: Path) -> dict[str, MaskFiles]:
+    """OpenImages' lists: an object's mask a line, and in an image's first line what does not count."""
+    objects: dict[str, list[Path]] = defaultdict(list)
+    ignored: dict[str, Path] = {}
+    for number, (name, mask, ignore) in _lines(path, 3):
+        try:
+            found = [None if not part else _mask_file(root, inside(part)) for part in (mask, ignore)]
+        except BadEntry as error:
+            raise DataError(f"{path}: line {number} {error}") from None
+        if found[0] is not None:
+            objects[name].append(found[0])
+        if found[1] is not None:
+            ignored[name] = found[1]
+    return {name: MaskFiles(tuple(files), ignored.get(name)) for name, files in objects.items()}
+
+
+def _mask_file(root: Path, relative: str) -> Path:
+    for path in (root / relative, root / "masks" / relative):
+        if path.is_file():
+            return path
+    raise BadEntry(
+        f"names the mask {relative!r}, but there is no such file in {root} or its folder masks: put it there"
+    )
+
+
 def _lines(path: Path, cells: int) -> list[tuple[int, list[str]]]:
     """The lines of a list with their numbers, each as so many cells; a path may itself hold commas."""
     lines = []
@@ -122,9 +168,7 @@ def _lines(path: Path, cells: int) -> list[tuple[int, list[str]]]:
             continue
         parts = [part.strip() for part in line.rsplit(",", cells - 1)]
         if len(parts) != cells:
-            raise DataError(
-                f"{path}: line {number} has {len(parts)} cells instead of {cells} (masks are not read): correct it"
-            )
+            raise DataError(f"{path}: line {number} has {len(parts)} cells instead of {cells}: correct it")
         lines.append((number, parts))
     return lines
 

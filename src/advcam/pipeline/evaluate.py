@@ -13,7 +13,7 @@ from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_masks, sweep_split
 from advcam.pipeline.thresholds import choose
-from advcam.pipeline.wsol_evaluate import wsol_results
+from advcam.pipeline.wsol_evaluate import pxap_results, wsol_results
 
 SCHEMA = 1
 
@@ -28,10 +28,12 @@ def evaluate(run: Run) -> None:
         results += mask_results(run) + network_results(run)
         for result in results:
             say(f"evaluate: {result}")
-        boxes, wsol = box_results(run), wsol_results(run)
+        boxes, wsol, pixels = box_results(run), wsol_results(run), pxap_results(run)
         for sentence in [found.sentence for found in wsol] + [found.sentence for found in boxes]:
             say(f"evaluate: {sentence}")
-        if not (results or boxes or wsol):
+        for found in pixels:
+            say(f"evaluate: {found['masks']}: PxAP {found['pxap']:.1f} on {found['split']} ({found['images']} images)")
+        if not (results or boxes or wsol or pixels):
             say("evaluate: the data set has no ground truth, so nothing is measured")
         metrics = {
             "schema": SCHEMA,
@@ -40,6 +42,7 @@ def evaluate(run: Run) -> None:
             "curves": curves,
             "boxes": [found.to_json() for found in boxes],
             "wsol": [found.to_json() for found in wsol],
+            "pxap": pixels,
             "classifier": run.manifest.stages.get("classify", {}).get("result"),
         }
         write_json(run.folder.metrics, metrics)

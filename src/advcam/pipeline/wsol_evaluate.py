@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from advcam.attribute.wsol import ScoreMapFile
-from advcam.data.record import Record
+from advcam.data.masks import IGNORE, objects_and_ignored, read_mask
+from advcam.data.record import MaskFiles, Record
 from advcam.evaluate.boxes import BoxAccuracy
 from advcam.evaluate.boxes_result import GT_KNOWN, BoxScores
+from advcam.evaluate.pixels import PixelAP, PixelScores
 from advcam.evaluate.validation import true_corners
 from advcam.pipeline.run import Run
 
@@ -88,6 +90,44 @@ def wsol_results(run: Run) -> list[WSOLResult]:
             name = "cam" if kind == "cam" else method
             results.append(WSOLResult(name, split, found, tuned_on, scores[tuned_on].thresholds))
     return results
+
+
+def pxap_results(run: Run) -> list[dict[str, Any]]:
+    """PxAP of both kinds of maps on every split whose images have masks and no boxes, for ``metrics.json``."""
+    if run.config.wsol.method == "none":
+        return []
+    found = []
+    method = run.config.attribute.method
+    for kind in ("cam",) if method == "cam" else ("cam", "maps"):
+        for split in run.mapped_sets:
+            records = [
+                record
+                for record in run.limited(run.mapped_sets[split]).records
+                if record.mask is not None and not record.boxes and run.folder.score_maps(record.id).exists()
+            ]
+            if records:
+                scores = pixel_scores(run, kind, records)
+                name = "cam" if kind == "cam" else method
+                found.append({"masks": name, "split": split, "images": len(records), "pxap": scores.pxap})
+    return found
+
+
+def pixel_scores(run: Run, kind: str, records: list[Record]) -> PixelScores:
+    """PxAP of one kind of maps."""
+    accumulator = PixelAP(run.config.box_acc.maps)
+    size = run.config.box_acc.maps.size
+    for record in records:
+        file = ScoreMapFile.load(run.folder.score_maps(record.id))
+        if isinstance(record.mask, MaskFiles):
+            # Each at its own size, so each is brought to the map's by itself.
+            foreground, ignored = objects_and_ignored(record.mask, size, size)
+        else:
+            mask = read_mask(record, file.image_size, len(run.class_names))
+            foreground, ignored = mask == file.label + 1, mask == IGNORE
+        score_map = torch.from_numpy(file.cam if kind == "cam" else file.maps)
+        truth = (torch.from_numpy(foreground), torch.from_numpy(ignored))
+        accumulator.update(score_map, *truth, name=str(record.image))
+    return accumulator.compute()
 
 
 def scored(run: Run, split: str) -> list[Record]:
