@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from torch import nn
 
 from advcam.attribute.engine import MappedPairs, map_pictures
 from advcam.attribute.methods import attributor
@@ -201,8 +202,13 @@ def save_empty(run: Run, record: Record) -> None:
 
 def fingerprint(classifier: Classifier) -> str:
     """What tells one trained classifier from another: a hash over its weights and its input statistics."""
-    digest = hashlib.sha256(repr((classifier.architecture, classifier.mean, classifier.std)).encode())
-    for name, tensor in sorted(classifier.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return digest(classifier, (classifier.architecture, classifier.mean, classifier.std))
+
+
+def digest(network: nn.Module, facts: tuple) -> str:
+    """A hash over the weights of a network and what else it depends on."""
+    found = hashlib.sha256(repr(facts).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]

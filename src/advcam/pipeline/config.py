@@ -15,6 +15,7 @@ from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
 from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.irn_settings import IRNSettings, IRNWalkSettings
 from advcam.refine.psa_settings import PSASettings
 from advcam.refine.seed_settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
@@ -65,6 +66,11 @@ class RunConfig:
     """PSA: its network, its training, its walk."""
     box_acc: BoxAccSettings = field(default_factory=BoxAccSettings)
     """How the maps of a localization run are held against boxes (MaxBoxAcc)."""
+    irn: IRNSettings = field(default_factory=IRNSettings)
+    """IRN: the labels it learns from come by ``seed.confident_foreground``, ``seed.confident_background`` and
+    ``crf``."""
+    irn_walk: IRNWalkSettings = field(default_factory=IRNWalkSettings)
+    """IRN's walk from maps to masks."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
     """The thresholds that an evaluation tries."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)

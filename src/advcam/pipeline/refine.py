@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,12 +17,12 @@ from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import CRF_MASKS_OF, MASKS_OF, MaskSet, Refiner, Subject, mask_sets, refiner_of
 from advcam.pipeline.run import Run
 from advcam.pipeline.salient import saliency_facts, settled
+from advcam.pipeline.threads import in_threads
 from advcam.report.overlays import mask_overlay
 
 OUTPUTS = (*MASKS_OF.values(), *CRF_MASKS_OF.values(), "overlays", "metrics.json")
 
 Job = tuple[Record, MaskSet]
-Item = TypeVar("Item")
 
 
 def refine(run: Run) -> None:
@@ -100,19 +97,3 @@ class MaskMaker:
         small = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
         with writing(self.run.folder.overlay(subject.record.id)) as temporary:
             Image.fromarray(mask_overlay(subject.image, small, voc_palette())).save(temporary, "JPEG", quality=90)
-
-
-def in_threads(work: Callable[[Item], None], jobs: Sequence[Item], threads: int) -> Iterator[None]:
-    """Work on the jobs in threads, a few ahead of what is consumed; the first error stops the rest."""
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        waiting = []
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(work, job))
-                if len(waiting) > 2 * threads:
-                    yield waiting.pop(0).result()
-            for future in waiting:
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

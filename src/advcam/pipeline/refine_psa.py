@@ -17,9 +17,9 @@ from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.progress import progress, say
-from advcam.pipeline.refine import in_threads
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
+from advcam.pipeline.threads import in_threads
 from advcam.pipeline.thresholds import ChosenThreshold, choose
 from advcam.refine.psa.checkpoint import (
     CONFIG_NAME,

@@ -41,9 +41,9 @@ class SplitSettings:
 class RefineSettings:
     """How localization maps become masks."""
 
-    method: Literal["crf", "psa", "none"] = "crf"
-    """"crf": the seed is refined by a dense CRF; "psa": maps spread over cells with like features; "none": the seed
-    is the mask."""
+    method: Literal["crf", "irn", "psa", "none"] = "crf"
+    """"crf": the seed is refined by a dense CRF; "irn": the maps walk up to edges that a network learns from them;
+    "psa": maps spread over cells with like features; "none": the seed is the mask."""
     rule: Literal["seed", "confident"] = "seed"
     """"seed": one threshold, every pixel labelled. "confident": IRN's rule with two thresholds, pixels that are
     neither sure foreground nor sure background are 255."""
@@ -63,6 +63,10 @@ class RefineSettings:
     """Images with a longer side, in pixels, are refined at it, and their masks enlarged."""
 
     def __post_init__(self) -> None:
+        if self.rule == "confident" and self.method not in ("crf", "none"):
+            raise SettingsError(
+                f"refine.rule confident makes masks of the seed or the CRF, not of {self.method}: leave it out"
+            )
         if self.max_side < 32:
             raise SettingsError(f"refine.max_side must be at least 32 pixels, not {self.max_side}")
 

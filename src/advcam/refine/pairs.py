@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Integer, Shaped
+from jaxtyping import Bool, Float, Int, Integer, Shaped
 from torch import Tensor
 from torch.nn import functional
 
@@ -97,6 +97,24 @@ class PairLabels:
     foreground: Bool[Tensor, "*n o r c"]
     different: Bool[Tensor, "*n o r c"]
 
+    def counts(self) -> PairCounts:
+        """How many pairs there are of each kind."""
+        return PairCounts(self.background.sum(), self.foreground.sum(), self.different.sum())
+
+    def of_image(self, index: int) -> PairLabels:
+        """Those of one image of a batch, itself a batch of one."""
+        part = slice(index, index + 1)
+        return PairLabels(self.background[part], self.foreground[part], self.different[part])
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """What the means of a loss are taken over."""
+
+    background: Int[Tensor, ""]
+    foreground: Int[Tensor, ""]
+    different: Int[Tensor, ""]
+
 
 def pair_labels(labels: Integer[Tensor, "*n h w"], radius: int, ignore_index: int = 255) -> PairLabels:
     """What a label map (0 background) says of the pairs closer than ``radius``, as IRN and PSA train on it.
@@ -118,7 +136,7 @@ def pair_labels(labels: Integer[Tensor, "*n h w"], radius: int, ignore_index: in
 
 
 def affinity_losses(
-    affinities: Float[Tensor, "*n o r c"], labels: PairLabels
+    affinities: Float[Tensor, "*n o r c"], labels: PairLabels, counts: PairCounts | None = None
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The cross entropies of the pairs that should be alike and of those that should not: ``-ln a``, ``-ln (1 - a)``.
 
@@ -129,6 +147,7 @@ def affinity_losses(
     Args:
         affinities: in [0, 1], 1 where two cells belong together.
         labels: of the same pairs.
+        counts: of the whole batch, where these pairs are a part of it: the losses of all parts then add up.
 
     >>> labels = pair_labels(torch.tensor([[1, 1, 1, 2], [1, 1, 1, 2]]), radius=2)
     >>> alike, different = affinity_losses(torch.full((4, 1, 2), 0.5), labels)
@@ -137,8 +156,11 @@ def affinity_losses(
     """
     pull = -torch.log(affinities + EPSILON)
     push = -torch.log(1 + EPSILON - affinities)
-    alike = (mean_over(labels.background, pull) + mean_over(labels.foreground, pull)) / 2
-    return alike, mean_over(labels.different, push)
+    counts = counts or labels.counts()
+    alike = mean_over(labels.background, pull, counts.background) + mean_over(
+        labels.foreground, pull, counts.foreground
+    )
+    return alike / 2, mean_over(labels.different, push, counts.different)
 
 
 def at_least_single(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -146,6 +168,11 @@ def at_least_single(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def mean_over(pairs: Bool[Tensor, "*n o r c"], values: Float[Tensor, "*n o r c"]) -> Float[Tensor, ""]:
-    """The mean of ``values`` over the chosen pairs of the whole batch, zero where there are none."""
-    return (pairs * values).sum() / (pairs.sum().to(values.dtype) + EPSILON)
+def mean_over(
+    pairs: Bool[Tensor, "*n o r c"], values: Float[Tensor, "*n o r c"], count: Int[Tensor, ""] | None = None
+) -> Float[Tensor, ""]:
+    """The mean of ``values`` over the chosen pairs of the whole batch, zero where there are none.
+
+    With a ``count`` it is their sum divided by it.
+    """
+    return (pairs * values).sum() / ((pairs.sum() if count is None else count).to(values.dtype) + EPSILON)

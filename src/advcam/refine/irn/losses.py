@@ -10,9 +10,18 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from advcam.refine.irn.paths import path_affinities
-from advcam.refine.pairs import PairLabels, affinity_losses, at_least_single, cells_at, mean_over, pair_offsets
+from advcam.refine.pairs import (
+    PairCounts,
+    PairLabels,
+    affinity_losses,
+    at_least_single,
+    cells_at,
+    mean_over,
+    pair_offsets,
+)
 
 
 @dataclass(frozen=True)
@@ -55,14 +64,34 @@ def irn_loss(
     >>> irn_loss(torch.zeros(1, 32, 32), torch.zeros(1, 2, 32, 32), labels, radius=5).alike
     tensor(0.3466)
     """
-    alike, different = affinity_losses(path_affinities(at_least_single(edge_logits).sigmoid(), radius), labels)
+    counts = labels.counts()
+    # Half a gigabyte of pairs per image: they are made again in the backward pass, one image after the other.
+    parts = [
+        checkpoint(
+            _terms,
+            edge_logits[index : index + 1],
+            displacements[index : index + 1],
+            labels.of_image(index),
+            counts,
+            radius,
+            use_reentrant=False,
+        )
+        for index in range(len(edge_logits))
+    ]
+    return IRNLoss(*torch.stack([torch.stack(part) for part in parts]).sum(dim=0))
+
+
+def _terms(
+    edge_logits: Tensor, displacements: Tensor, labels: PairLabels, counts: PairCounts, radius: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What one image adds to the four terms of its batch."""
+    affinities = path_affinities(at_least_single(edge_logits).sigmoid(), radius)
     found = pair_displacements(at_least_single(displacements), radius)
     wanted = torch.tensor(pair_offsets(radius), dtype=found.dtype, device=found.device).T[:, :, None, None]
-    return IRNLoss(
-        alike,
-        different,
-        mean_over(_both_axes(labels.foreground), (found - wanted).abs()),
-        mean_over(_both_axes(labels.background), found.abs()),
+    return (
+        *affinity_losses(affinities, labels, counts),
+        mean_over(_both_axes(labels.foreground), (found - wanted).abs(), 2 * counts.foreground),
+        mean_over(_both_axes(labels.background), found.abs(), 2 * counts.background),
     )
 
 

@@ -40,8 +40,9 @@ def path_affinities(edge: Float[Tensor, "*n h w"], radius: int = 5) -> Float[Ten
     >>> path_affinities(torch.full((2, 32, 32), 0.25), radius=5).shape
     torch.Size([2, 34, 28, 24])
     """
+    # max, not amax: what it keeps for the gradient is a place per pair, not every cell of every path.
     strongest = [
-        torch.stack([cells_at(edge, cell, radius) for cell in path_cells(offset)]).amax(dim=0)
+        torch.stack([cells_at(edge, cell, radius) for cell in path_cells(offset)]).max(dim=0).values
         for offset in pair_offsets(radius)
     ]
     return 1 - torch.stack(strongest, dim=-3)

@@ -1,0 +1,143 @@
+"""Masks by IRN: its network says where edges are, and the maps walk up to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from advcam.attribute.result import LocalizationMaps
+from advcam.data.masks import read_mask
+from advcam.data.record import Record
+from advcam.errors import DataError
+from advcam.evaluate import sweep
+from advcam.pipeline.attribute import digest
+from advcam.pipeline.irn import EDGES_OF, trained_irn
+from advcam.pipeline.progress import progress
+from advcam.pipeline.refiner import Subject
+from advcam.pipeline.run import Run
+from advcam.pipeline.scoring import scored_records
+from advcam.pipeline.thresholds import ChosenThreshold
+from advcam.refine.irn.inference import EdgeMap, edge_map
+from advcam.refine.irn.network import IRNNetwork, cells
+from advcam.refine.irn.propagation import image_scores, propagate
+from advcam.refine.irn_settings import STRIDE
+from advcam.refine.seeds import seed_labels
+
+
+def refiner(run: Run, kind: str) -> IRNRefiner:
+    """For ``refine.method irn``."""
+    return IRNRefiner(Walker(run, kind, trained_irn(run, kind)))
+
+
+@dataclass(frozen=True)
+class Walker:
+    """Edge maps of a run's images, and their maps after the walk."""
+
+    run: Run
+    kind: str
+    network: IRNNetwork
+    _network_lock: Lock = field(default_factory=Lock, repr=False)
+
+    def edges(self, subject: Subject) -> EdgeMap:
+        """The edge map of an image: from the run folder, or made and kept there.
+
+        Raises:
+            DataError: the one in the folder is of another size than the image.
+        """
+        path = self.run.folder.maps(subject.record.id, EDGES_OF[self.kind])
+        if not path.exists():
+            # One image at a time: on a GPU for its memory, on a CPU since one pass uses all cores already.
+            with self._network_lock:
+                edge_map(self.network, subject.image, self.run.config.irn_walk.pad).save(path)
+        found = EdgeMap.load(path)
+        grid = grid_of(subject.size)
+        if found.edge.shape != grid or found.displacement.shape != (2, *grid):
+            raise DataError(
+                f"{path} is an edge map of {found.edge.shape[1]} x {found.edge.shape[0]} cells, but its image of "
+                f"{subject.size[1]} x {subject.size[0]} pixels has {grid[1]} x {grid[0]}: delete it, and run the "
+                "same again"
+            )
+        return found
+
+    def scores(self, subject: Subject) -> Float[Tensor, "k h w"]:
+        """Walked maps at the size of the image, in [0, 1]; zero where the maps are."""
+        settings = self.run.config.irn_walk
+        maps = small_maps(subject)
+        if not maps.any():
+            return torch.zeros(len(maps), *subject.size)
+        edge = torch.from_numpy(self.edges(subject).edge).float()
+        walked = propagate(
+            maps**settings.power, edge, radius=settings.radius, beta=settings.beta, exp_times=settings.exp_times
+        )
+        return image_scores(walked, subject.size)
+
+
+class IRNRefiner:
+    """The walked maps beside a background of one value."""
+
+    def __init__(self, walker: Walker) -> None:
+        self.walker = walker
+        asked = walker.run.config.irn_walk.background
+        self.threshold = swept_background(walker) if asked == "swept" else ChosenThreshold(float(asked), "fixed")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        taps = self.walker.network.taps
+        network = digest(self.walker.network, (taps.architecture, taps.mean, taps.std))
+        return {"irn_walk": asdict(self.walker.run.config.irn_walk), "network": network}
+
+    def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
+        return seed_labels(self.walker.scores(subject), subject.classes, self.threshold.value).numpy()
+
+
+def swept_background(walker: Walker) -> ChosenThreshold:
+    """The background's score that is best on the ground truth of the tuning split.
+
+    Raises:
+        DataError: the split has no ground truth.
+    """
+    run = walker.run
+    records = [r for r in scored_records(run, run.tune_name) if run.folder.maps(r.id, walker.kind).exists()]
+    if not records:
+        raise DataError(
+            f"irn_walk.background is swept, but {run.config.data} has no masks for {run.tune_name}: take a number"
+        )
+
+    def images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        with progress("irn background", len(records)) as advance:
+            for record in records:
+                yield scored(walker, record)
+                advance()
+
+    found = sweep(images(), len(run.class_names) + 1, run.config.sweep.thresholds)
+    return ChosenThreshold(found.best_threshold, "sweep", run.tune_name, found.image_count)
+
+
+def scored(walker: Walker, record: Record) -> tuple[Tensor, Tensor, Tensor]:
+    """The walked maps of an image at its own size, its classes and its ground truth."""
+    subject = Subject.read(walker.run, record, walker.kind)
+    scores, size = walker.scores(subject), subject.result.image_size
+    if subject.size != size:
+        scores = functional.interpolate(scores[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return scores, subject.classes, torch.from_numpy(read_mask(record, size, len(walker.run.class_names)))
+
+
+def small_maps(subject: Subject) -> Float[Tensor, "k h4 w4"]:
+    """The maps on the grid of the edge map: as they are stored, unless a large picture was reduced."""
+    result: LocalizationMaps = subject.result
+    maps, grid = torch.from_numpy(result.maps).float(), grid_of(subject.size)
+    if maps.shape[1:] == grid or len(maps) == 0:
+        return maps
+    return functional.interpolate(maps[:, None], grid, mode="bilinear", align_corners=False)[:, 0]
+
+
+def grid_of(size: tuple[int, int]) -> tuple[int, int]:
+    return cells(size[0], STRIDE), cells(size[1], STRIDE)

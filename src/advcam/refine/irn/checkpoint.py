@@ -1,0 +1,132 @@
+"""A trained IRN as a folder, ``model.safetensors`` and ``config.json``, and from the file of IRN's own program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from advcam.data.files import read_json, write_json, writing
+from advcam.errors import ModelError
+from advcam.models.architectures import build_backbone
+from advcam.models.from_torchvision import IRN_RESNET50
+from advcam.models.taps import tapped
+from advcam.models.weights import read_weights
+from advcam.refine.irn.network import IRNNetwork
+
+SCHEMA = 1
+WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
+_FIELDS = {"architecture": str, "output_stride": int, "mean": list, "std": list}
+
+# Our name of a part, and the program's: a row is a sequence there, whose items 0 and 1 are convolution and norm.
+_ROWS = {
+    **{f"edge.rows.{index}": f"fc_edge{index + 1}" for index in range(5)},
+    **{f"displacement.fine.{index}": f"fc_dp{index + 1}" for index in range(2)},
+    **{f"displacement.coarse.{index}": f"fc_dp{index + 3}" for index in range(3)},
+    "displacement.join": "fc_dp6",
+    "displacement.mix": "fc_dp7",
+}
+_SINGLES = {
+    "edge.out.weight": "fc_edge6.weight",
+    "edge.out.bias": "fc_edge6.bias",
+    "displacement.out.weight": "fc_dp7.3.weight",
+    "mean_shift": "fc_dp7.4.running_mean",
+}
+_BACKBONE, _THEIR_BACKBONE = "taps.features.", "resnet50."
+
+
+def save_irn(folder: str | Path, network: IRNNetwork) -> None:
+    """Write the network so that ``load_irn`` restores it. Each file appears whole or not at all.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    folder, taps = Path(folder), network.taps
+    config = {
+        "schema": SCHEMA,
+        "architecture": taps.architecture,
+        "output_stride": taps.strides[-1],
+        "mean": list(taps.mean),
+        "std": list(taps.std),
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    header = {"format": "pt", "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
+    weights = save(tensors, metadata=header)
+    with writing(folder / WEIGHTS_NAME) as temporary:
+        temporary.write_bytes(weights)
+    write_json(folder / CONFIG_NAME, config)
+
+
+def load_irn(source: str | Path) -> IRNNetwork:
+    """A trained network, in evaluation mode on the CPU.
+
+    Args:
+        source: a folder of ``save_irn``, or a file that IRN's program saved (``res50_irn.pth``); the latter is taken
+            over by the name of each tensor, onto ``irn_resnet50``.
+
+    Raises:
+        ModelError: a file is missing, broken, of a newer version, or of another network.
+    """
+    source = Path(source)
+    if source.is_dir():
+        return _load_folder(source)
+    file = read_weights(source)
+    network = IRNNetwork(tapped(build_backbone(IRN_RESNET50)))
+    _fill(network, {ours: file.tensors.get(theirs) for ours, theirs in program_names(network).items()}, str(source))
+    return network.eval()
+
+
+def program_names(network: IRNNetwork) -> dict[str, str]:
+    """The name in IRN's program of each tensor of a network on ``irn_resnet50``.
+
+    >>> names = program_names(IRNNetwork(tapped(build_backbone("irn_resnet50"))))
+    >>> names["edge.rows.0.norm.bias"], names["displacement.coarse.2.conv.weight"]
+    ('fc_edge1.1.bias', 'fc_dp5.0.weight')
+    """
+    names = {}
+    for ours in network.state_dict():
+        part, _, rest = ours.rpartition(".conv." if ".conv." in ours else ".norm.")
+        if ours in _SINGLES:
+            names[ours] = _SINGLES[ours]
+        elif ours.startswith(_BACKBONE):
+            names[ours] = _THEIR_BACKBONE + ours.removeprefix(_BACKBONE)
+        else:
+            names[ours] = f"{_ROWS[part]}.{0 if '.conv.' in ours else 1}.{rest}"
+    return names
+
+
+def _load_folder(folder: Path) -> IRNNetwork:
+    path = folder / CONFIG_NAME
+    if not path.exists():
+        raise ModelError(f"{path} is not there: name the irn folder of a run whose IRN was trained, or a weights file")
+    config = read_json(path)
+    if not isinstance(config, dict) or not isinstance(config.get("schema"), int) or config["schema"] > SCHEMA:
+        raise ModelError(f"{path} is not the description of an IRN of schema {SCHEMA} or before: train it again")
+    for name, kind in _FIELDS.items():
+        if not isinstance(config.get(name), kind):
+            raise ModelError(f"{path} lacks a {name} of type {kind.__name__}: train IRN again, or restore the file")
+    backbone = build_backbone(config["architecture"], config["output_stride"])
+    taps = tapped(backbone)
+    taps.mean, taps.std = tuple(config["mean"]), tuple(config["std"])
+    network = IRNNetwork(taps)
+    _fill(network, read_weights(folder / WEIGHTS_NAME).tensors, str(folder / WEIGHTS_NAME))
+    return network.eval()
+
+
+def _fill(network: IRNNetwork, tensors: dict[str, Tensor] | dict[str, Tensor | None], source: str) -> None:
+    """Copy tensors into a network; every one of it must be there."""
+    with torch.no_grad():
+        for name, own in network.state_dict().items():
+            given = tensors.get(name)
+            if given is None and name.endswith("num_batches_tracked"):
+                continue
+            if given is None or given.shape != own.shape:
+                found = "none" if given is None else f"one of shape {tuple(given.shape)}"
+                raise ModelError(
+                    f"{source} should hold a tensor of shape {tuple(own.shape)} for {name} of IRN on "
+                    f"{network.taps.architecture}, and has {found}: give the weights of a trained IRN"
+                )
+            own.copy_(given)

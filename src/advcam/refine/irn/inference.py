@@ -1,0 +1,92 @@
+"""What a trained IRN says of one image, and how it is kept."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float16, UInt8
+from torch import Tensor
+
+from advcam.data.files import writing
+from advcam.data.transforms import normalize
+from advcam.errors import RunError
+from advcam.refine.irn.network import IRNNetwork, cells
+from advcam.refine.irn_settings import STRIDE
+
+
+@dataclass(frozen=True)
+class EdgeMap:
+    """Edges and displacements of one image, one cell per 4 pixels. Half precision: eight bits would be too coarse for
+    the tenth power of an affinity."""
+
+    edge: Float16[np.ndarray, "h w"]
+    """Probability of a boundary between classes, in [0, 1]."""
+    displacement: Float16[np.ndarray, "2 h w"]
+    """``(dy, dx)`` in cells, the mean over the data set taken off."""
+
+    def save(self, path: Path) -> None:
+        """Write ``path`` (npz, no pickle) in one go."""
+        with writing(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, edge=self.edge, displacement=self.displacement)
+
+    @classmethod
+    def load(cls, path: Path) -> EdgeMap:
+        """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(arrays["edge"].astype(np.float16), arrays["displacement"].astype(np.float16))
+        except FileNotFoundError:
+            raise RunError(f"{path} does not exist: run `advcam refine` for this image first") from None
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise RunError(
+                f"{path} is not a whole edge map ({error}): delete it and run the same command again"
+            ) from error
+
+
+@torch.no_grad()
+def edge_map(network: IRNNetwork, image: UInt8[np.ndarray, "H W 3"], pad: int = 512) -> EdgeMap:
+    """The edges of an image at its own size, from it and its mirror image; the displacements from the image alone.
+
+    The logits of the two views are averaged before the sigmoid, as in IRN's program.
+
+    Args:
+        network: in evaluation mode.
+        pad: the image is filled up to so many pixels per side; 0 leaves it as it is.
+
+    >>> from advcam.models.architectures import build_backbone
+    >>> from advcam.models.taps import tapped
+    >>> network = IRNNetwork(tapped(build_backbone("timm/resnet10t"))).eval()
+    >>> edge_map(network, np.zeros((33, 60, 3), np.uint8), pad=64).edge.shape
+    (9, 15)
+    """
+    taps = network.taps
+    views = torch.stack(
+        [filled_up(np.ascontiguousarray(view), (pad, pad), taps.mean, taps.std) for view in (image, image[:, ::-1])]
+    )
+    output = network(views.to(network.mean_shift.device))
+    rows, columns = cells(image.shape[0], STRIDE), cells(image.shape[1], STRIDE)
+    straight, mirrored = output.edge_logits[:, :rows, :columns]
+    edge = ((straight + mirrored.flip(-1)) / 2).sigmoid()
+    return EdgeMap(
+        edge.float().cpu().numpy().astype(np.float16),
+        output.displacements[0, :, :rows, :columns].float().cpu().numpy().astype(np.float16),
+    )
+
+
+def filled_up(
+    image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+) -> Float[Tensor, "3 h w"]:
+    """A normalised image in the top left corner of zeros, which are the mean colour, at least ``size`` large.
+
+    >>> filled_up(np.full((2, 5, 3), 255, np.uint8), (3, 4), (0.5,) * 3, (0.5,) * 3).shape
+    torch.Size([3, 3, 5])
+    """
+    height, width = image.shape[:2]
+    filled = torch.zeros(3, max(height, size[0]), max(width, size[1]))
+    filled[:, :height, :width] = torch.from_numpy(normalize(image, mean, std))
+    return filled

@@ -1,0 +1,95 @@
+"""Settings of IRN; the defaults are its program's, with AdvCAM's changes to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from advcam.errors import SettingsError
+from advcam.training.settings import FitSettings
+
+# Pixels per cell of class maps, edge map and displacement field.
+STRIDE = 4
+
+
+@dataclass(frozen=True)
+class IRNSettings(FitSettings):
+    """Training of IRN's two branches on labels from the maps. Its labels: ``seed.confident_*`` and ``crf``.
+
+    >>> IRNSettings().lr, IRNSettings().displacement_lr_factor
+    (0.1, 10.0)
+    """
+
+    epochs: int = 3
+    """Passes over the images (IRN: 3)."""
+    batch_size: int = 32
+    """Images per update (IRN: 32)."""
+    lr: float = 0.1
+    """Learning rate of the edge branch before its decay (IRN: 0.1)."""
+    displacement_lr_factor: float = 10.0
+    """Learning rate of the displacement branch, as a multiple of ``lr`` (IRN: 10)."""
+    momentum: float = 1e-4
+    """Of "sgd". IRN's program hands its weight decay to the parameter that means the momentum, so there is
+    practically none (IRN's paper: 0.9)."""
+    features: Literal["initial", "classifier"] = "initial"
+    """What the branches look at, always frozen: the backbone with the weights it starts from (IRN: ImageNet's), or
+    the trained classifier's."""
+    split: str | None = None
+    """The list whose images it is trained on, as far as they have maps; None takes all images that get masks."""
+    crop: int = 512
+    """Side in pixels of the square random crop, a multiple of 4 (IRN: 512)."""
+    scale: tuple[float, float] = (0.5, 1.5)
+    """Least and greatest factor of the random resizing (IRN: 0.5, 1.5)."""
+    radius: int = 10
+    """Longest pair, in cells of 4 pixels (IRN: 10)."""
+    weights: str | None = None
+    """A trained IRN to use instead of training one: the ``irn`` folder of another run, or a weights file that IRN's
+    own program wrote for its ResNet-50."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop < STRIDE or self.crop % STRIDE:
+            raise SettingsError(f"irn.crop must be a multiple of {STRIDE}, not {self.crop}")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise SettingsError(f"irn.scale needs a least and a greatest factor, such as (0.5, 1.5), not {self.scale}")
+        if self.radius < 2:
+            raise SettingsError(f"irn.radius must be at least 2 cells, not {self.radius}")
+        if not self.displacement_lr_factor > 0:
+            raise SettingsError(
+                f"irn.displacement_lr_factor is {self.displacement_lr_factor}, but must be greater than 0"
+            )
+
+
+@dataclass(frozen=True)
+class IRNWalkSettings:
+    """From maps and edges to masks: IRN's random walk.
+
+    >>> IRNWalkSettings().background, IRNWalkSettings(background="swept").background
+    (0.25, 'swept')
+    """
+
+    power: float = 1.5
+    """Exponent of the maps before the walk (AdvCAM: 1.5; IRN: 1)."""
+    radius: int = 5
+    """Longest link of the walk, in cells of 4 pixels (IRN: 5)."""
+    beta: float = 10.0
+    """Exponent of the affinities: the larger, the less a weak edge is crossed (IRN: 10)."""
+    exp_times: int = 8
+    """The walk takes ``2 ** exp_times`` steps (IRN: 8)."""
+    background: float | Literal["swept"] = 0.25
+    """Score of the background beside walked maps whose maximum is 1 (IRN, AdvCAM: 0.25). "swept": the best one on the
+    ground truth of ``splits.tune``, and every figure says so."""
+    pad: int = 512
+    """The network sees images filled up with the mean colour to this many pixels per side (IRN: 512); 0 shows them as
+    they are, which costs less."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.background, str) and not 0 <= self.background <= 1:
+            raise SettingsError(f"irn_walk.background must lie in [0, 1] or be swept, and is {self.background}")
+        if self.radius < 2:
+            raise SettingsError(f"irn_walk.radius must be at least 2 cells, not {self.radius}")
+        if self.exp_times < 0 or self.pad < 0:
+            raise SettingsError("irn_walk.exp_times and irn_walk.pad must not be negative")
+        for name in ("power", "beta"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"irn_walk.{name} is {getattr(self, name)}, but must be greater than 0")

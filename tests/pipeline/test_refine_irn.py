@@ -1,0 +1,152 @@
+"""IRN as a way of refining: what it leaves in the run folder, how it goes on, and what it says of bad input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from advcam.attribute.result import LocalizationMaps
+from advcam.errors import DataError, RunError, SettingsError
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.settings import RefineSettings
+from advcam.pipeline.verbs import run_stages
+from advcam.refine.irn.inference import EdgeMap
+from advcam.refine.irn_settings import IRNSettings, IRNWalkSettings
+
+STAGES = ("classify", "attribute", "refine", "evaluate")
+FOLDERS = ("masks", "crf_masks", "irn_labels", "edges")
+
+
+@pytest.fixture
+def with_irn(config: RunConfig) -> RunConfig:
+    """The small run with an IRN of two updates."""
+    return replace(
+        config,
+        refine=RefineSettings(method="irn"),
+        irn=IRNSettings(epochs=2, batch_size=6, features="classifier", crop=32, radius=3, workers=0),
+        irn_walk=IRNWalkSettings(pad=0, exp_times=3),
+    )
+
+
+def contents(config: RunConfig, *folders: str) -> dict[str, bytes]:
+    root = Path(config.out)
+    found = [path for folder in folders for path in (root / folder).rglob("*.*")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+def manifest(config: RunConfig) -> dict:
+    return json.loads((Path(config.out) / "manifest.json").read_text())
+
+
+def test_what_it_leaves_behind(with_irn):
+    run_stages(with_irn, STAGES)
+    root = Path(with_irn.out)
+    for folder in FOLDERS:
+        assert len([path for path in (root / folder).rglob("*.*") if path.is_file()]) == 6
+    assert {path.name for path in (root / "irn").iterdir()} >= {"model.safetensors", "config.json", "log.csv"}
+    assert not (root / "irn" / "training.pt").exists()
+    stages = manifest(with_irn)["stages"]
+    assert stages["irn"]["status"] == "done"
+    assert stages["irn"]["result"]["updates"] == 2
+    assert {name: made["method"] for name, made in stages["refine"]["settings"]["sets"].items()} == {
+        "crf_masks": "crf",
+        "masks": "irn",
+    }
+    edges = EdgeMap.load(root / "edges/even/picture 2.npz")
+    assert edges.edge.shape == (12, 16)
+    with Image.open(root / "irn_labels/even/picture 2.png") as labels:
+        assert set(np.unique(labels)) <= {0, 1, 2, 255}
+    results = json.loads((root / "metrics.json").read_text())["results"]
+    masks = {entry["masks"]: entry for entry in results if "seed" not in entry["masks"]}
+    assert list(masks) == ["advcam + crf", "advcam + irn"]
+    assert masks["advcam + irn"]["threshold"] == 0.25
+    assert masks["advcam + irn"]["threshold_method"] == "fixed"
+
+    # Masks that are lost are made again, and nothing else: equal bytes, no second training.
+    kept = contents(with_irn, *FOLDERS, "irn")
+    trained = (root / "irn/model.safetensors").stat().st_mtime_ns
+    (root / "masks/even/picture 2.png").unlink()
+    (root / "edges/odd/picture 1.npz").unlink()
+    (root / "masks/odd/picture 1.png").unlink()
+    run_stages(with_irn, ("refine",))
+    assert contents(with_irn, *FOLDERS, "irn") == kept
+    assert (root / "irn/model.safetensors").stat().st_mtime_ns == trained
+
+    # Another walk needs no other network; another training does.
+    walked = replace(with_irn, irn_walk=replace(with_irn.irn_walk, background="swept"), overwrite=True)
+    run_stages(walked, ("refine",))
+    assert (root / "irn/model.safetensors").stat().st_mtime_ns == trained
+    chosen = manifest(with_irn)["stages"]["refine"]["settings"]["sets"]["masks"]["threshold"]
+    assert (chosen["method"], chosen["images"]) == ("sweep", 6)
+    with pytest.raises(RunError, match=r"holds the results of `irn` made with other settings \(irn.epochs 2 there"):
+        run_stages(replace(with_irn, irn=replace(with_irn.irn, epochs=3)), ("refine",))
+
+    # A trained network can be taken over, and an edge map of another size is refused by name.
+    EdgeMap(np.zeros((3, 4), np.float16), np.zeros((2, 3, 4), np.float16)).save(root / "edges/even/picture 2.npz")
+    (root / "masks/even/picture 2.png").unlink()
+    with pytest.raises(DataError, match=r"picture 2.npz is an edge map of 4 x 3 cells, but its image of 64 x 48"):
+        run_stages(walked, ("refine",))
+    lent = replace(with_irn.irn, weights=str(root / "irn"))
+    run_stages(replace(with_irn, irn=lent, overwrite=True), ("refine",))
+    assert contents(with_irn, "masks") == {name: data for name, data in kept.items() if name.startswith("masks")}
+
+
+def test_zero_maps_and_classes_of_zero(with_irn, monkeypatch):
+    """An image whose maps are zero is background; a class whose map is zero is not in the mask."""
+    run_stages(with_irn, ("classify", "attribute"))
+    root = Path(with_irn.out)
+    for name, value in (("even/picture 2", (1.0, 0.0)), ("odd/picture 5", (0.0, 0.0))):
+        path = root / "maps" / f"{name}.npz"
+        found = LocalizationMaps.load(path)
+        maps = np.zeros_like(found.maps)
+        for index, peak in enumerate(value):
+            maps[index, 4:8, 4:8] = peak
+        LocalizationMaps(found.classes, maps, found.image_size, found.scores).save(path)
+    run_stages(with_irn, ("refine",))
+    masks = {}
+    for name in ("even/picture 2", "odd/picture 5"):
+        with Image.open(root / f"masks/{name}.png") as mask:
+            masks[name] = set(np.unique(mask).tolist())
+    assert masks == {"even/picture 2": {0, 1}, "odd/picture 5": {0}}
+
+
+def test_unfit_settings_are_named(with_irn):
+    run_stages(with_irn, ("classify", "attribute"))
+    with pytest.raises(DataError, match="there is no split 'val'"):
+        run_stages(replace(with_irn, irn=replace(with_irn.irn, split="val")), ("refine",))
+    random = replace(with_irn.backbone, architecture="timm/resnet10t", weights=None)
+    initial = replace(with_irn, backbone=random, irn=replace(with_irn.irn, features="initial"))
+    with pytest.raises(SettingsError, match="random features show no edges"):
+        run_stages(initial, ("refine",))
+    with pytest.raises(SettingsError, match="batch_size is 7, but there are only 6 items"):
+        run_stages(replace(with_irn, irn=replace(with_irn.irn, batch_size=7)), ("refine",))
+    # What fails before it has made anything leaves nothing behind.
+    assert not (Path(with_irn.out) / "irn").exists()
+    with pytest.raises(SettingsError, match=r"refine.rule confident makes masks of the seed or the CRF, not of irn"):
+        RefineSettings(method="irn", rule="confident")
+
+
+@pytest.mark.parametrize("shape", [(8, 60), (60, 8)])
+def test_images_smaller_than_the_radius(with_irn, shape, tmp_path: Path):
+    """Through the whole of it: images two cells wide beside others; narrower ones are refused when they are read."""
+    data = tmp_path / "narrow"
+    data.mkdir()
+    generator = np.random.default_rng(0)
+    rows = ["image,labels"]
+    for index, size in enumerate((shape, shape, (48, 64), (64, 48))):
+        Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)).save(data / f"{index}.png")
+        rows.append(f"{index}.png,{('bar', 'disc')[index % 2]}")
+    (data / "labels.csv").write_text("\n".join(rows) + "\n")
+    narrow = replace(with_irn, data=str(data), irn=replace(with_irn.irn, batch_size=2, epochs=1))
+    narrow = replace(narrow, attribute=replace(narrow.attribute, scales=(1.0,)), climb=replace(narrow.climb, steps=1))
+    run_stages(narrow, ("classify", "attribute", "refine"))
+    with Image.open(Path(narrow.out) / "masks/0.png") as mask:
+        assert mask.size == (shape[1], shape[0])
+        assert set(np.unique(mask)) <= {0, 1}
+    assert torch.isfinite(torch.from_numpy(EdgeMap.load(Path(narrow.out) / "edges/0.npz").edge)).all()
