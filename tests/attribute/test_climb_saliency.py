@@ -14,7 +14,7 @@ import advcam
 from advcam.attribute.climb import check_saliency, climb_pairs
 from advcam.attribute.engine import map_pictures
 from advcam.attribute.methods import Climb
-from advcam.attribute.multiscale import fuse_full, fuse_stored, to_input
+from advcam.attribute.multiscale import divide_by_max, fuse_full, fuse_stored, to_input
 from advcam.attribute.objective import background
 from advcam.data.transforms import scale_image
 from advcam.errors import SettingsError
@@ -145,6 +145,15 @@ def test_one_map_serves_all_scales():
         options = {"scales": (0.5, 1.5), "size": (16, 20), "batch_pixels": batch_pixels, "saliency": left_half()}
         engine = map_pictures(mapper(), pictures, [(0, 2)], Climb(SETTINGS, (0.5, 1.5)), **options)
         torch.testing.assert_close(engine.maps, fuse_stored(raw, (16, 20)), rtol=1e-10, atol=1e-12)
+
+
+def test_the_explanation_takes_it():
+    explain, targets = advcam.AdvCAM(mapper(), SETTINGS), torch.tensor([0, 2, 1])
+    found = explain(images(), targets, left_half(3))
+    maps = advcam.climb(mapper(), images(), targets, SETTINGS, saliency=left_half(3))
+    large = nn.functional.interpolate(maps[:, None], (16, 20), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(found, divide_by_max(large), rtol=1e-10, atol=1e-12)
+    assert not torch.equal(found, explain(images(), targets))
 
 
 def test_a_map_of_another_size_is_named():

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from advcam.attribute.settings import ClimbSettings
+from advcam.classify.wsol.settings import WSOLSettings
 from advcam.cli import main
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.pipeline.config import RunConfig
@@ -134,6 +135,17 @@ def test_ambiguous_pixels_are_ignored(config, maps):
 def test_ambiguity_needs_saliency(config):
     with pytest.raises(SettingsError, match=r"refine\.ambiguity needs saliency"):
         replace(config, refine=replace(config.refine, ambiguity=True))
+
+
+def test_localization_takes_no_saliency(config, maps):
+    with pytest.raises(SettingsError, match="takes no saliency"):
+        replace(salient(config, maps), wsol=WSOLSettings(method="cam"))
+
+
+def test_maps_that_nothing_uses_are_told_of(config, maps, capsys):
+    plain = replace(config.attribute, method="cam")
+    run_stages(replace(salient(config, maps), attribute=plain), ("saliency",))
+    assert "nothing will use these maps" in capsys.readouterr().err
 
 
 def test_a_detector_is_trained_on_other_images_first(config, small_data, tmp_path):

@@ -95,3 +95,8 @@ class RunConfig:
             raise SettingsError(
                 "refine.ambiguity needs saliency maps: name where they come from with --saliency.source"
             )
+        if self.wsol.method != "none" and self.saliency.source != "none":
+            raise SettingsError(
+                f"saliency.source is {self.saliency.source}, but a run with wsol.method takes no saliency (section "
+                "4.6): set it to none"
+            )

@@ -36,6 +36,9 @@ def saliency(run: Run) -> None:
     config = run.config.saliency
     if config.source == "none":
         return
+    climbed = run.config.attribute.method == "advcam" and run.config.climb.reg_weight > 0
+    if not climbed and not run.config.refine.ambiguity:
+        say("saliency: nothing will use these maps: no map is regularized while it grows, nor is refine.ambiguity set")
     source, origin = open_source(run)
     with run.stage("saliency", origin, ("saliency",)) as entry:
         done = {record.id for record in run.wanted if has_saliency(run, record)}
