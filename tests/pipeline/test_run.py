@@ -19,7 +19,7 @@ import pytest
 import yaml
 from PIL import Image
 
-import advcam.pipeline.attribute as attribute_stage
+import advcam.pipeline.mapping as mapping
 from advcam.attribute.result import LocalizationMaps
 from advcam.errors import DataError, RunError
 from advcam.pipeline.manifest import plain
@@ -105,21 +105,21 @@ def test_every_figure_says_where_it_comes_from(config):
 def test_done_images_are_kept_and_the_rest_is_equal_byte_for_byte(config, undisturbed, monkeypatch):
     wanted = whole(config, undisturbed)
     saved = []
-    save = attribute_stage.save_unit
+    save = mapping.save_unit
 
     def interrupted(*arguments):
         if len(saved) == 2:
             raise KeyboardInterrupt
         saved.append(save(*arguments))
 
-    monkeypatch.setattr(attribute_stage, "save_unit", interrupted)
+    monkeypatch.setattr(mapping, "save_unit", interrupted)
     with pytest.raises(KeyboardInterrupt, match="is kept in"):
         run_stages(config, STAGES)
     manifest = json.loads((Path(config.out) / "manifest.json").read_text())
     assert manifest["stages"]["attribute"]["status"] == "interrupted"
     kept = {name: (Path(config.out) / name).stat().st_mtime_ns for name in outputs(config)}
     assert 0 < len(kept) < len(wanted)
-    monkeypatch.setattr(attribute_stage, "save_unit", save)
+    monkeypatch.setattr(mapping, "save_unit", save)
     run_stages(config, STAGES)
     assert outputs(config) == wanted
     assert all((Path(config.out) / name).stat().st_mtime_ns == then for name, then in kept.items())

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.attribute.methods import Attributor
-from advcam.attribute.multiscale import fuse_stored, to_input
+from advcam.attribute.multiscale import fuse_stored, to_inputs
 from advcam.models.mapper import ClassMapper
 
 
@@ -58,7 +58,7 @@ def map_pictures(
     nearest = min(scales, key=lambda scale: abs(scale - 1))
     raw, raw_cam = [], []
     for scale, at_scale in zip(scales, pictures, strict=True):
-        inputs_M3HW = torch.stack([to_input(picture, mapper) for picture in at_scale])
+        inputs_M3HW = to_inputs(at_scale, mapper)
         batch = max(1, batch_pixels // (attribute.views * inputs_M3HW[0, 0].numel()))
         found = attribute(mapper, inputs_M3HW, targets, owners, scale, batch, saliency)
         raw.append(found.maps)

@@ -80,6 +80,22 @@ def to_input(image: UInt8[np.ndarray, "H W 3"], mapper: ClassMapper) -> Float[Te
     return pixels_3HW.to(mapper.device, mapper.dtype)
 
 
+def to_inputs(images: Sequence[UInt8[np.ndarray, "H W 3"]], mapper: ClassMapper) -> Float[Tensor, "n 3 H W"]:
+    """Pictures of one size in the network's input space. A GPU is sent their bytes and normalises them itself."""
+    if mapper.device.type == "cpu":
+        return torch.stack([to_input(image, mapper) for image in images])
+    pixels_NHW3 = torch.from_numpy(np.stack(images)).pin_memory().to(mapper.device, non_blocking=True)
+    return normalize_bytes(pixels_NHW3, mapper)
+
+
+def normalize_bytes(pixels_NHW3: UInt8[Tensor, "n H W 3"], mapper: ClassMapper) -> Float[Tensor, "n 3 H W"]:
+    """``normalize`` on the device where the pixels are: computed in double and rounded to float32, equal to the bit."""
+    mean, std = (
+        torch.tensor(value, dtype=torch.float64, device=pixels_NHW3.device) for value in (mapper.mean, mapper.std)
+    )
+    return ((pixels_NHW3.double() / 255 - mean) / std).float().to(mapper.dtype).permute(0, 3, 1, 2)
+
+
 def at_scale(settings: ClimbSettings, scale: float) -> ClimbSettings:
     """The settings with the number of steps that this scale gets."""
     return replace(settings, steps=settings.steps_at(scale))

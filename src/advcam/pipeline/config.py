@@ -81,6 +81,9 @@ class RunConfig:
     """What the report shows."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where tensors live; "auto" takes a GPU where there is one."""
+    processes: int | None = None
+    """Processes that share the work of ``attribute``, each with its part of the cores; on GPUs each has one of its
+    own. None takes one process, or as many as there are GPUs."""
     limit: int | None = None
     """Use only so many images of every split, spread evenly over it: a dry run."""
     overwrite: bool = False
@@ -100,3 +103,5 @@ class RunConfig:
                 f"saliency.source is {self.saliency.source}, but a run with wsol.method takes no saliency (section "
                 "4.6): set it to none"
             )
+        if self.processes is not None and self.processes < 1:
+            raise SettingsError(f"processes must be at least 1, not {self.processes}")

@@ -59,11 +59,16 @@ class Manifest:
         return [] if known is None else differences(known["settings"], plain(settings))
 
     @contextmanager
-    def stage(self, name: str, settings: Any) -> Iterator[dict[str, Any]]:
-        """Run a stage: its entry is given to the block to add to, and says afterwards whether it was done."""
+    def stage(self, name: str, settings: Any, keep: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+        """Run a stage: its entry is given to the block to add to, and says afterwards whether it was done.
+
+        Of an earlier entry, the facts that ``keep`` names go on into the new one.
+        """
         started = time.monotonic()
+        earlier = self.stages.get(name, {})
         entry = {"status": "running", "started": now(), "settings": plain(settings)}
-        spent = self.stages.get(name, {}).get("seconds", 0.0)
+        entry |= {fact: earlier[fact] for fact in keep if fact in earlier}
+        spent = earlier.get("seconds", 0.0)
         self.stages[name] = entry
         self.write()
         try:

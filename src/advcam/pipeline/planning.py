@@ -51,6 +51,24 @@ def plan(images: Iterable[tuple[str, Size, int]], max_pairs: Callable[[Size], in
     return [Unit(size, tuple(ids)) for size, ids in units]
 
 
+def shares(units: Sequence[Unit], costs: Sequence[float], count: int) -> list[list[Unit]]:
+    """Units divided among processes so that each has about the same to do; every share in the order of the plan.
+
+    The costliest unit goes to whoever has least, then the next: the same split whoever computes it.
+
+    >>> units = [Unit((2, 3), (name,)) for name in "abcd"]
+    >>> [[unit.ids[0] for unit in share] for share in shares(units, [1, 4, 2, 3], 2)]
+    [['a', 'b'], ['c', 'd']]
+    """
+    loads = [0.0] * count
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for index in sorted(range(len(units)), key=lambda index: (-costs[index], index)):
+        least = min(range(count), key=loads.__getitem__)
+        parts[least].append(index)
+        loads[least] += costs[index]
+    return [[units[index] for index in sorted(part)] for part in parts]
+
+
 def ahead(items: Sequence[Item], load: Callable[[Item], Loaded]) -> Iterator[Loaded]:
     """``load`` of every item in order, the next one loading in a thread while the caller works on the current one."""
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -61,3 +79,30 @@ def ahead(items: Sequence[Item], load: Callable[[Item], Loaded]) -> Iterator[Loa
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()
+
+
+class Behind:
+    """Calls that run in a thread, in order, while the caller goes on; few of them wait at a time.
+
+    A call's error is raised at one of the next calls, or at the end of the block.
+    """
+
+    def __init__(self, waiting: int = 2) -> None:
+        self.waiting = waiting
+        self.pool = ThreadPoolExecutor(max_workers=1)
+        self.futures: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Behind:
+        return self
+
+    def __call__(self, call: Callable[[], None]) -> None:
+        self.futures.append(self.pool.submit(call))
+        while len(self.futures) > self.waiting:
+            self.futures.popleft().result()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for all that was given; what is being written is finished even where the caller failed."""
+        self.pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            for future in self.futures:
+                future.result()

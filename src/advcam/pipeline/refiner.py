@@ -21,7 +21,7 @@ from advcam.attribute.multiscale import enlarge
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
-from advcam.pipeline.attribute import reduce
+from advcam.pipeline.mapping import reduce
 from advcam.pipeline.run import Run
 from advcam.pipeline.thresholds import ChosenThreshold
 

@@ -49,18 +49,20 @@ class Run:
     manifest: Manifest
     earlier: dict[str, Any] | None = None
     """The configuration that the folder had when it was opened."""
+    leads: bool = True
+    """Whether this process writes the manifest; of several that share a stage, one does."""
     _sets: dict[str | None, ImageSet] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, config: RunConfig) -> Run:
+    def open(cls, config: RunConfig, leads: bool = True) -> Run:
         """Open the run folder, which need not exist yet: the first stage makes it."""
         folder = RunFolder(Path(config.out))
         manifest = Manifest(folder.root)
-        if folder.root.is_dir():
+        if leads and folder.root.is_dir():
             if not manifest.path.exists() and any(folder.root.iterdir()):
                 raise RunError(f"{folder.root} holds other files and no {manifest.path.name}: choose an empty --out")
             remove_leftovers(folder.root)
-        return cls(config, folder, manifest, manifest.content.get("config"))
+        return cls(config, folder, manifest, manifest.content.get("config"), leads)
 
     @cached_property
     def device(self) -> torch.device:
@@ -139,8 +141,12 @@ class Run:
         return tuple(unique.values())
 
     @contextmanager
-    def stage(self, name: str, settings: Any, outputs: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    def stage(
+        self, name: str, settings: Any, outputs: tuple[str, ...], keep: tuple[str, ...] = ()
+    ) -> Iterator[dict[str, Any]]:
         """Begin a stage, or go on with it; other settings than those of its outputs are an error.
+
+        ``keep`` names facts of the entry that were settled when the stage was begun and hold when it goes on.
 
         Raises:
             RunError: the folder holds outputs of this stage made with other settings, and not ``overwrite``.
@@ -158,7 +164,7 @@ class Run:
             self.folder.remove(*outputs)
             self.manifest.stages.pop(name)
         self.note_configuration(saved_form(self.config))
-        with self.manifest.stage(name, settings) as entry:
+        with self.manifest.stage(name, settings, keep) as entry:
             yield entry
 
     def note_configuration(self, config: dict[str, Any] | None) -> None:

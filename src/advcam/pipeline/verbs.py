@@ -116,10 +116,13 @@ def _one(stage: str, words: Sequence[str], description: str) -> None:
 
 def run_stages(config: RunConfig, stages: Sequence[str]) -> None:
     """Work through stages on one run folder."""
+    from advcam.pipeline.group import of_torchrun, torchrun_rank
     from advcam.pipeline.progress import say
     from advcam.pipeline.run import Run
 
-    current = Run.open(config)
+    if of_torchrun() and tuple(stages) != ("attribute",):
+        raise SettingsError("torchrun shares `advcam attribute` among processes: run the other verbs without it")
+    current = Run.open(config, leads=torchrun_rank() == 0)
     fresh = not current.folder.root.exists()
     try:
         for name in stages:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from advcam.attribute.memory import CPU_MOST, GPU_MOST
 from advcam.attribute.multiscale import fuse_stored, to_input
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import ClimbSettings
@@ -22,7 +23,7 @@ from advcam.data.record import Record
 from advcam.errors import DataError, RunError
 from advcam.models.fold import fold_batch_norm
 from advcam.models.mapper import ClassMapper
-from advcam.pipeline.attribute import CPU_BATCH_PIXELS, GPU_BATCH_PIXELS, fingerprint
+from advcam.pipeline.attribute import fingerprint
 from advcam.pipeline.flags import write_flags
 from advcam.pipeline.planning import ahead
 from advcam.pipeline.progress import progress, say
@@ -57,7 +58,7 @@ def attribute_for_localization(run: Run) -> None:
         "climb": None if climb is None else asdict(climb),
         "classifier": fingerprint(classifier),
     }
-    pixels = config.batch_pixels or (CPU_BATCH_PIXELS if run.device.type == "cpu" else GPU_BATCH_PIXELS)
+    pixels = config.batch_pixels or (CPU_MOST if run.device.type == "cpu" else GPU_MOST)
     batch = max(1, pixels // (side * side))
     with run.stage("attribute", settings, OUTPUTS) as entry:
         missing = {record.id for record in run.wanted if not has_maps(run, record)}

@@ -1,0 +1,58 @@
+"""Class maps in less than single precision, for those who take speed for exactness."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from advcam.errors import SettingsError
+from advcam.models.mapper import ClassMapper
+
+Precision = Literal["32", "tf32", "bf16"]
+
+
+def in_precision(mapper: ClassMapper, precision: str) -> ClassMapper:
+    """The mapper with its features computed in ``precision``; pixels, head, scores and gradients stay as they are.
+
+    Args:
+        mapper: left alone; the returned one has a copy of the features where they change.
+        precision: "32" computes in the mapper's own type; "tf32" lets an NVIDIA GPU round the factors of convolutions
+            to 10 bits (for the whole process); "bf16" holds weights and activations in bfloat16.
+
+    >>> import torch
+    >>> mapper = ClassMapper(torch.nn.Conv2d(3, 8, 3), torch.randn(5, 8))
+    >>> maps = in_precision(mapper, "bf16").class_maps(torch.randn(1, 3, 16, 16))
+    >>> maps.dtype
+    torch.float32
+    """
+    if precision not in get_args(Precision):
+        raise SettingsError(f"the precision must be one of {', '.join(get_args(Precision))}, not {precision}")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    if precision != "bf16":
+        return mapper
+    stem, features = (Narrow(copy.deepcopy(part), mapper.dtype) for part in (mapper.stem, mapper.features))
+    narrow = ClassMapper(
+        features,
+        mapper.weight,
+        mapper.bias,
+        mapper.mean,
+        mapper.std,
+        stem=None if mapper.layer is None else stem,
+        layer=mapper.layer,
+    )
+    return narrow.train(mapper.training)
+
+
+class Narrow(nn.Module):
+    """A network in bfloat16 with images and features in another type."""
+
+    def __init__(self, network: nn.Module, outside: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(torch.bfloat16)
+        self.outside = outside
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images.to(torch.bfloat16)).to(self.outside)
