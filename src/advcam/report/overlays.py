@@ -69,11 +69,14 @@ def mask_overlay(
     """
     settings = settings or OverlaySettings()
     check_size(image, mask, "mask")
-    drawn = blend(image, palette[mask], np.where((mask > 0) & (mask != IGNORE), settings.fill, 0.0))
-    if settings.hatch_ignored:
-        drawn = blend(drawn, hatching(mask.shape), np.where(mask == IGNORE, settings.fill, 0.0))
+    drawn = image.copy()
+    inside, ignored = (mask > 0) & (mask != IGNORE), mask == IGNORE
+    # Only the pixels that change: most of a photograph is background.
+    drawn[inside] = blend(image[inside], palette[mask[inside]], settings.fill)
+    if settings.hatch_ignored and ignored.any():
+        drawn[ignored] = blend(image[ignored], hatching(mask.shape)[ignored], settings.fill)
     edge = outline(mask, settings.outline_width)
-    drawn[edge] = palette[mask][edge]
+    drawn[edge] = palette[mask[edge]]
     return drawn
 
 
@@ -104,7 +107,7 @@ def heat_overlay(
     grey = np.repeat((image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)[..., None], 3, axis=2)
     colours = (matplotlib.colormaps[settings.colormap](localization_map)[..., :3] * 255).round().astype(np.uint8)
     # Below a straight line weak but present evidence would vanish; the square root would paint noise.
-    return blend(grey, colours, settings.heat * localization_map**0.75)
+    return blend(grey, colours, settings.heat * localization_map[..., None] ** 0.75)
 
 
 def draw_outlines(
@@ -137,9 +140,11 @@ def hatching(shape: tuple[int, ...]) -> Picture:
     return np.repeat(np.where(light, 235, 60).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def blend(under: Picture, over: Picture, opacity: Float[np.ndarray, "H W"]) -> Picture:
-    """``over`` laid on ``under`` with an opacity per pixel."""
-    mixed = under + opacity[..., None] * (over.astype(np.float64) - under)
+def blend(
+    under: UInt8[np.ndarray, "*pixels 3"], over: UInt8[np.ndarray, "*pixels 3"], opacity: float | Float[np.ndarray, "*_"]
+) -> UInt8[np.ndarray, "*pixels 3"]:
+    """Colours laid on others with one opacity, or with one for each pixel."""
+    mixed = under + opacity * (over.astype(np.float32) - under)
     return mixed.round().astype(np.uint8)
 
 
