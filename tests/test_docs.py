@@ -26,6 +26,8 @@ from advcam.pipeline.arguments import parse
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.manifest import plain
 from advcam.pipeline.verbs import STAGES
+from advcam.segment.checkpoint import build_network, save_network
+from advcam.segment.inference import Segmenter
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
@@ -109,6 +111,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scores = segmentation(predictions, truths, num_classes=3)
     result = SegmentationResult("advcam + crf", "all", scores, 0.3, ThresholdSource.fixed())
     (run / "metrics.json").write_text(json.dumps({"results": [result.to_json()]}))
+    build = {"architecture": "timm/test_resnet", "output_stride": 16, "rates": [1, 2], "pyramid": []}
+    segmenter = Segmenter(build_network("deeplab", build, 3), ("cat", "dog"), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    save_network(run / "segmentation", segmenter, "deeplab", build)
     Image.fromarray(generator.integers(0, 256, (64, 96, 3), dtype=np.uint8)).save(folder / "photo.jpg")
     (folder / "mine.yaml").write_text("climb: {steps: 10}\n")
     return folder
