@@ -47,7 +47,7 @@ def attribute_for_localization(run: Run) -> None:
     if config.method == "advcam":
         climb = run.config.climb
         if climb == ClimbSettings.released():
-            say("attribute: climb has its defaults for segmentation; recipe wsol_voc12 has those for localization")
+            say("attribute: climb has its defaults for segmentation; see recipe voc12_wsol_mobilenet for localization")
         if config.adapt:
             adapt = climb.adapted_to if climb.gradcam_scale else climb.adapted_plain_to
             climb = adapt(mapper, classifier.output_stride)
