@@ -5,6 +5,9 @@
 Prints the area under the ROC curve and the best F-measure (beta squared 0.3) over one threshold for all images, then
 precision, recall and IoU of the object by each rule. ``centre`` in place of a folder is a Gaussian spot in the middle
 of each picture, a third of its sides wide: what a detector has to beat. Pixels that the masks ignore are left out.
+
+With ``--masks runs/sal/masks`` it prints what the ambiguity rule (section 4.5) sets aside at ``fixed 0.5``, and how
+good labels are among what is kept and among what is set aside.
 """
 
 from __future__ import annotations
@@ -13,9 +16,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
+from PIL import Image
 
 from advcam.data import open_dataset
 from advcam.data.masks import IGNORE, read_mask
+from advcam.data.record import ImageSet
+from advcam.evaluate import ConfusionMatrix
+from advcam.refine.ambiguity import without_ambiguous
 from advcam.saliency.folder import read_map
 from advcam.saliency.threshold import salient
 
@@ -33,6 +41,7 @@ def main() -> None:
     parser.add_argument("maps", help="a folder of maps, or the word centre")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split")
+    parser.add_argument("--masks", help="a folder of masks")
     asked = parser.parse_args()
     levels = np.zeros((2, 256))
     sums = {rule: np.zeros(3) for rule in RULES}
@@ -58,6 +67,27 @@ def main() -> None:
         name = f"{rule} {threshold}" if rule == "fixed" else rule
         iou = hit / (said + true - hit)
         print(f"  {name:<10} precision {hit / max(said, 1):.3f}  recall {hit / true:.3f}  IoU {iou:.3f}")
+    if asked.masks is not None:
+        judge_ambiguity(images, Path(asked.maps), Path(asked.masks))
+
+
+def judge_ambiguity(images: ImageSet, maps: Path, masks: Path) -> None:
+    """Labels before the rule, among the pixels that it keeps, and among those that it sets aside."""
+    parts = {part: ConfusionMatrix(len(images.class_names) + 1) for part in ("all", "kept", "set aside")}
+    for record in images.records:
+        target = read_mask(record)
+        with Image.open(masks / f"{record.id}.png") as file:
+            labels = np.array(file)
+        region = salient(read_map(maps / f"{record.id}.png", (target.shape[0], target.shape[1])))
+        # As in a run: a map without an object says nothing.
+        aside = without_ambiguous(labels, region) == IGNORE if region.any() else np.zeros(labels.shape, bool)
+        for part, out in (("all", np.zeros_like(aside)), ("kept", aside), ("set aside", ~aside)):
+            parts[part].update(torch.from_numpy(labels), torch.from_numpy(np.where(out, np.uint8(IGNORE), target)))
+    pixels = {part: int(matrix.counts.sum()) for part, matrix in parts.items()}
+    for part, matrix in parts.items():
+        right = int(matrix.counts.diagonal().sum()) / max(pixels[part], 1)
+        share = pixels[part] / pixels["all"]
+        print(f"  {part:<10} {share:6.1%} of the pixels, {right:.1%} of them right, mIoU {matrix.compute().miou:.3f}")
 
 
 if __name__ == "__main__":

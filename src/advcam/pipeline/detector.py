@@ -11,7 +11,7 @@ from advcam.models.checkpoint import CONFIG_NAME
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.saliency.checkpoint import save_detector
-from advcam.saliency.pairs import check_pairs, find_pairs
+from advcam.saliency.pairs import Pair, check_pairs, find_pairs
 from advcam.saliency.train import DetectorTask
 from advcam.saliency.u2net import PLANS, U2Net
 from advcam.training import FitProgress, fit
@@ -26,7 +26,7 @@ def trained(run: Run) -> Path:
             f"saliency.source {source} needs a trained network: give its weights with --saliency.weights FILE, or "
             "images with masks to train it on with --detector.data"
         )
-    pairs, held = find_pairs(config, {record.id for record in run.records})
+    pairs, held = (limited(part, run.config.limit) for part in find_pairs(config, {one.id for one in run.records}))
     settings = {**numbers_depend_on(config), "source": source, "pairs": len(pairs), "held_out": len(held)}
     folder = run.folder.root / "detector"
     done = run.manifest.stages.get("detector", {}).get("status") == "done"
@@ -45,3 +45,10 @@ def trained(run: Run) -> Path:
         else:
             entry["result"] = run.manifest.stages["detector"].get("result")
     return folder
+
+
+def limited(pairs: list[Pair], limit: int | None) -> list[Pair]:
+    """At most so many pairs, spread evenly over them: a dry run."""
+    if limit is None or limit >= len(pairs):
+        return pairs
+    return [pairs[index * len(pairs) // limit] for index in range(limit)]
