@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.errors import DataError
 from advcam.pipeline.detector import trained
-from advcam.pipeline.planning import ahead
+from advcam.pipeline.planning import Behind, ahead
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run
 from advcam.saliency.checkpoint import load_detector
@@ -50,19 +50,14 @@ def saliency(run: Run) -> None:
         if without:
             say(f"saliency: {len(without)} images have no map and will be climbed without: {few(sorted(without))}")
         batches = [batch for batch in batches_of(run.records, source.batch_size) if todo & {one.id for one in batch}]
-        with progress("saliency", len(todo)) as advance, ThreadPoolExecutor(max_workers=1) as writer:
-            writing_now: list[Any] = []
-            for loaded in ahead(batches, lambda batch: load(run, batch)):
+        with progress("saliency", len(todo)) as advance, Behind() as behind:
+            for loaded in ahead(batches, partial(load, run)):
                 run.leave_out(None, loaded.problems)
-                found = maps_of(run, source, loaded)
-                for written in writing_now:
-                    written.result()
-                wanted = [pair for pair in zip(loaded.records, found, strict=True) if pair[0].id in todo]
-                without |= {record.id for record, one in wanted if one is None}
-                writing_now = [writer.submit(save, run, record, one) for record, one in wanted if one is not None]
+                found = zip(loaded.records, maps_of(run, source, loaded), strict=True)
+                wanted = {record.id: one for record, one in found if record.id in todo}
+                without |= {image_id for image_id, one in wanted.items() if one is None}
+                behind(partial(save, run, wanted))
                 advance(len(wanted))
-            for written in writing_now:
-                written.result()
         entry["missing"] = sorted(without)
 
 
@@ -139,10 +134,12 @@ def has_saliency(run: Run, record: Record) -> bool:
         return False
 
 
-def save(run: Run, record: Record, found: Float32[np.ndarray, "H W"]) -> None:
-    """Write a map as an 8-bit grey PNG."""
-    with writing(run.folder.saliency(record.id)) as temporary:
-        Image.fromarray(np.rint(found * 255).astype(np.uint8)).save(temporary, "PNG")
+def save(run: Run, maps: dict[str, Float32[np.ndarray, "_ _"] | None]) -> None:
+    """Write maps, by the ids of their images, as 8-bit grey PNGs."""
+    for image_id, found in maps.items():
+        if found is not None:
+            with writing(run.folder.saliency(image_id)) as temporary:
+                Image.fromarray(np.rint(found * 255).astype(np.uint8)).save(temporary, "PNG")
 
 
 def fingerprint(network: U2Net) -> str:
