@@ -118,7 +118,9 @@ def test_networks_figure_in_metrics_and_report(config: RunConfig, small_data: Pa
     assert found["deeplab", "val"]["images"] == 3
     assert found["deeplab", "val"]["threshold"] is None
     assert "deeplab + crf" in {masks for masks, _ in found}
-    assert "DeepLab" in (Path(config.out) / "report.html").read_text(encoding="utf-8")
+    report = (Path(config.out) / "report.html").read_text(encoding="utf-8")
+    assert "DeepLab on timm/test_resnet, 3 masks, 2 updates" in report
+    assert "DeepLab + CRF" in report
 
 
 def test_masks_that_are_not_there_yet(trained: RunConfig, tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def metrics() -> dict:
     return {"results": [*both, *own, *masks], "curves": [curve("cam seed", "val"), curve("advcam seed", "val", 0.2)]}
 
 
+def test_a_networks_labels_are_not_the_masks_of_the_run(metrics):
+    network = SegmentationScores(torch.tensor([[100, 0, 0], [10, 90, 0], [0, 0, 0]]), 58)
+    metrics["results"].append(SegmentationResult("deeplab", "val", network, class_names=("cat", "dog")).to_json())
+    found = headline(read_figures(metrics))
+    assert found is not None
+    assert found.mask is not None
+    assert found.mask.masks == "advcam + crf"
+    assert [group.source for group in groups(read_figures(metrics))][-1] == "no threshold"
+
+
 def test_a_figure_carries_where_it_comes_from(metrics):
     figure = read_figures(metrics)[3]
     assert (figure.name, figure.split, figure.images, figure.threshold) == ("AdvCAM seed", "val", 58, 0.4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advcam.report.figures import name_of_masks
 from advcam.report.page import Fact
 from advcam.report.wording import counted, place
 
@@ -23,7 +24,8 @@ def stage_facts(stages: Mapping[str, Any], network: str) -> list[Fact]:
     """One line for each stage that was begun; ``network`` is the architecture of the classifier."""
     found = [classifier_fact(stages["classify"]["settings"], network)] if "classify" in stages else []
     readers = {"attribute": maps_fact, "refine": masks_fact}
-    return found + [read(stages[name]["settings"]) for name, read in readers.items() if name in stages]
+    found += [read(stages[name]["settings"]) for name, read in readers.items() if name in stages]
+    return found + ([network_fact(stages["segment"])] if "segment" in stages else [])
 
 
 def classifier_fact(settings: Mapping[str, Any], network: str) -> Fact:
@@ -61,6 +63,14 @@ def masks_fact(settings: Mapping[str, Any]) -> Fact:
         return Fact("Masks", refined)
     source = SOURCES.get(chosen["method"], f"best of a sweep over the ground truth of {chosen['split']}")
     return Fact("Masks", f"{refined}; background threshold {chosen['value']:.2f}, {source}")
+
+
+def network_fact(stage: Mapping[str, Any]) -> Fact:
+    """The segmentation network and its training."""
+    settings = stage["settings"]
+    trained = f"{name_of_masks(settings['method'])} on {settings['architecture']}, {counted(stage['images'], 'mask')}"
+    updates = (stage.get("result") or {}).get("updates")
+    return Fact("Network", trained + (f", {counted(updates, 'update')}" if updates else ", its training was stopped"))
 
 
 def changed_settings(config: Mapping[str, Any], default: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 BASELINE = "cam"
 NAMES = {"deeplab": "DeepLab", "cct": "CCT", "cam": "CAM", "advcam": "AdvCAM", "crf": "CRF"}
+# Segmentation networks: their labels are no masks of the run.
+NETWORKS = ("deeplab", "cct")
 # Points of mIoU below which a difference is not called one.
 NOTABLE = 0.005
 
@@ -176,7 +178,7 @@ def headline(figures: Sequence[Figure]) -> Headline | None:
 
     best = max(map(trust, candidates))
     seeds = [group for group in candidates if trust(group) == best][-1]
-    masks = [f for f in figures if not f.is_seed and f.split == seeds.split]
+    masks = [f for f in figures if not f.is_seed and f.split == seeds.split and f.method not in NETWORKS]
     own = [f for f in masks if f.method != BASELINE] or masks
     at_own = [g for g in candidates if g.split == seeds.split and g.figures[0].chosen_by != "sweep" and g is not seeds]
     return Headline(seeds, own[-1] if own else None, at_own[0] if at_own else None)

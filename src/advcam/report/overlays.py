@@ -141,7 +141,9 @@ def hatching(shape: tuple[int, ...]) -> Picture:
 
 
 def blend(
-    under: UInt8[np.ndarray, "*pixels 3"], over: UInt8[np.ndarray, "*pixels 3"], opacity: float | Float[np.ndarray, "*_"]
+    under: UInt8[np.ndarray, "*pixels 3"],
+    over: UInt8[np.ndarray, "*pixels 3"],
+    opacity: float | Float[np.ndarray, ...],
 ) -> UInt8[np.ndarray, "*pixels 3"]:
     """Colours laid on others with one opacity, or with one for each pixel."""
     mixed = under + opacity * (over.astype(np.float32) - under)
