@@ -74,12 +74,6 @@ def test_saliency_bounds_the_climb(config, maps):
     assert sum(made(config)[name] != data for name, data in made(plain).items()) >= 3
     stage = manifest(config)["attribute"]["settings"]["saliency"]
     assert stage == {"source": "folder", "folder": str(maps), "rule": "fixed", "threshold": 0.5}
-    # Salient everywhere is no saliency, to the byte.
-    for path in maps.rglob("*.png"):
-        Image.new("L", Image.open(path).size, 255).save(path)
-    everywhere = salient(replace(config, out=config.out + " everywhere"), maps)
-    run_stages(everywhere, MAPPED)
-    assert made(everywhere) == made(plain)
 
 
 def test_missing_maps_stop_the_run_or_are_climbed_without(config, maps, capsys):
