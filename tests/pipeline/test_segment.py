@@ -215,6 +215,14 @@ def test_predictions_inside_the_folder_of_the_images_are_not_images(trained: Run
     assert len(list((photos / "labels" / "masks").rglob("*.png"))) == 6
 
 
+def test_a_dry_run_labels_some_images(trained: RunConfig, photos: Path) -> None:
+    asked = predictions(photos, trained, limit=3, overlays=False)
+    predict(asked)
+    assert 1 <= len(list((Path(asked.out) / "masks").rglob("*.png"))) <= 3
+    predict(replace(asked, limit=None))
+    assert len(list((Path(asked.out) / "masks").rglob("*.png"))) == 6
+
+
 def test_mistakes_of_predict(trained: RunConfig, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="give --model"):
         predict(predictions(photos, trained, model=None))

@@ -19,7 +19,7 @@ from advcam.errors import RunError, SettingsError
 from advcam.segment.settings import SegmentSettings
 from advcam.segment.task import DeepLabTask, start_deeplab
 from advcam.segment.validation import Validation
-from advcam.training import FitEvent, FitResult, fit
+from advcam.training import FitEvent, FitProgress, FitResult, fit
 
 SMALL = SegmentSettings(
     method="deeplab",
@@ -143,7 +143,7 @@ def test_two_processes_share_a_batch(squares: ImageSet, tmp_path: Path) -> None:
     # Plain cross-entropy over masks without 255 is a mean over pixels, so that halves of a batch average to the whole.
     settings = replace(SMALL, loss="plain", updates=2, scales=(1.0,), freeze_batch_norm=True)
     _, one = train(squares, tmp_path / "one", settings)
-    _, two = train(squares, tmp_path / "two", settings, devices=2)
+    _, two = train(squares, tmp_path / "two", settings, devices=2, on_event=FitProgress("segment"))
     np.testing.assert_allclose(two.losses["loss"], one.losses["loss"], rtol=1e-4)
     assert two.validations[-1]["mIoU"] == pytest.approx(one.validations[-1]["mIoU"], abs=0.02)
 

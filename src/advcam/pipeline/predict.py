@@ -40,6 +40,9 @@ def predict(asked: PredictVerb) -> None:
     segmenter = ready(load(asked.model), choose_device(asked.device))
     out = Predictions(Path(asked.out), segmenter.class_names, asked.overlays)
     files = images_of(Path(asked.images), out)
+    if asked.limit is not None and asked.limit < len(files):
+        names = list(files)
+        files = {name: files[name] for name in names[:: -(-len(names) // asked.limit)]}
     inference = InferenceSettings(**{field.name: getattr(asked, field.name) for field in fields(InferenceSettings)})
     settings = {"network": fingerprint(asked.model), "classes": segmenter.class_names, **asdict(inference)}
     out.prepare(settings, asked.overwrite)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -183,7 +184,9 @@ def train(run: Run, training: Training, sets: SplitsOfNetwork) -> dict[str, Any]
     if sets.scored:
         validation = Validation(next(iter(sets.scored.values())), config.samples)
     task, segmenter, build = training.start(validation)
-    with FitProgress("segment") as shown:
+    shown = FitProgress("segment")
+    # Several processes write lines of their own, which a bar would be in the way of.
+    with shown if config.devices == 1 else nullcontext():
         result = fit(
             task, folder, origin=training.origin, device=run.config.device, devices=config.devices, on_event=shown
         )

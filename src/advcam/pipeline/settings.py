@@ -125,8 +125,15 @@ class PredictVerb(InferenceSettings):
     """Write each mask over its image as well, to look through."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; "auto" takes a GPU where there is one."""
+    limit: int | None = None
+    """Label only so many images, spread evenly over the folder: a dry run."""
     overwrite: bool = False
     """Replace predictions of another network or with other settings, instead of stopping."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"limit must be at least 1, not {self.limit}")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,6 +53,10 @@ class FitProgress:
             self._bar = Progress(*columns, TextColumn("{task.fields[figures]}"), console=self.console)
             self._task = self._bar.add_task(what, figures="")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process, to which a training on several devices sends it, it writes lines."""
+        return _as_lines, (self.what, self.seconds)
+
     def __enter__(self) -> FitProgress:
         if self._bar is not None:
             self._bar.start()
@@ -81,6 +86,12 @@ class FitProgress:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _as_lines(what: str, seconds: float) -> FitProgress:
+    progress = FitProgress(what, seconds=seconds)
+    progress._bar = None
+    return progress
 
 
 def _listed(figures: Mapping[str, float]) -> str:
