@@ -15,14 +15,17 @@ from advcam.attribute.multiscale import fuse_stored, to_input
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import ClimbSettings
 from advcam.attribute.wsol import ScoreMapFile, ScoreMaps, score_maps
+from advcam.classify.wsol.acol import ACoL
 from advcam.classify.wsol.build import load_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.task import check_single_class, square
 from advcam.data.images import read_image
 from advcam.data.record import Record
-from advcam.errors import DataError, RunError
+from advcam.errors import DataError, RunError, SettingsError
 from advcam.models.fold import fold_batch_norm
 from advcam.models.mapper import ClassMapper
+from advcam.models.precision import in_precision
+from advcam.models.split import skipping
 from advcam.pipeline.attribute import fingerprint
 from advcam.pipeline.flags import write_flags
 from advcam.pipeline.planning import ahead
@@ -35,6 +38,8 @@ OUTPUTS = ("score_maps", "maps", "cam", "flagged.csv", "metrics.json")
 def attribute_for_localization(run: Run) -> None:
     """Write ``score_maps`` of every wanted image and, for boxes and the report, ``maps`` and ``cam``."""
     config = run.config.attribute
+    if not run.leads:
+        return
     if run.manifest.stages.get("classify", {}).get("status") != "done":
         raise RunError(f"{run.folder.root} has no trained classifier yet: run `advcam classify` with the same --out")
     for images in run.mapped_sets.values():
@@ -42,7 +47,10 @@ def attribute_for_localization(run: Run) -> None:
     loaded, _ = load_method(run.folder.classifier, run.class_names)
     network = cast(LocalizationMethod, loaded.to(run.device).to(memory_format=torch.channels_last))
     classifier = network.classifier
-    mapper = fold_batch_norm(classifier.mapper())
+    skip = run.config.climb.skip if config.method == "advcam" else 0.0
+    if skip and isinstance(loaded, ACoL):
+        raise SettingsError("climb.skip leaves no pixels for ACoL's second head to look at: take climb.skip 0")
+    mapper = in_precision(fold_batch_norm(skipping(classifier.mapper(), skip)), config.precision)
     climb: ClimbSettings | None = None
     if config.method == "advcam":
         climb = run.config.climb
@@ -55,6 +63,7 @@ def attribute_for_localization(run: Run) -> None:
     settings = {
         "method": config.method,
         "side": side,
+        "precision": config.precision,
         "climb": None if climb is None else asdict(climb),
         "classifier": fingerprint(classifier),
     }
