@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from PIL import Image
 
 from advcam.data.files import writing
@@ -63,8 +63,6 @@ def objects_and_ignored(
 ) -> tuple[Bool[np.ndarray, "{height} {width}"], Bool[np.ndarray, "{height} {width}"]]:
     """All objects together, and what does not count outside of them, each picture brought to one size (nearest).
 
-    Source: OpenCV's INTER_NEAREST, as the WSOL benchmark calls it: source pixel ``trunc(i * size / target)``.
-
     Raises:
         DataError: a file cannot be read.
     """
@@ -79,11 +77,17 @@ def objects_and_ignored(
 def _marked(path: Path, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
     with open_image(path) as image:
         values = np.asarray(image.convert("L")) > 0
-    rows, columns = (
-        np.minimum((np.arange(target) * (1 / (target / side))).astype(np.int64), side - 1)
-        for side, target in zip(values.shape, (height, width), strict=True)
-    )
+    rows, columns = nearest_pixels(values.shape[0], height), nearest_pixels(values.shape[1], width)
     return values[rows[:, None], columns]
+
+
+def nearest_pixels(size: int, target: int) -> Int64[np.ndarray, " {target}"]:
+    """For each of ``target`` pixels the one of ``size`` that it repeats: ``trunc(i / (target / size))``.
+
+    Source: OpenCV's INTER_NEAREST, as the WSOL benchmark calls it for masks.
+    """
+    # The reciprocal of a reciprocal is not size / target: where that ratio is whole the two can differ by a pixel.
+    return np.minimum((np.arange(target) * (1 / (target / size))).astype(np.int64), size - 1)
 
 
 def write_mask(path: str | Path, mask: UInt8[np.ndarray, "H W"]) -> None:

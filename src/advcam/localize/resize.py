@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
+from advcam.data.masks import nearest_pixels
+
 
 def bicubic(values: Float64[np.ndarray, "h w"], height: int, width: int) -> Float64[np.ndarray, "H W"]:
     """Bicubic resize (Keys, a = -0.75, half-pixel centres, border repeated, no smoothing when it shrinks).
@@ -34,7 +36,7 @@ def nearest(values: Shaped[np.ndarray, "h w"], height: int, width: int) -> Shape
     >>> nearest(np.arange(5)[None], 1, 3).tolist()
     [[0, 1, 3]]
     """
-    rows, columns = _nearest(values.shape[0], height), _nearest(values.shape[1], width)
+    rows, columns = nearest_pixels(values.shape[0], height), nearest_pixels(values.shape[1], width)
     return values[rows[:, None], columns]
 
 
@@ -50,8 +52,3 @@ def _taps(size: int, target: int) -> tuple[Int64[np.ndarray, "4 n"], Float64[np.
     weight = np.stack([outer_left, inner_left, inner_right, one - outer_left - inner_left - inner_right])
     source = left.astype(np.int64) + np.arange(-1, 3)[:, None]
     return source.clip(0, size - 1), weight.astype(np.float64)
-
-
-def _nearest(size: int, target: int) -> Int64[np.ndarray, " n"]:
-    # The reciprocal of a reciprocal is not size / target: where that ratio is whole the two can differ by a pixel.
-    return np.minimum((np.arange(target) * (1 / (target / size))).astype(np.int64), size - 1)
