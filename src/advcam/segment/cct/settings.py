@@ -108,8 +108,8 @@ class CCTSettings(FitSettings):
     bootstrap_fraction: float = 0.4
     """Part of the training over which the threshold of "abce" rises."""
     save_memory: bool = False
-    """Forget the auxiliary decoders' activations and compute them again on the way back: one decoder's memory instead
-    of thirty's, for a third more of the decoders' time. Changes no number."""
+    """Forget the auxiliary decoders' activations and compute them again on the way back: a third of the memory for a
+    fifth more time, see benchmarks/cct.py. Changes no number."""
 
     crop: int = 320
     """Side in pixels of the square random crop; a multiple of the backbone's output stride."""
