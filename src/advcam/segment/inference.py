@@ -54,16 +54,19 @@ def class_logits(
 
 
 def pad_to_multiple(images: Float[Tensor, "n 3 H W"], multiple: int) -> Float[Tensor, "n 3 _ _"]:
-    """Images continued by reflection, at the bottom and on the right, up to multiples; by repetition where too small.
+    """Images continued by reflection, at the bottom and on the right, up to multiples of a number of pixels.
 
     >>> pad_to_multiple(torch.tensor([0.0, 1.0, 2.0]).expand(1, 3, 4, 3), 4)[0, 0, 0]
     tensor([0., 1., 2., 1.])
     """
-    down, right = (-images.shape[-2]) % multiple, (-images.shape[-1]) % multiple
-    if not (down or right):
+    if multiple == 1:
         return images
-    mode = "reflect" if down < images.shape[-2] and right < images.shape[-1] else "replicate"
-    return nn.functional.pad(images, (0, right, 0, down), mode=mode)
+    for axis in (2, 3):
+        # By index rather than by torch's padding, which cannot be exported for images of any size.
+        last = images.shape[axis] - 1
+        places = torch.arange((last // multiple + 1) * multiple, device=images.device)
+        images = images.index_select(axis, (last - (places - last).abs()).clamp(min=0))
+    return images
 
 
 def _resized(maps: Float[Tensor, "n C h w"], size: tuple[int, int], align_corners: bool) -> Float[Tensor, "n C H W"]:

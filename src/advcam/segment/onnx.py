@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from advcam.data.files import writing
 from advcam.errors import ModelError
-from advcam.segment.inference import Segmenter
+from advcam.segment.inference import Segmenter, pad_to_multiple
 
 OPSET = 18
 # The largest difference to torch, relative to the largest logit, with which a file is handed out.
@@ -29,13 +29,16 @@ class Deployed(nn.Module):
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()
-        self.network, self.align_corners = segmenter.network, segmenter.align_corners
+        self.network, self.align_corners, self.multiple = segmenter.network, segmenter.align_corners, segmenter.multiple
         self.register_buffer("mean", 255 * torch.tensor(segmenter.mean).view(3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(segmenter.std).view(3, 1, 1))
 
     def forward(self, pixels: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K H W"]:
-        logits = self.network((pixels - self.mean) / self.std)
-        return nn.functional.interpolate(logits, pixels.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        height, width = pixels.shape[-2:]
+        images = pad_to_multiple((pixels - self.mean) / self.std, self.multiple)
+        logits = self.network(images)
+        logits = nn.functional.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        return logits[..., :height, :width]
 
 
 def export_onnx(segmenter: Segmenter, path: str | Path) -> float:

@@ -11,11 +11,13 @@ from torch import nn
 
 from advcam.errors import ModelError, SettingsError
 from advcam.segment.cct.network import CCTNetwork, CCTTraining
+from advcam.segment.cct.psp import BINS, MeanOfParts
 from advcam.segment.cct.published import load_published, our_names
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.cct.task import start_cct
 from advcam.segment.checkpoint import load, save_network
 from advcam.segment.inference import class_logits, pad_to_multiple
+from advcam.segment.onnx import export_onnx
 
 
 def tiny_network(labels: int = 3) -> CCTNetwork:
@@ -88,6 +90,21 @@ def test_padding():
     assert pad_to_multiple(row, 4)[0, 0].tolist() == [[0, 1, 2, 3, 4, 3, 2, 1]] * 4
     assert pad_to_multiple(row[..., :1], 4)[0, 0].tolist() == [[0, 0, 0, 0]] * 4
     assert pad_to_multiple(row, 1) is row
+
+
+@pytest.mark.parametrize("size", [(12, 12), (13, 7), (1, 5), (40, 61)])
+def test_means_of_parts_are_torchs(size):
+    features = torch.randn(2, 3, *size, dtype=torch.float64)
+    for parts in BINS:
+        expected = nn.functional.adaptive_avg_pool2d(features, parts)
+        torch.testing.assert_close(MeanOfParts(parts)(features), expected, rtol=1e-13, atol=1e-14)
+
+
+def test_onnx(tiny_settings, tmp_path):
+    pytest.importorskip("onnxruntime")
+    segmenter, _ = start_cct(tiny_settings, ("bar", "disc"))
+    segmenter.network.eval()
+    assert export_onnx(segmenter, tmp_path / "model.onnx") < 1e-5
 
 
 def test_several_scales_as_the_program():

@@ -29,7 +29,7 @@ class PyramidPooling(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(parts), *_convolution(channels, width, 1)) for parts in BINS
+            nn.Sequential(MeanOfParts(parts), *_convolution(channels, width, 1)) for parts in BINS
         )
         self.bottleneck = nn.Sequential(*_convolution(channels + len(BINS) * width, width, 3))
 
@@ -37,6 +37,31 @@ class PyramidPooling(nn.Module):
         size = features.shape[-2:]
         context = [F.interpolate(stage(features), size, mode="bilinear", align_corners=False) for stage in self.stages]
         return self.bottleneck(torch.cat([features, *context], dim=1))
+
+
+class MeanOfParts(nn.Module):
+    """What ``nn.AdaptiveAvgPool2d`` computes, as two matrix products: ONNX takes that at any size.
+
+    >>> MeanOfParts(2)(torch.arange(6.0).view(1, 1, 2, 3))
+    tensor([[[[0.5000, 1.5000],
+              [3.5000, 4.5000]]]])
+    """
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c parts parts"]:
+        return self._shares(features, 2) @ features @ self._shares(features, 3).T
+
+    def _shares(self, features: Tensor, axis: int) -> Float[Tensor, "parts cells"]:
+        """What each row or column adds to the mean of each part; parts overlap where they do not divide the length."""
+        length = features.shape[axis]
+        part = torch.arange(self.parts, device=features.device)[:, None]
+        cell = torch.arange(length, device=features.device)
+        first, end = part * length // self.parts, ((part + 1) * length + self.parts - 1) // self.parts
+        inside = ((cell >= first) & (cell < end)).to(features.dtype)
+        return inside / inside.sum(dim=1, keepdim=True)
 
 
 def _convolution(channels: int, width: int, kernel: int) -> tuple[nn.Module, nn.Module, nn.Module]:
