@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from wsol_networks import tiny
 
 from advcam.classify.wsol.acol import ACoL, erased, fused
 from advcam.classify.wsol.adl import ADL, attend
@@ -20,21 +21,6 @@ from advcam.classify.wsol.settings import METHODS, WSOLSettings
 from advcam.classify.wsol.spg import SPG, guided, sure
 from advcam.errors import ModelError, SettingsError
 from advcam.models import BackboneSettings, build_classifier
-from advcam.models.backbone import Backbone
-from advcam.models.classifier import Classifier
-from advcam.models.tails import TailedFeatures, convolutions
-
-MEAN = (0.5, 0.5, 0.5)
-
-
-def tiny(tail: bool = False) -> Classifier:
-    """A classifier of 3 classes on cells of 4 pixels; with ``tail`` its first head is ACoL's."""
-    torch.manual_seed(1)
-    trunk = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 12, 3, stride=2, padding=1))
-    features = TailedFeatures(trunk, convolutions(12, width=10)) if tail else trunk
-    name = "torchvision/tiny" + ("+acol" if tail else "")
-    backbone = Backbone(name, features, "", None, MEAN, MEAN, (32, 32), 10 if tail else 12, 4)
-    return Classifier(backbone, 3, bias=True)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from advcam.errors import SettingsError
 from advcam.models.architectures import build_backbone
@@ -54,17 +54,34 @@ def method_layers(classifier: Classifier, method: str, asked: tuple[str, ...] = 
     return taps[-_ADL_TAPS:] if method == "adl" else taps[-_SPG_TAPS - 1 : -1]
 
 
-def learns_fast(classifier: Classifier) -> Callable[[str], bool]:
-    """Whether a parameter, by its name in the method's module, has the fast learning rate.
+@dataclass(frozen=True)
+class FastParameters:
+    """Tells by its name in the method's module whether a parameter has the fast learning rate.
+
+    A class, so that it can go to another process.
+    """
+
+    network: str | None
+    """The benchmark's network, None for any other."""
+    plain: bool
+    """Whether the method has no layers of its own."""
+    trunk: str
+    """How the names of the library's parameters begin."""
+
+    def __call__(self, name: str) -> bool:
+        if self.network == "resnet50":
+            return "layer4." in name or (self.plain and name.startswith("classifier.head."))
+        return not name.startswith(self.trunk)
+
+
+def learns_fast(classifier: Classifier) -> FastParameters:
+    """The fast group of a network.
 
     Benchmark: in ResNet-50 all of ``layer4`` and the linear layer, but no head of ACoL or SPG; in VGG and Inception
     whatever is not the library's. Elsewhere: whatever is not the library's.
     """
-    if _benchmark_name(classifier) == "resnet50":
-        plain = "+" not in classifier.architecture
-        return lambda name: "layer4." in name or (plain and name.startswith("classifier.head."))
     trunk = "classifier.backbone." + ("trunk." if isinstance(classifier.backbone, TailedFeatures) else "")
-    return lambda name: not name.startswith(trunk)
+    return FastParameters(_benchmark_name(classifier), "+" not in classifier.architecture, trunk)
 
 
 def _benchmark_name(classifier: Classifier) -> str | None:
