@@ -21,48 +21,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from advcam.refine.irn import path_affinities, propagate
-from advcam.refine.pairs import pair_offsets, surround
+from advcam.bench.timing import resident
+from advcam.bench.walk import EXP_TIMES, dense, scene, sparse
 
-RADIUS, BETA, EXP_TIMES = 5, 10, 8
 LARGE = (250, 250)
-
-
-def scene(height: int, width: int, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Smooth blobs as class maps, and thin closed contours as an edge map."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(1, num_classes + 1, height, width, generator=generator)
-    smooth = torch.nn.functional.avg_pool2d(noise, 15, stride=1, padding=7, count_include_pad=False)[0] * 15
-    return smooth[1:].relu() / smooth[1:].amax(dim=(1, 2), keepdim=True), torch.exp(-10 * smooth[0].abs())
-
-
-def sparse(maps: Tensor, edge: Tensor, squarings: int) -> Tensor:
-    return propagate(maps, edge, radius=RADIUS, beta=BETA, exp_times=squarings)
-
-
-def dense(maps: Tensor, edge: Tensor, squarings: int) -> Tensor:
-    height, width = edge.shape
-    affinities = path_affinities(surround(edge, RADIUS, 1.0), RADIUS)
-    cells = torch.arange(height * width).reshape(height, width)
-    matrix = torch.eye(height * width, dtype=edge.dtype)
-    for (dy, dx), values in zip(pair_offsets(RADIUS), affinities, strict=True):
-        rows, columns = slice(0, max(height - dy, 0)), slice(max(0, -dx), width - max(0, dx))
-        source = cells[rows, columns].flatten()
-        destination = source + dy * width + dx
-        matrix[source, destination] = matrix[destination, source] = values[rows, columns].flatten()
-    matrix.pow_(BETA)
-    matrix /= matrix.sum(dim=0)
-    spare = torch.empty_like(matrix)
-    for _ in range(squarings):
-        torch.matmul(matrix, matrix, out=spare)
-        matrix, spare = spare, matrix
-    return ((maps * (1 - edge)).flatten(1) @ matrix).reshape(maps.shape)
-
-
-def memory(entry: str) -> int:
-    """``VmRSS`` or ``VmHWM`` of this process, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(entry))
 
 
 def measure(
@@ -72,13 +34,13 @@ def measure(
     walk(*scene(12, 16, num_classes), 1)
     maps, edge = scene(*size, num_classes)
     Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to VmRSS
-    before = memory("VmRSS")
+    before = resident("VmRSS")
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
         walked = walk(maps, edge, squarings)
         times.append(time.perf_counter() - start)
-    return min(times), memory("VmHWM") - before, walked
+    return min(times), resident("VmHWM") - before, walked
 
 
 def apart(*arguments: object) -> tuple[float, int, Tensor]:

@@ -29,6 +29,7 @@ VERBS = {
     "export": "the trained network as ONNX, or as a folder that loads with one line",
     "report": "one HTML file to look at",
     "scenes": "write a generated data set",
+    "bench": "how fast it is on this machine, against the authors' way",
     "doctor": "what is installed, which device, is the data set sound",
 }
 

@@ -39,7 +39,8 @@ def batch_pixels(mapper: ClassMapper, free: int | None) -> int:
 def bytes_per_pixel(mapper: ClassMapper) -> float:
     """Memory of the activations that a backward pass to the input needs, per pixel of the batch."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*mapper.parameters(), *mapper.buffers())}
-    kept: dict[int, int] = {}
+    image = probe_image(mapper.features, 128, 160).to(mapper.device, mapper.dtype).requires_grad_()
+    kept = {image.untyped_storage().data_ptr(): image.nbytes}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -47,12 +48,11 @@ def bytes_per_pixel(mapper: ClassMapper) -> float:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    image = probe_image(mapper.features, 128, 160).to(mapper.device, mapper.dtype).requires_grad_()
     with mapper.frozen(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         # Referenced until all of it is counted: memory that is used again would be counted once.
         maps = mapper.class_maps(image)
     del maps
-    return (sum(kept.values()) + image.nbytes) / (image.shape[2] * image.shape[3])
+    return sum(kept.values()) / (image.shape[2] * image.shape[3])
 
 
 def free_memory(device: torch.device) -> int | None:

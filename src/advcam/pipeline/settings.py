@@ -104,6 +104,28 @@ class DoctorSettings:
 
 
 @dataclass(frozen=True)
+class BenchSettings:
+    """What is timed."""
+
+    networks: tuple[str, ...] = ("mobilenet_v2", "irn_resnet50")
+    """Architectures that are climbed, with random weights."""
+    size: tuple[int, int] = (375, 500)
+    """Height and width of the images."""
+    pairs: int = 1
+    """Pairs of an image and a class in one batch."""
+    precision: tuple[str, ...] = ("32", "bf16")
+    """What the networks compute in, as ``attribute.precision``."""
+    turns: int = 3
+    """How many times everything runs; the best time counts."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks run."""
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1 or self.turns < 1 or min(self.size) < 32:
+            raise SettingsError("bench.pairs and bench.turns must be at least 1, and bench.size at least 32 x 32")
+
+
+@dataclass(frozen=True)
 class ScenesVerb(SceneSettings):
     """Where the generated scenes go, and what they look like."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from advcam.errors import SettingsError, UserError
 from advcam.pipeline.arguments import parse, parse_settings
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import DoctorSettings, ExportVerb, PredictVerb, ScenesVerb
+from advcam.pipeline.settings import BenchSettings, DoctorSettings, ExportVerb, PredictVerb, ScenesVerb
 
 STAGES = ("classify", "saliency", "attribute", "refine", "segment", "localize", "evaluate", "report")
 
@@ -100,6 +100,14 @@ def export(words: Sequence[str]) -> None:
     from advcam.pipeline.export import export as hand_on
 
     hand_on(asked)
+
+
+def bench(words: Sequence[str]) -> None:
+    """The performance claims on this machine."""
+    asked = parse_settings(BenchSettings, "bench", words, "The performance claims on this machine, in minutes.")
+    from advcam.pipeline.bench import bench as measure
+
+    measure(asked)
 
 
 def doctor(words: Sequence[str]) -> None:
