@@ -11,6 +11,7 @@ from torch import nn
 import advcam
 from advcam.attribute.climb import climb_pairs
 from advcam.errors import ModelError, SettingsError
+from advcam.models.fold import fold_batch_norm
 from advcam.models.split import skipping, split_at
 
 RELEASED = advcam.ClimbSettings.released()
@@ -87,6 +88,15 @@ def test_the_share_that_is_skipped_chooses_the_layer():
     )
     with pytest.raises(ModelError, match=r"no layer to climb from before 1e-05 of its multiplications"):
         skipping(advcam.ClassMapper(nn.Sequential(nn.Conv2d(3, 6, 3)), torch.ones(4, 6)), 0.00001)
+
+
+def test_a_folded_network_is_split_at_what_is_left_of_its_blocks():
+    blocks = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)), nn.Conv2d(6, 6, 3, padding=1)
+    )
+    folded = fold_batch_norm(advcam.ClassMapper(blocks.eval(), torch.ones(4, 6)))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert skipping(folded, 0.5).layer == "0.0"
 
 
 def test_the_first_map_and_the_scores_are_those_of_the_whole_network():

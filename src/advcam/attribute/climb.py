@@ -76,8 +76,6 @@ def climb(
     """
     if saliency is not None:
         check_saliency(saliency, (images.shape[0], *images.shape[2:]))
-    settings = settings or ClimbSettings.released()
-    mapper = skipping(mapper, settings.skip)
     return climb_pairs(mapper, images, classes, settings, saliency=saliency, on_step=on_step).maps
 
 
@@ -111,6 +109,7 @@ def climb_pairs(
         saliency: of any size: it is averaged over the cells of the grid, so one map serves all scales.
     """
     settings = settings or ClimbSettings.released()
+    mapper = skipping(mapper, settings.skip)
     owners = range(len(images)) if owners is None else owners
     begun = begin(mapper, images, classes, settings, owners, saliency=saliency, on_step=on_step)
     return Climbed(go_on(mapper, begun, classes, settings, on_step=on_step), begun.cam, begun.logits)

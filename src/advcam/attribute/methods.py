@@ -21,6 +21,7 @@ from advcam.attribute.pairs import check_pairs, image_batches
 from advcam.attribute.pixels import class_maps, memory_order, start, views
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.models.mapper import ClassMapper
+from advcam.models.split import skipping
 
 
 @runtime_checkable
@@ -93,7 +94,7 @@ class Climb:
         batch: int,
         saliency: Float[Tensor, "m _ _"] | None = None,
     ) -> Climbed:
-        settings = at_scale(self.settings, scale)
+        settings, mapper = at_scale(self.settings, scale), skipping(mapper, self.settings.skip)
         parts, order = [], []
         for own, pairs in image_batches(owners, batch):
             local = [own.index(owners[pair]) for pair in pairs]

@@ -21,13 +21,14 @@ def split_at(mapper: ClassMapper, layer: str) -> ClassMapper:
     runs the stem once per image and moves the feature map that it hands over.
 
     Args:
-        mapper: of a network that can be traced (torch.fx), as torchvision's and timm's convolutional ones can.
+        mapper: of a network whose sequence of blocks can be traced by torch.fx, as that of torchvision's and timm's
+            convolutional ones can.
         layer: name of a module within ``mapper.features``, as in ``named_modules()``. All that follows must depend on
             its output alone, so it is best the end of a block: ``layer1`` or ``features.6``.
 
     Raises:
         ModelError: no such layer, a connection leads around it, its output is no ``C x h x w`` map, or the network
-            cannot be traced. A mapper whose batch norms were folded has lost the names of its blocks: split first.
+            cannot be traced. A mapper whose batch norms were folded has lost the names of its blocks.
 
     >>> import torch, torchvision
     >>> mapper = ClassMapper.from_model(torchvision.models.resnet18())
@@ -73,6 +74,7 @@ def skipping(mapper: ClassMapper, share: float) -> ClassMapper:
     if mapper.layer is not None or share == 0:
         return mapper
     shares = shares_before(mapper)
+    _trace(mapper.features, next(iter(shares)))
     for layer, before in reversed(shares.items()):
         if before <= share:
             try:
@@ -100,20 +102,22 @@ def shares_before(mapper: ClassMapper) -> dict[str, float]:
 
 
 class _Tracer(fx.Tracer):
-    """Traces through everything but one layer, which stays a single call."""
+    """Traces no deeper than to some layers, each of which stays a single call."""
 
-    def __init__(self, whole: str) -> None:
+    def __init__(self, whole: set[str]) -> None:
         super().__init__()
         self.whole = whole
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return qualified_name == self.whole or super().is_leaf_module(module, qualified_name)
+        return qualified_name in self.whole or super().is_leaf_module(module, qualified_name)
 
 
 def _trace(features: nn.Module, layer: str) -> fx.Graph:
+    # What depends on values or sizes, and so cannot be traced, is mostly inside the blocks.
+    blocks = {name for name in successive(features) if not layer.startswith(f"{name}.")}
     try:
         with probing(features):
-            return _Tracer(layer).trace(features)
+            return _Tracer({layer, *blocks}).trace(features)
     except Exception as error:  # tracing fails in as many ways as there are networks
         raise ModelError(
             f"the network cannot be cut at '{layer}', as torch.fx cannot trace it: climb from the pixels"

@@ -114,7 +114,8 @@ def successive(features: nn.Module) -> tuple[str, ...]:
 
     def walk(module: nn.Module, prefix: str) -> None:
         for name, child in module.named_children():
-            if type(child) is nn.Sequential and len(child):
+            # A traced network holds its layers in modules of no class of their own.
+            if type(child) in (nn.Sequential, nn.Module) and any(True for _ in child.children()):
                 walk(child, f"{prefix}{name}.")
             else:
                 names.append(prefix + name)

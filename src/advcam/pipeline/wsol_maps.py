@@ -50,6 +50,8 @@ def attribute_for_localization(run: Run) -> None:
     skip = run.config.climb.skip if config.method == "advcam" else 0.0
     if skip and isinstance(loaded, ACoL):
         raise SettingsError("climb.skip leaves no pixels for ACoL's second head to look at: take climb.skip 0")
+    if config.method == "advcam" and run.config.climb.stop_change and isinstance(loaded, ACoL):
+        raise SettingsError("ACoL's second head looks at every step of all pairs: take climb.stop_change 0")
     mapper = in_precision(fold_batch_norm(skipping(classifier.mapper(), skip)), config.precision)
     climb: ClimbSettings | None = None
     if config.method == "advcam":
