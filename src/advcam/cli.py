@@ -22,6 +22,7 @@ VERBS = {
     "saliency": "salient-object maps, from a folder or a detector, to bound the climb",
     "attribute": "localization maps: climb every image towards its classes (AdvCAM)",
     "refine": "masks from the maps: seed, dense CRF, IRN, PSA",
+    "instances": "one mask per object, after masks by IRN",
     "segment": "train a segmentation network (DeepLab-v2) on the masks",
     "localize": "boxes from the maps: a table, COCO's JSON, overlays",
     "evaluate": "mIoU, precision, recall and noise where there is ground truth",

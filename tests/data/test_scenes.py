@@ -150,7 +150,7 @@ class TestFolder:
     def test_layout(self, folder: Path) -> None:
         names = {path.name for path in folder.iterdir()}
         assert names == {
-            *("ImageSets", "JPEGImages", "SegmentationClass"),
+            *("ImageSets", "JPEGImages", "SegmentationClass", "SegmentationObject"),
             *("image_labels.csv", "classes.txt", "scenes.json"),
         }
         assert (folder / "ImageSets/Segmentation/val.txt").read_text() == "".join(f"val_{i:04d}\n" for i in range(6))

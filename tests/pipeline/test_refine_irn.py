@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,17 @@ import torch
 from PIL import Image
 
 from advcam.attribute.result import LocalizationMaps
+from advcam.data.objects import read_objects
+from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import RefineSettings
+from advcam.pipeline.instance_scoring import instance_results, objects_path
+from advcam.pipeline.run import Run
+from advcam.pipeline.settings import RefineSettings, SplitSettings
 from advcam.pipeline.verbs import run_stages
 from advcam.refine.irn.inference import EdgeMap
-from advcam.refine.irn_settings import IRNSettings, IRNWalkSettings
+from advcam.refine.irn.objects import FoundObjects
+from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
 
 STAGES = ("classify", "attribute", "refine", "evaluate")
 FOLDERS = ("masks", "crf_masks", "irn_labels", "edges")
@@ -95,6 +101,57 @@ def test_what_it_leaves_behind(with_irn):
     lent = replace(with_irn.irn, weights=str(root / "irn"))
     run_stages(replace(with_irn, irn=lent, overwrite=True), ("refine",))
     assert contents(with_irn, "masks") == {name: data for name, data in kept.items() if name.startswith("masks")}
+
+
+def test_instances(with_irn):
+    """On an IRN that learnt nothing: where the objects are does not matter, only that they are kept as they are."""
+    root = Path(with_irn.out)
+    run_stages(with_irn, ("classify", "attribute", "instances"))
+    assert not (root / "instances.csv").exists()
+    asked = replace(with_irn, instances=IRNInstanceSettings(method="irn", drift_steps=5, min_area=0.05))
+    with pytest.raises(RunError, match=r"has no masks by IRN, .* run `advcam refine --refine.method irn`"):
+        run_stages(asked, ("instances",))
+    run_stages(asked, ("refine", "instances", "evaluate"))
+    with (root / "instances.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    found = FoundObjects.load(root / "instances/even/picture 2.npz")
+    own = [row for row in rows if row["image"] == "even/picture 2"]
+    assert len(own) == len(found.classes) == len(found.scores) > 0
+    assert found.numbers.shape == (48, 64)
+    assert sorted(set(np.unique(found.numbers)) - {0}) == list(range(1, len(own) + 1))
+    for row, mask, index in zip(own, found.masks, found.classes, strict=True):
+        assert row["class"] == ("bar", "disc")[index]
+        assert int(row["pixels"]) == mask.sum()
+        y, x = np.nonzero(mask)
+        assert [int(row[name]) for name in ("x0", "y0", "x1", "y1")] == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+        assert (float(row["score"]) == 0) == (mask.sum() < 0.05 * mask.size)
+    # This data set has no ground-truth objects.
+    assert json.loads((root / "metrics.json").read_text())["instances"] == []
+    before = contents(asked, "instances") | {"table": (root / "instances.csv").read_bytes()}
+    (root / "instances/even/picture 2.npz").write_bytes(b"cut short")
+    run_stages(asked, ("instances",))
+    assert contents(asked, "instances") | {"table": (root / "instances.csv").read_bytes()} == before
+
+
+def test_instances_are_measured(tmp_path: Path):
+    """Objects of a run held against those of the scenes: the truth itself is found wholly."""
+    data = write_scenes(tmp_path / "scenes", SceneSettings(train=1, val=3, test=1))
+    config = replace(
+        RunConfig(), data=str(data), out=str(tmp_path / "run"), splits=SplitSettings(train="train", maps=("val",))
+    )
+    run = Run.open(config)
+    run.manifest.stages["instances"] = {"status": "done"}
+    assert instance_results(run) == []
+    for record in run.wanted:
+        classes, masks = read_objects(record)
+        numbers = (masks * np.arange(1, len(classes) + 1)[:, None, None]).sum(axis=0).astype(np.uint16)
+        objects_path(run, record).parent.mkdir(parents=True, exist_ok=True)
+        FoundObjects(numbers, classes, np.ones(len(classes), np.float32)).save(objects_path(run, record))
+    results = instance_results(run)
+    assert [(found["iou"], found["split"], found["images"], found["ap"]) for found in results] == [
+        (0.5, "val", 3, 1.0),
+        (0.75, "val", 3, 1.0),
+    ]
 
 
 def test_zero_maps_and_classes_of_zero(with_irn, monkeypatch):

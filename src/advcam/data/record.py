@@ -53,6 +53,7 @@ class Record:
     ``id`` is the path relative to the data root without extension, with ``/`` between folders; it names every
     output of the image. ``classes`` are 0-based, ascending and unique. ``mask`` is an indexed PNG (0 background,
     ``class_index + 1``, 255 ignore), polygons, or several pictures; ``None`` where there is no ground truth.
+    ``objects`` is an indexed PNG with a number for each object (0 none, 255 border), whose classes ``mask`` has.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Record:
     classes: tuple[int, ...]
     mask: Path | Polygons | MaskFiles | None = None
     boxes: tuple[Box, ...] | None = None
+    objects: Path | None = None
 
 
 @dataclass(frozen=True)

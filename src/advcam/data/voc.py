@@ -10,6 +10,7 @@ from pathlib import Path
 from advcam.data.classes import VOC_CLASSES, ClassList, class_indices, known_classes
 from advcam.data.ids import BadEntry, composed, image_id, inside
 from advcam.data.listing import Listing, list_images
+from advcam.data.objects import OBJECTS
 from advcam.data.reader import chosen_split, collect
 from advcam.data.record import ImageSet, Problem, Record
 from advcam.data.text import read_text
@@ -24,7 +25,7 @@ _CLASS_LIST = re.compile(r"(.+)_(?:train|val|trainval|test)")
 
 @dataclass(frozen=True)
 class VOC:
-    """``JPEGImages``, ``SegmentationClass``, ``Annotations`` and the lists in ``ImageSets``.
+    """``JPEGImages``, ``SegmentationClass``, ``SegmentationObject``, ``Annotations`` and the lists in ``ImageSets``.
 
     A split is a list in ``ImageSets/Segmentation`` or ``ImageSets/Main`` (``Main/train`` where both have one of that
     name); without any list all images are read. A line is an id, or an image and a mask as
@@ -100,7 +101,12 @@ class _Reading:
             classes=class_indices(names, self.index),
             mask=self._mask(image, listed_mask),
             boxes=None if annotation is None else annotation.boxes(self.index),
+            objects=self._objects(image),
         )
+
+    def _objects(self, image: str) -> Path | None:
+        path = self.root / OBJECTS / f"{image}.png"
+        return path if path.is_file() else None
 
     def _parse(self, line: str) -> tuple[str, str | None]:
         """The image in a line, and the mask where it names one."""

@@ -11,6 +11,8 @@ _HOMES = {
     "BoxAccSettings": "advcam.evaluate.wsol_settings",
     "BoxAccuracy": "advcam.evaluate.boxes",
     "ConfusionMatrix": "advcam.evaluate.confusion",
+    "InstanceAP": "advcam.evaluate.instances",
+    "InstanceMatcher": "advcam.evaluate.instances",
     "PixelAP": "advcam.evaluate.pixels",
     "ScoreMapSettings": "advcam.evaluate.wsol_settings",
     "SegmentationResult": "advcam.evaluate.result",
@@ -29,6 +31,8 @@ __all__ = [
     "BoxAccSettings",
     "BoxAccuracy",
     "ConfusionMatrix",
+    "InstanceAP",
+    "InstanceMatcher",
     "PixelAP",
     "ScoreMapSettings",
     "SegmentationResult",
@@ -46,6 +50,7 @@ __all__ = [
 if TYPE_CHECKING:
     from advcam.evaluate.boxes import BoxAccuracy, max_box_acc
     from advcam.evaluate.confusion import ConfusionMatrix, segmentation
+    from advcam.evaluate.instances import InstanceAP, InstanceMatcher
     from advcam.evaluate.pixels import PixelAP, pxap
     from advcam.evaluate.result import SegmentationResult, ThresholdSource
     from advcam.evaluate.scores import SegmentationScores

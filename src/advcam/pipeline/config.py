@@ -15,7 +15,7 @@ from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
 from advcam.refine.crf_settings import CRFSettings
-from advcam.refine.irn_settings import IRNSettings, IRNWalkSettings
+from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
 from advcam.refine.psa_settings import PSASettings
 from advcam.refine.seed_settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
@@ -71,6 +71,8 @@ class RunConfig:
     ``crf``."""
     irn_walk: IRNWalkSettings = field(default_factory=IRNWalkSettings)
     """IRN's walk from maps to masks."""
+    instances: IRNInstanceSettings = field(default_factory=IRNInstanceSettings)
+    """One mask per object; none unless asked for."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
     """The thresholds that an evaluation tries."""
     segment: SegmentSettings = field(default_factory=SegmentSettings)

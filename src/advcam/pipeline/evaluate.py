@@ -9,6 +9,7 @@ from advcam.data.files import write_json
 from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, ThresholdSweep
 from advcam.evaluate.result import defined
 from advcam.pipeline.box_scoring import box_results
+from advcam.pipeline.instance_scoring import instance_results
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_masks, sweep_split
@@ -33,6 +34,10 @@ def evaluate(run: Run) -> None:
             say(f"evaluate: {sentence}")
         for found in pixels:
             say(f"evaluate: {found['masks']}: PxAP {found['pxap']:.1f} on {found['split']} ({found['images']} images)")
+        objects = instance_results(run)
+        for found in objects:
+            ap = "-" if found["ap"] is None else f"{100 * found['ap']:.1f}"
+            say(f"evaluate: instances: AP at {found['iou']} {ap} on {found['split']} ({found['images']} images)")
         if not (results or boxes or wsol or pixels):
             say("evaluate: the data set has no ground truth, so nothing is measured")
         metrics = {
@@ -43,6 +48,7 @@ def evaluate(run: Run) -> None:
             "boxes": [found.to_json() for found in boxes],
             "wsol": [found.to_json() for found in wsol],
             "pxap": pixels,
+            "instances": objects,
             "classifier": run.manifest.stages.get("classify", {}).get("result"),
         }
         write_json(run.folder.metrics, metrics)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from advcam.data.masks import write_mask
 from advcam.data.record import Record
@@ -18,6 +17,7 @@ from advcam.models.classifier import build_classifier
 from advcam.models.taps import tapped
 from advcam.pipeline.attribute import digest, fingerprint
 from advcam.pipeline.classify import run_classifier
+from advcam.pipeline.irn_files import EDGES_OF, LABELS_OF, NETWORK_OF
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refine_crf import confident_mask
 from advcam.pipeline.refiner import Subject
@@ -28,10 +28,6 @@ from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.train import IRNTask, LabelledImage, set_mean_shift
 from advcam.training import FitProgress, fit
 
-# Folders of the network, its labels and its edge maps, by the kind of maps that it is made for.
-NETWORK_OF = {"maps": "irn", "cam": "cam_irn"}
-LABELS_OF = {"maps": "irn_labels", "cam": "cam_irn_labels"}
-EDGES_OF = {"maps": "edges", "cam": "cam_edges"}
 # Of no use once the network is whole, and as large as it.
 _STATE = "training.pt"
 
@@ -151,12 +147,3 @@ def new_network(run: Run) -> tuple[IRNNetwork, str]:
         classifier = build_classifier(run.config.backbone, 1)
         origin = f"{classifier.architecture} {digest(classifier.backbone, (classifier.mean, classifier.std))}"
     return IRNNetwork(tapped(classifier.as_backbone())), origin
-
-
-def read_labels(run: Run, kind: str, record: Record) -> np.ndarray | None:
-    """The labels that IRN learnt from on one image: UInt8[h w]; None where there are none."""
-    path = labels_path(run, kind, record)
-    if not path.exists():
-        return None
-    with Image.open(path) as image:
-        return np.array(image)

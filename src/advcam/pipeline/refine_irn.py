@@ -13,22 +13,21 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from advcam.attribute.result import LocalizationMaps
 from advcam.data.masks import read_mask
 from advcam.data.record import Record
 from advcam.errors import DataError
 from advcam.evaluate import sweep
 from advcam.pipeline.attribute import digest
-from advcam.pipeline.irn import EDGES_OF, trained_irn
+from advcam.pipeline.irn import trained_irn
+from advcam.pipeline.irn_files import EDGES_OF, small_maps, stored_edges
 from advcam.pipeline.progress import progress
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import scored_records
 from advcam.pipeline.thresholds import ChosenThreshold
 from advcam.refine.irn.inference import EdgeMap, edge_map
-from advcam.refine.irn.network import IRNNetwork, cells
+from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.propagation import image_scores, propagate
-from advcam.refine.irn_settings import STRIDE
 from advcam.refine.seeds import seed_labels
 
 
@@ -47,25 +46,13 @@ class Walker:
     _network_lock: Lock = field(default_factory=Lock, repr=False)
 
     def edges(self, subject: Subject) -> EdgeMap:
-        """The edge map of an image: from the run folder, or made and kept there.
-
-        Raises:
-            DataError: the one in the folder is of another size than the image.
-        """
+        """The edge map of an image: from the run folder, or made and kept there."""
         path = self.run.folder.maps(subject.record.id, EDGES_OF[self.kind])
         if not path.exists():
             # One image at a time: on a GPU for its memory, on a CPU since one pass uses all cores already.
             with self._network_lock:
                 edge_map(self.network, subject.image, self.run.config.irn_walk.pad).save(path)
-        found = EdgeMap.load(path)
-        grid = grid_of(subject.size)
-        if found.edge.shape != grid or found.displacement.shape != (2, *grid):
-            raise DataError(
-                f"{path} is an edge map of {found.edge.shape[1]} x {found.edge.shape[0]} cells, but its image of "
-                f"{subject.size[1]} x {subject.size[0]} pixels has {grid[1]} x {grid[0]}: delete it, and run the "
-                "same again"
-            )
-        return found
+        return stored_edges(self.run, self.kind, subject)
 
     def scores(self, subject: Subject) -> Float[Tensor, "k h w"]:
         """Walked maps at the size of the image, in [0, 1]; zero where the maps are."""
@@ -128,16 +115,3 @@ def scored(walker: Walker, record: Record) -> tuple[Tensor, Tensor, Tensor]:
     if subject.size != size:
         scores = functional.interpolate(scores[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     return scores, subject.classes, torch.from_numpy(read_mask(record, size, len(walker.run.class_names)))
-
-
-def small_maps(subject: Subject) -> Float[Tensor, "k h4 w4"]:
-    """The maps on the grid of the edge map: as they are stored, unless a large picture was reduced."""
-    result: LocalizationMaps = subject.result
-    maps, grid = torch.from_numpy(result.maps).float(), grid_of(subject.size)
-    if maps.shape[1:] == grid or len(maps) == 0:
-        return maps
-    return functional.interpolate(maps[:, None], grid, mode="bilinear", align_corners=False)[:, 0]
-
-
-def grid_of(size: tuple[int, int]) -> tuple[int, int]:
-    return cells(size[0], STRIDE), cells(size[1], STRIDE)

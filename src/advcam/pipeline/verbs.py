@@ -10,7 +10,7 @@ from advcam.pipeline.arguments import parse, parse_settings
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.settings import BenchSettings, DoctorSettings, ExportVerb, PredictVerb, ScenesVerb
 
-STAGES = ("classify", "saliency", "attribute", "refine", "segment", "localize", "evaluate", "report")
+STAGES = ("classify", "saliency", "attribute", "refine", "instances", "segment", "localize", "evaluate", "report")
 
 
 def run(words: Sequence[str]) -> None:
@@ -22,7 +22,7 @@ def run(words: Sequence[str]) -> None:
 def wanted_stages(config: RunConfig) -> tuple[str, ...]:
     """The stages that ``advcam run`` goes through. A run of localization makes boxes in place of masks."""
     boxes = config.localize.in_run or config.wsol.method != "none"
-    left_out = {"refine"} if config.wsol.method != "none" else set() if boxes else {"localize"}
+    left_out = {"refine", "instances"} if config.wsol.method != "none" else set() if boxes else {"localize"}
     return tuple(name for name in STAGES if name not in left_out)
 
 
@@ -46,6 +46,12 @@ def attribute(words: Sequence[str]) -> None:
 
 def refine(words: Sequence[str]) -> None:
     _one("refine", words, "Masks from the localization maps.")
+
+
+def instances(words: Sequence[str]) -> None:
+    """One mask per object, by IRN."""
+    config = parse("instances", words, goes_on=True, description="One mask per object, after masks by IRN.")
+    run_stages(replace(config, instances=replace(config.instances, method="irn")), ("instances",))
 
 
 def segment(words: Sequence[str]) -> None:

@@ -93,3 +93,32 @@ class IRNWalkSettings:
         for name in ("power", "beta"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"irn_walk.{name} is {getattr(self, name)}, but must be greater than 0")
+
+
+@dataclass(frozen=True)
+class IRNInstanceSettings:
+    """Instance masks, from IRN's edges and displacements; nothing unless asked for.
+
+    >>> IRNInstanceSettings().weak
+    2.5
+    """
+
+    method: Literal["irn", "none"] = "none"
+    """"irn": after ``refine.method irn``, one mask per object into ``instances``; "none": no instance masks."""
+    drift_steps: int = 300
+    """Steps along the displacement field to an object's centroid (IRN: 300)."""
+    weak: float = 2.5
+    """Displacements shorter than this, in cells, belong to a centroid (IRN: 2.5)."""
+    background: float = 0.25
+    """Score of the background beside walked maps whose maximum is 1 (IRN: 0.25)."""
+    min_area: float = 0.01
+    """Objects smaller than this share of the image get the score 0 (IRN: 0.01)."""
+
+    def __post_init__(self) -> None:
+        if self.drift_steps < 1:
+            raise SettingsError(f"instances.drift_steps must be at least 1, not {self.drift_steps}")
+        if not self.weak > 0:
+            raise SettingsError(f"instances.weak is {self.weak}, but must be greater than 0")
+        for name in ("background", "min_area"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"instances.{name} must lie in [0, 1], and is {getattr(self, name)}")

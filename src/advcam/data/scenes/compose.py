@@ -27,12 +27,14 @@ RADII = (0.31, 0.27, 0.24)
 class Scene:
     """A picture and what is in it.
 
-    ``mask`` holds 0 for the ground, class index + 1 for a class and 255 where an edge shares a pixel. ``parts`` is true
+    ``mask`` holds 0 for the ground, class index + 1 for a class and 255 where an edge shares a pixel; ``objects``
+    the same with a number for each thing in place of its class. ``parts`` is true
     on the telling parts. ``classes`` are the class indices present, ascending and unique.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
     mask: UInt8[np.ndarray, "H W"]
+    objects: UInt8[np.ndarray, "H W"]
     parts: Bool[np.ndarray, "H W"]
     classes: tuple[int, ...]
 
@@ -43,6 +45,8 @@ class _Stage:
     def __init__(self, rng: np.random.Generator, height: int, width: int, light: tuple[float, float]) -> None:
         self.rgb = np.ascontiguousarray(ground(rng, height, width))
         self.mask = np.zeros((height, width), np.uint8)
+        self.objects = np.zeros((height, width), np.uint8)
+        self.count = 0
         self.parts = np.zeros((height, width), bool)
         self.light = light
 
@@ -80,6 +84,9 @@ class _Stage:
         if kind is not None:
             self.mask[here][alpha > 0.1] = IGNORE
             self.mask[here][alpha > 0.9] = kind + 1
+            self.count += 1
+            self.objects[here][alpha > 0.1] = IGNORE
+            self.objects[here][alpha > 0.9] = self.count
             self.parts[here] &= alpha < 0.5
             self.parts[here] |= sheet.part[there] > 0.5
 
@@ -134,4 +141,4 @@ def render_scene(rng: np.random.Generator, height: int, width: int, kinds: Seque
     lit += rng.uniform(0.008, 0.025) * rng.standard_normal(lit.shape, np.float32)
     present = np.unique(stage.mask)
     classes = tuple(int(value) - 1 for value in present if 0 < value < IGNORE)
-    return Scene((np.clip(lit, 0, 1) * 255).round().astype(np.uint8), stage.mask, stage.parts, classes)
+    return Scene((np.clip(lit, 0, 1) * 255).round().astype(np.uint8), stage.mask, stage.objects, stage.parts, classes)

@@ -16,6 +16,7 @@ from PIL import Image
 from advcam.data.classes import CLASS_FILE
 from advcam.data.files import TEMPORARY, read_json, unwritable, write_json, write_text
 from advcam.data.masks import write_mask
+from advcam.data.objects import OBJECTS
 from advcam.data.scenes.compose import Scene, render_scene
 from advcam.data.scenes.settings import SceneSettings
 from advcam.data.scenes.things import CLASS_NAMES
@@ -25,7 +26,7 @@ from advcam.errors import DataError
 SPLITS = ("train", "val", "test")
 # What the folder was drawn with; a folder that holds it is whole.
 STAMP = "scenes.json"
-VERSION = 1
+VERSION = 2
 _LISTS = Path("ImageSets", "Segmentation")
 # Share of images with one, two and three things.
 _CROWDS = (0.35, 0.4, 0.25)
@@ -49,7 +50,7 @@ def draw_scenes(settings: SceneSettings, split: str) -> Iterator[tuple[str, Scen
 
 
 def write_scenes(out: str | Path, settings: SceneSettings | None = None) -> Path:
-    """Draw a data set into a folder: pictures, masks, the three lists, the labels and the classes.
+    """Draw a data set into a folder: pictures, masks, objects, the three lists, the labels and the classes.
 
     The same settings give the same bytes. The folder appears whole or not at all. A folder that already holds these
     scenes is left as it is.
@@ -111,7 +112,7 @@ def _is_there(out: Path, settings: SceneSettings) -> bool:
 
 
 def _write(out: Path, settings: SceneSettings) -> None:
-    for folder in (Path(IMAGES), Path(MASKS), _LISTS):
+    for folder in (Path(IMAGES), Path(MASKS), Path(OBJECTS), _LISTS):
         (out / folder).mkdir(parents=True)
     labels = io.StringIO(newline="")
     table = csv.writer(labels, lineterminator="\n")
@@ -121,6 +122,7 @@ def _write(out: Path, settings: SceneSettings) -> None:
         for name, scene in draw_scenes(settings, split):
             Image.fromarray(scene.image).save(out / IMAGES / f"{name}.jpg", quality=92, subsampling=0)
             write_mask(out / MASKS / f"{name}.png", scene.mask)
+            write_mask(out / OBJECTS / f"{name}.png", scene.objects)
             table.writerow((name, " ".join(CLASS_NAMES[index] for index in scene.classes)))
             names.append(name)
         write_text(out / _LISTS / f"{split}.txt", "".join(f"{name}\n" for name in names))
