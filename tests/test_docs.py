@@ -35,7 +35,7 @@ SECTIONS = [name for name, value in vars(RunConfig()).items() if is_dataclass(va
 SETTING = re.compile(rf"(?:--)?((?:{'|'.join(SECTIONS)})\.[a-z_]+)(?:[ =].*)?")
 # What follows "advcam" in prose without being a verb: any verb, and the names of masks in ``metrics.json``.
 NO_VERBS = {"VERB", "seed", "mask", "+"}
-FILES = {"report.html"}
+FILES = {"instances.csv", "report.html"}
 
 
 @dataclass(frozen=True)

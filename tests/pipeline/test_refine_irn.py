@@ -18,6 +18,7 @@ from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.instance_scoring import instance_results, objects_path
+from advcam.pipeline.report_steps import edge_picture, step_masks
 from advcam.pipeline.run import Run
 from advcam.pipeline.settings import RefineSettings, SplitSettings
 from advcam.pipeline.verbs import run_stages
@@ -73,6 +74,16 @@ def test_what_it_leaves_behind(with_irn):
     assert list(masks) == ["advcam + crf", "advcam + irn"]
     assert masks["advcam + irn"]["threshold"] == 0.25
     assert masks["advcam + irn"]["threshold_method"] == "fixed"
+
+    # What the report shows beside the mask.
+    run = Run.open(with_irn)
+    record = next(record for record in run.wanted if record.id == "even/picture 2")
+    steps = step_masks(run, record, (24, 32))
+    assert list(steps) == ["seed", "seed + CRF"]
+    assert {mask.shape for mask in steps.values()} == {(24, 32)}
+    picture = edge_picture(run, record, (24, 32))
+    assert picture is not None
+    assert picture.shape == (24, 32)
 
     # Masks that are lost are made again, and nothing else: equal bytes, no second training.
     kept = contents(with_irn, *FOLDERS, "irn")

@@ -102,3 +102,14 @@ def test_many_classes_of_one_image_are_counted():
     card = draw_card(subject(classes=(0, 1, 2, 3, 998, 999), probabilities=(0.5,) * 6, maps=maps), names, voc_palette())
     assert len(card.tabs) == 4
     assert card.more_classes == ("class 998", "class 999")
+
+
+def test_the_stages_stand_between_the_maps_and_the_mask():
+    labels = np.zeros((12, 16), np.uint8)
+    card = draw_card(
+        subject(steps={"seed": labels, "seed + CRF": labels}, edges=labels, mask=labels),
+        ("cat", "dog", "cow"),
+        voc_palette(),
+    )
+    captions = [mask.caption for mask in card.masks if mask.caption != "ground truth"]
+    assert captions == ["seed", "seed + CRF", "edges", "mask"]

@@ -26,12 +26,14 @@ from advcam.pipeline.flags import Flag, read_flags
 from advcam.pipeline.manifest import plain
 from advcam.pipeline.progress import duration, progress
 from advcam.pipeline.refiner import MASKS_OF, full_maps
+from advcam.pipeline.report_steps import edge_picture, step_masks
 from advcam.pipeline.run import Run
 from advcam.pipeline.salient import held_regions, reduced_saliency, salient_region
 from advcam.pipeline.scoring import read_prediction, scored_records
 from advcam.pipeline.wsol_report import box_section
 from advcam.report.facts import changed_settings, data_fact, stage_facts
 from advcam.report.figures import Headline, groups, headline, name_of_masks, read_figures
+from advcam.report.gains import chains
 from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_card
 from advcam.report.growth import CLIMBED_SIDE, Strip, climb_rows, draw_strip
 from advcam.report.hints import Situation, next_steps
@@ -78,6 +80,7 @@ def page(run: Run) -> Page:
         notices=notices(run, found, edges(metrics), classifier),
         facts=facts(run),
         groups=groups(figures),
+        chains=chains(figures),
         class_chart=class_chart(found) if found else None,
         boxes=boxes,
         curve_panels=curve_panels(metrics, figures),
@@ -221,6 +224,8 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
         classes=tuple(result.classes.tolist()),
         probabilities=tuple(result.scores.tolist()),
         maps=maps,
+        steps=step_masks(run, record, size),
+        edges=edge_picture(run, record, size),
         mask=reduce_labels(read_prediction(run, record, MASKS_OF["maps"]), size) if has_mask else None,
         truth=None if record.mask is None else reduce_labels(read_mask(record, image.shape[:2]), size),
         saliency=reduced_saliency(run, record, size),

@@ -10,7 +10,7 @@ from advcam.report.page import Fact
 from advcam.report.wording import counted, place
 
 METHODS = {"advcam": "AdvCAM", "cam": "plain CAM"}
-REFINERS = {"crf": "dense CRF", "none": "none: the seed is the mask"}
+REFINERS = {"crf": "dense CRF", "irn": "IRN", "psa": "PSA", "none": "none: the seed is the mask"}
 SOURCES = {"fixed": "fixed beforehand", "maps": "chosen from the maps, without ground truth"}
 
 

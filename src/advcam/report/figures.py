@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 BASELINE = "cam"
-NAMES = {"deeplab": "DeepLab", "cct": "CCT", "cam": "CAM", "advcam": "AdvCAM", "crf": "CRF"}
+NAMES = {"deeplab": "DeepLab", "cct": "CCT", "cam": "CAM", "advcam": "AdvCAM", "crf": "CRF", "irn": "IRN", "psa": "PSA"}
 # Segmentation networks: their labels are no masks of the run.
 NETWORKS = ("deeplab", "cct")
 # Points of mIoU below which a difference is not called one.

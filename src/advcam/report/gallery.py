@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,7 +16,7 @@ LONG_SIDE = 320
 # Heat maps of more classes of one image would fill the file: they are counted, not drawn.
 MAX_CLASSES = 4
 COLOURS = 256
-MASK, TRUTH, SALIENCY = "mask", "ground truth", "saliency"
+MASK, TRUTH, SALIENCY, EDGES = "mask", "ground truth", "saliency", "edges"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Subject:
     probabilities: tuple[float, ...]
     maps: dict[str, Float[np.ndarray, "k h w"]]
     """By the name of the method, in the order in which they are shown: "CAM", "AdvCAM"."""
+    steps: Mapping[str, UInt8[np.ndarray, "h w"]] = field(default_factory=dict)
+    """Masks of the stages before the last one, by caption."""
+    edges: UInt8[np.ndarray, "h w"] | None = None
+    """Where IRN sees edges, 255 certainly."""
     mask: UInt8[np.ndarray, "h w"] | None = None
     truth: UInt8[np.ndarray, "h w"] | None = None
     saliency: UInt8[np.ndarray, "h w"] | None = None
@@ -61,7 +66,7 @@ class Card:
     more_classes: tuple[str, ...]
     """Names of classes without a tab."""
     masks: tuple[Picture, ...]
-    """The saliency map, the mask and the ground truth, as far as there are."""
+    """The saliency map, seed, masks of the stages, edges, the mask and the ground truth, as far as there are."""
     warnings: tuple[str, ...]
 
     @property
@@ -82,14 +87,18 @@ def draw_card(subject: Subject, class_names: tuple[str, ...], palette: UInt8[np.
     order = sorted(range(len(subject.classes)), key=lambda index: subject.classes[index] not in subject.flagged_classes)
     shown, more = order[:MAX_CLASSES], order[MAX_CLASSES:]
     masks = []
-    if subject.saliency is not None:
-        drawn = np.repeat(subject.saliency[..., None], 3, axis=2)
-        masks.append(picture(SALIENCY, f"{SALIENCY} of {subject.name}", drawn))
-    for caption, labels, hatch in ((MASK, subject.mask, True), (TRUTH, subject.truth, False)):
-        if labels is not None:
-            settings = OverlaySettings(outline_width=1, hatch_ignored=hatch)
-            drawn = mask_overlay(subject.image, labels, palette, settings)
-            masks.append(picture(caption, f"{caption} of {subject.name}", drawn))
+    greys = {SALIENCY: subject.saliency, EDGES: subject.edges}
+    labelled = {**subject.steps, MASK: subject.mask, TRUTH: subject.truth}
+    for caption in (SALIENCY, *subject.steps, EDGES, MASK, TRUTH):
+        values = greys.get(caption, labelled.get(caption))
+        if values is None:
+            continue
+        if caption in greys:
+            drawn = np.repeat(values[..., None], 3, axis=2)
+        else:
+            settings = OverlaySettings(outline_width=1, hatch_ignored=caption != TRUTH)
+            drawn = mask_overlay(subject.image, values, palette, settings)
+        masks.append(picture(caption, f"{caption} of {subject.name}", drawn))
     return Card(
         name=subject.name,
         split=subject.split,

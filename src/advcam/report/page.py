@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from advcam.report.charts import Bar, bars
 from advcam.report.figures import Group, Headline
+from advcam.report.gains import Chain
 from advcam.report.gallery import Card
 from advcam.report.growth import Strip
 from advcam.report.localization import BoxSection
@@ -68,6 +69,7 @@ class Page:
     notices: Sequence[Notice] = ()
     facts: Sequence[Fact] = ()
     groups: Sequence[Group] = ()
+    chains: Sequence[Chain] = ()
     class_chart: ClassChart | None = None
     boxes: BoxSection | None = None
     curve_panels: Sequence[CurvePanel] = ()
