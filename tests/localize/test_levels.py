@@ -9,8 +9,7 @@ from scipy import ndimage
 
 from advcam.errors import DataError, SettingsError
 from advcam.localize import boxes, boxes_at_levels, grey_level
-from advcam.localize.components import fill_holes
-from advcam.localize.levels import all_contours, largest_contours, quantize
+from advcam.localize.levels import contours, quantize
 from advcam.localize.normalize import min_max
 from advcam.localize.protocol import protocol_map
 
@@ -220,8 +219,7 @@ def test_random_maps_at_every_level() -> None:
     rng = np.random.default_rng(0)
     for _ in range(60):
         grey = random_map(rng)
-        filled = fill_holes(grey)
-        every, largest = all_contours(grey, filled), largest_contours(filled)
+        every, largest = contours(grey)
         for level in [0, *np.unique(grey)[:-1], *(np.unique(grey)[1:].astype(int) - 1)][:40]:
             here = (every.low <= level) & (level < every.high)
             if grey.max() <= level:
@@ -231,6 +229,20 @@ def test_random_maps_at_every_level() -> None:
             assert sorted(every.box[here].tolist()) == wanted
             here = (largest.low <= level) & (level < largest.high)
             assert largest.box[here].tolist() == [wanted_largest]
+
+
+def test_a_thin_ring_is_larger_than_the_island_in_it() -> None:
+    """The ring's own pixels enclose nothing: only with its hole filled is it the largest."""
+    grey = np.zeros((40, 50), np.uint8)
+    grey[2:38, 2:48] = 200
+    grey[3:37, 3:47] = 50
+    grey[6:34, 6:44] = 180
+    every, largest = contours(grey)
+    for level, expected in ((0, [2, 2, 48, 38]), (100, [2, 2, 48, 38]), (190, [2, 2, 48, 38])):
+        here = (largest.low <= level) & (level < largest.high)
+        assert largest.box[here].tolist() == [expected]
+    here = (every.low <= 100) & (every.high > 100)
+    assert sorted(every.box[here].tolist()) == [[2, 2, 48, 38], [2, 2, 48, 38], [6, 6, 44, 34]]
 
 
 def test_empty_mask_is_the_box_of_zeros() -> None:

@@ -14,8 +14,8 @@ from numba import njit
 from torch import Tensor
 
 from advcam.errors import DataError
-from advcam.localize.components import LEVELS, fill_holes
-from advcam.localize.levels import Contours, all_contours, largest_contours
+from advcam.localize.components import LEVELS
+from advcam.localize.levels import Contours, contours
 
 Boxes = Num[Tensor, "_ 4"] | Num[np.ndarray, "_ 4"] | Sequence[Sequence[float]]
 ImageSize = Num[Tensor, "2"] | Num[np.ndarray, "2"] | Sequence[int]
@@ -77,16 +77,13 @@ def level_ious(
     Returns one curve over all contours, and one over the largest contour alone. A mask without pixels counts as the
     box 0, 0, 0, 0.
     """
-    filled_HW = fill_holes(grey_HW)
+    every, largest = contours(grey_HW)
     empty = inclusive_iou(EMPTY, truth).max()
-    return (
-        _best_at_levels(all_contours(grey_HW, filled_HW), truth, empty),
-        _best_at_levels(largest_contours(filled_HW), truth, empty),
-    )
+    return _best_at_levels(every, truth, empty), _best_at_levels(largest, truth, empty)
 
 
-def _best_at_levels(contours: Contours, truth: np.ndarray, empty: float) -> Float64[np.ndarray, " 256"]:
-    best = _highest(contours.low, contours.high, _ious(contours.box.astype(np.int64), truth))
+def _best_at_levels(found: Contours, truth: np.ndarray, empty: float) -> Float64[np.ndarray, " 256"]:
+    best = _highest(found.low, found.high, _ious(found.box.astype(np.int64), truth))
     best[best < 0] = empty
     return best
 

@@ -3,18 +3,19 @@
 A map I of whole numbers 0-255 has the 255 masks {I > L}, L = 0 ... 254. Lowering L only adds pixels, so the
 components of all masks form a tree (the max-tree). Adding the pixels brightest first, and joining each with the
 neighbours that are already there, visits all of it; a component is written down once, with the run of levels over
-which it looks the same. Holes are components too, of the same map turned upside down.
+which it looks the same. Holes are components too: of the pixels that are not there, added darkest first, until they
+reach what lies outside the map.
 
-Shape suffixes: H, W height and width of the map; c components.
+Shape suffixes: H, W height and width of the map; N pixels in the order of falling grey; c components.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Int32, UInt8, UInt32
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt32, UInt64
 from numba import njit
 
 LEVELS = 255
@@ -27,9 +28,10 @@ class Components:
 
     ``low``, ``high``: the component is there, and looks the same, at the levels ``low <= L < high``.
     ``box``: x0, y0, x1, y1 in pixels; x1 and y1 are one past the last pixel.
-    ``double_area``: twice the area, in square pixels, of the polygon through the centres of its border pixels, so
-    that it is a whole number; a single pixel or a straight line has none. Right where the component has no holes.
+    ``double_area``: twice the area, in square pixels, of the polygon through the centres of its border pixels, less
+    its holes, so that it is a whole number; a single pixel or a straight line has none.
     ``first``: a number that grows with the raster order of its first pixel.
+    ``solid``: whether it has no hole.
     """
 
     low: Int32[np.ndarray, " c"]
@@ -37,218 +39,268 @@ class Components:
     box: Int32[np.ndarray, "c 4"]
     double_area: Int32[np.ndarray, " c"]
     first: Int32[np.ndarray, " c"]
+    solid: Bool[np.ndarray, " c"]
 
 
-def outer_components(grey_HW: UInt8[np.ndarray, "H W"]) -> Components:
+@dataclass(frozen=True)
+class SortedPixels:
+    """The pixels of a map by falling grey, those of one grey in raster order.
+
+    ``records``: ``near << 48 | y << shift | x``, x and y counted from a rim of one pixel; ``near`` has a bit for each
+    of the eight neighbours that come earlier. ``start``: the index at which grey 255 - r starts, for r = 0 ... 256.
+    ``peaks``: how many are brighter than their eight neighbours; ``pits``: how many are darker than their four.
+    """
+
+    records: UInt64[np.ndarray, " N"]
+    start: Int64[np.ndarray, " 257"]
+    peaks: int
+    pits: int
+    shift: int
+    height: int
+
+
+def sort_pixels(grey_HW: UInt8[np.ndarray, "H W"]) -> SortedPixels:
+    """What both trees are grown from.
+
+    >>> sort_pixels(np.array([[3, 9]], dtype=np.uint8)).records.tolist() == [1 << 2 | 2, 1 << 50 | 1 << 2 | 1]
+    True
+    """
+    height, width = grey_HW.shape
+    shift = max(2, (width + 1).bit_length())  # a power of two, so that x and y are read off without a division
+    return SortedPixels(*_brightest_first(grey_HW, np.uint64(shift)), shift, height)
+
+
+def outer_components(pixels: SortedPixels) -> Components:
     """The 8-connected components of {I > L} at all levels, those inside the holes of others included.
 
-    >>> import numpy as np
-    >>> found = outer_components(np.array([[0, 9, 0, 0], [0, 0, 0, 5]], dtype=np.uint8))
+    >>> found = outer_components(sort_pixels(np.array([[0, 9, 0, 0], [0, 0, 0, 5]], dtype=np.uint8)))
     >>> sorted(zip(found.low.tolist(), found.high.tolist(), found.box.tolist()))
     [(0, 5, [3, 1, 4, 2]), (0, 9, [1, 0, 2, 1])]
     """
-    return _unpack(_component_tree(grey_HW, np.zeros_like(grey_HW), True))
+    table = _component_tree(pixels.records, pixels.start, pixels.peaks, pixels.shift, pixels.height, False)
+    return _unpack(table, pixels.shift)
 
 
-def holes(grey_HW: UInt8[np.ndarray, "H W"], filled_HW: UInt8[np.ndarray, "H W"]) -> Components:
+def holes(pixels: SortedPixels) -> Components:
     """The holes of {I > L} at all levels: 4-connected components of {I <= L} that do not reach the map's border.
 
-    ``filled_HW`` is :func:`fill_holes` of the map: a pixel is in a hole exactly at the levels I <= L < filled.
-    The box is that of the hole itself. ``double_area`` and ``first`` mean nothing here.
+    The box is that of the hole itself. ``double_area``, ``first`` and ``solid`` mean nothing here.
+
+    >>> ring = np.full((5, 5), 9, dtype=np.uint8); ring[2, 2] = 4
+    >>> found = holes(sort_pixels(ring))
+    >>> found.low.tolist(), found.high.tolist(), found.box.tolist()
+    ([4], [9], [[2, 2, 3, 3]])
     """
-    upside_down = _unpack(_component_tree(255 - grey_HW, 255 - filled_HW, False))
-    return Components(
-        low=255 - upside_down.high,
-        high=255 - upside_down.low,
-        box=upside_down.box,
-        double_area=upside_down.double_area,
-        first=upside_down.first,
-    )
+    reversed_start = len(pixels.records) - pixels.start[::-1]
+    table = _component_tree(pixels.records[::-1], reversed_start, pixels.pits, pixels.shift, pixels.height, True)
+    upside_down = _unpack(table, pixels.shift)
+    return replace(upside_down, low=255 - upside_down.high, high=255 - upside_down.low)
 
 
-@njit(cache=True)
-@no_type_check
-def _settle_down_right(filled, grey_HW):
-    """Lower every pixel by what the one above and the one on its left allow; ``filled`` has the rim."""
-    height, width = grey_HW.shape
-    for y in range(height):
-        above, here, grey = filled[y], filled[y + 1], grey_HW[y]
-        left = np.uint8(0)
-        for x in range(width):
-            left = max(grey[x], min(here[x + 1], min(left, above[x + 1])))
-            here[x + 1] = left
+def _unpack(table: UInt32[np.ndarray, "c 8"], shift: int) -> Components:
+    low, high, x0, x1, first, y1, double_area, euler = table.view(np.int32).T
+    # The table counts from a rim of one pixel, and the first pixel is in the first row.
+    box = np.stack([x0 - 1, (first >> shift) - 1, x1, y1], axis=1)
+    return Components(low=low, high=high, box=box, double_area=double_area, first=first, solid=euler == 1)
 
 
-@njit(cache=True)
-@no_type_check
-def fill_holes(grey_HW: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """The map whose mask at every level is the map's own mask with its holes filled, and what lies inside them.
-
-    The value of a pixel is the lowest, over all 4-connected paths from it to the outside, of the highest I on the
-    path. Sweeps in four directions settle nearly all of a smooth map; what they leave is settled pixel by pixel.
-    """
-    height, width = grey_HW.shape
-    filled = np.zeros((height + 2, width + 2), np.uint8)  # the rim of zeros is the outside
-    filled[1:-1, 1:-1] = 255
-    _settle_down_right(filled, grey_HW)
-    _settle_down_right(filled[::-1, ::-1], grey_HW[::-1, ::-1])
-    _settle_down_right(filled[:, ::-1], grey_HW[:, ::-1])
-    _settle_down_right(filled[::-1], grey_HW[::-1])
-    pending = [
-        (y, x) for y in range(1, height + 1) for x in range(1, width + 1) if filled[y, x] > grey_HW[y - 1, x - 1]
-    ]
-    while pending:
-        y, x = pending.pop()
-        lowest = min(min(filled[y - 1, x], filled[y + 1, x]), min(filled[y, x - 1], filled[y, x + 1]))
-        value = max(grey_HW[y - 1, x - 1], lowest)
-        if value < filled[y, x]:
-            filled[y, x] = value
-            for row, column in ((y - 1, x), (y, x + 1), (y + 1, x), (y, x - 1)):
-                inside = 1 <= row <= height and 1 <= column <= width
-                if inside and filled[row, column] > max(value, grey_HW[row - 1, column - 1]):
-                    pending.append((row, column))
-    return filled[1:-1, 1:-1].copy()
-
-
-def _unpack(table: UInt32[np.ndarray, "c 8"]) -> Components:
-    table = table.view(np.int32)
-    box = table[:, 2:6] - np.array([1, 1, 0, 0], dtype=np.int32)  # the table counts from a rim of one pixel
-    return Components(low=table[:, 0], high=table[:, 1], box=box, double_area=table[:, 6], first=table[:, 7])
-
-
-# Indices below are unsigned throughout: numba then leaves out the test for negative ones, a third of the time.
+# Indices below are unsigned where it counts: numba then leaves out the test for negative ones, a third of the time.
 # The ring around a pixel: bit 0 north, 1 north-east, ... 7 north-west; odd bits are corners.
 
 
 @njit(cache=True)
 @no_type_check
-def _ring_tables(ring, corners):
+def _brightest_first(grey_HW, shift):
+    """See ``SortedPixels``."""
+    height, width = grey_HW.shape
+    start = np.zeros(258, np.int64)
+    # The rim is less than everything: values are one more than grey.
+    rimmed = np.zeros((height + 2, width + 2), np.uint16)
+    for y in range(height):
+        for x in range(width):
+            rimmed[y + 1, x + 1] = np.uint16(grey_HW[y, x]) + np.uint16(1)
+            start[np.uint64(257 - grey_HW[y, x])] += 1
+    start = np.cumsum(start)  # grey g will be written from start[256 - g] on, and end where g - 1 starts
+    records = np.empty(height * width, np.uint64)
+    near = np.empty(width + 2, np.uint16)
+    peaks = pits = 0
+    for y in range(1, height + 1):
+        above, here, below = rimmed[y - 1], rimmed[y], rimmed[y + 1]
+        for x in range(1, width + 1):  # without a branch: many pixels at once
+            value = here[x]
+            near[x] = (
+                (above[x] >= value)
+                | (above[x + 1] >= value) << 1
+                | (here[x + 1] > value) << 2
+                | (below[x + 1] > value) << 3
+                | (below[x] > value) << 4
+                | (below[x - 1] > value) << 5
+                | (here[x - 1] >= value) << 6
+                | (above[x - 1] >= value) << 7
+            )
+        for x in range(1, width + 1):
+            peaks += near[x] == 0
+            pits += near[x] & 0b01010101 == 0b01010101
+        for x in range(1, width + 1):
+            rank = np.uint64(257 - here[x])
+            records[start[rank]] = np.uint64(near[x]) << np.uint64(48) | np.uint64(y) << shift | np.uint64(x)
+            start[rank] += 1
+    return records, np.concatenate((np.zeros(1, np.int64), start[1:257])), peaks, pits
+
+
+@njit(cache=True)
+@no_type_check
+def _ring_tables(ring, upside_down):
     """What a pixel meets, for each of the 256 sets of neighbours that can be there before it.
 
-    Returns how many separate groups they form within the ring, the way to a member of each (there are four at most),
-    and twice the area that the pixel adds: half a square per 2x2 block of which it is the third or fourth pixel.
+    Components are 8-connected, and those of the map upside down 4-connected. Returns how many separate groups they
+    form within the ring; the way to a member of each (there are four at most); twice the area that the pixel adds,
+    half a square per 2 x 2 block of which it is the third or fourth pixel; and what it adds to the Euler
+    characteristic, the number of components less that of holes, as the blocks around it tell (Gray, 1971).
     """
-    groups = np.zeros(256, np.uint64)
+    groups = np.zeros(256, np.uint8)
     member = np.full((256, 4), ring[0], np.uint64)
     double_area = np.zeros(256, np.uint32)
-    for near in range(256):
+    euler = np.zeros(256, np.int32)
+    for index in range(256):
+        near = 255 - index if upside_down else index  # upside down those come before that came after
+        fourfold = 0
         for k in range(8):
             here, before, two_before = near >> k & 1, near >> (k - 1) % 8 & 1, near >> (k - 2) % 8 & 1
             if k % 2:
-                double_area[near] += here + before + (near >> (k + 1) % 8 & 1) >= 2
-                starts = corners and here and not before
-            elif corners:
-                starts = here and not before and not two_before
+                after = near >> (k + 1) % 8 & 1
+                double_area[index] += here + before + after >= 2
+                fourfold += _euler_of_block(1, here, before, after) - _euler_of_block(0, here, before, after)
+            if upside_down:
+                starts = k % 2 == 0 and here and not (before and two_before)
+            elif k % 2:
+                starts = here and not before
             else:
-                starts = here and not (before and two_before)
+                starts = here and not before and not two_before
             if starts:
-                member[near, groups[near]] = ring[k]
-                groups[near] += 1
-        if groups[near] == 0 and near & 0b01010101 == 0b01010101:
-            groups[near] = 1  # a closed ring starts nowhere: to the north, as good as any
-    return groups, member, double_area
+                member[index, groups[index]] = ring[k]
+                groups[index] += 1
+        euler[index] = fourfold // 4
+        if groups[index] == 0 and near & 0b01010101 == 0b01010101:
+            groups[index] = 1  # a closed ring starts nowhere: to the north, as good as any
+    return groups, member, double_area, euler.astype(np.uint32)
 
 
 @njit(cache=True)
 @no_type_check
-def _brightest_first(grey_HW, floor_HW, shift):
-    """The pixels with grey > floor by falling grey, as ``y << shift | x`` counted from the rim.
+def _euler_of_block(own, diagonal, side, other_side):
+    """Four times what a block of 2 x 2 pixels adds to the Euler characteristic of an 8-connected figure."""
+    count = own + diagonal + side + other_side
+    if count == 2:
+        return -2 if own == diagonal else 0
+    return (count == 1) - (count == 3)
 
-    Also the index at which each grey ends: that of g at position 256 - g.
+
+@njit(cache=True)
+@no_type_check
+def _root(parent, label):
+    while parent[label] != label:
+        parent[label] = parent[parent[label]]
+        label = parent[label]
+    return label
+
+
+@njit(cache=True)
+@no_type_check
+def _note(table, found, state, root, grey):
+    """Write down a component that looks different from this grey down."""
+    for k in range(np.uint64(8)):
+        table[found, k] = state[root, k]
+    table[found, 0] = grey
+    state[root, 1] = grey
+
+
+@njit(cache=True)
+@no_type_check
+def _with_room(table, found, more):
+    """The table, or a longer copy of it where it has no room for so many more rows."""
+    if found + more <= len(table):
+        return table
+    longer = np.empty((2 * np.int64(found + more), table.shape[1]), table.dtype)
+    longer[:found] = table[:found]
+    return longer
+
+
+@njit(cache=True)
+@no_type_check
+def _component_tree(records, start, births, shift, height, upside_down):
+    """All components of the pixels that are there, while they are added one by one.
+
+    ``records``, ``start``: see ``SortedPixels``. ``births``: of how many pixels no neighbour comes earlier.
+    ``upside_down``: they are darkest first, greys count from the other end, and outside the map everything is there
+    from the beginning; what reaches it is no component any more.
+    Returns UInt32[c 8]: low, high, least x, greatest x, first pixel, greatest y, double area, Euler characteristic.
     """
-    height, width = grey_HW.shape
-    end = np.zeros(258, np.uint32)
-    for y in range(height):
-        for x in range(width):
-            end[np.uint64(257 - grey_HW[y, x])] += grey_HW[y, x] > floor_HW[y, x]
-    end = np.cumsum(end).astype(np.uint32)
-    pixels = np.empty(end[257], np.uint32)
-    for y in range(height):
-        for x in range(width):
-            if grey_HW[y, x] > floor_HW[y, x]:
-                rank = np.uint64(256 - grey_HW[y, x])
-                pixels[end[rank]] = (y + 1) << shift | (x + 1)
-                end[rank] += 1
-    return pixels, end
-
-
-@njit(cache=True)
-@no_type_check
-def _grow(state, root, x0, y0, x1, y1, double_area, first):
-    state[root, 2] = min(state[root, 2], x0)
-    state[root, 3] = min(state[root, 3], y0)
-    state[root, 4] = max(state[root, 4], x1)
-    state[root, 5] = max(state[root, 5], y1)
-    state[root, 6] += double_area
-    state[root, 7] = min(state[root, 7], first)
-
-
-@njit(cache=True)
-@no_type_check
-def _component_tree(grey_HW, floor_HW, corners):
-    """All components of {grey > L}, where a pixel counts only at its levels floor <= L < grey.
-
-    ``corners``: 8-connected if true, else 4-connected. The floor must be such that a pixel that is gone never
-    touches one that is still there: 0 everywhere, or the filled map upside down.
-    Returns UInt32[c 8]: low, high, least x and y, greatest x and y (counted from the rim), double area, first.
-    """
-    height, width = grey_HW.shape
-    shift = np.uint64(1)
-    while 1 << shift < width + 2:
-        shift += np.uint64(1)
-    row = 1 << np.int64(shift)  # a power of two, so that x and y are read off an index without a division
-    column = np.uint64(row - 1)
-    pixels, end = _brightest_first(grey_HW, floor_HW, shift)
+    shift = np.uint64(shift)
+    row = 1 << np.int64(shift)
+    column, place = np.uint64(row - 1), np.uint64((1 << 48) - 1)
     ring = np.array([-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]).astype(np.uint64)
-    groups, member, double_area = _ring_tables(ring, corners)
+    groups, member, double_area, euler = _ring_tables(ring, upside_down)
 
-    none = np.uint32(0xFFFFFFFF)
-    unborn = np.array([0, 0, none, none, 0, 0, 0, none], np.uint32)
-    there = np.zeros((height + 2) * row, np.uint8)
-    label = np.empty((height + 2) * row, np.uint32)
-    parent = np.empty(len(pixels), np.uint32)  # of labels: one is born with each local maximum
-    state = np.empty((len(pixels), 8), np.uint32)  # of root labels, laid out as the result
-    table = np.empty((len(pixels), 8), np.uint32)
-    labels = found = 0
+    label = np.zeros((height + 2) * row, np.uint32)  # 0 is the outside
+    parent = np.zeros(births + 1, np.uint32)  # of labels: one is born with each local maximum
+    state = np.empty((births + 1, 8), np.uint32)  # of root labels, laid out as the result
+    table = np.empty((1024, 8), np.uint32)
+    labels, found = np.uint32(1), np.uint64(0)
 
-    for grey in range(255, 0, -1):
-        for pixel in pixels[end[255 - grey] : end[256 - grey]]:
-            near = np.uint64(0)
-            for k in range(np.uint64(8)):
-                near |= np.uint64(there[pixel + ring[k]]) << k
-            there[pixel] = 1
-            x, y = pixel & column, pixel >> shift
-            root = none
-            for k in range(groups[near]):
-                other = label[pixel + member[near, k]]
-                while parent[other] != other:
-                    parent[other] = parent[parent[other]]
-                    other = parent[other]
+    for step in range(255):
+        grey = np.uint32(255 - step)
+        table = _with_room(table, found, labels)  # each is written down once at most
+        for i in range(np.uint64(start[step]), np.uint64(start[step + 1])):
+            record = records[i]
+            near, pixel = record >> np.uint64(48), record & place
+            x, y, first = np.uint32(pixel & column), np.uint32(pixel >> shift), np.uint32(pixel)
+            if groups[near] == 0:
+                label[pixel] = parent[labels] = labels
+                state[labels, 0], state[labels, 1] = 0, grey
+                state[labels, 2], state[labels, 3], state[labels, 4], state[labels, 5] = x, x, first, y
+                state[labels, 6], state[labels, 7] = double_area[near], euler[near]
+                labels += np.uint32(1)
+                continue
+            root = _root(parent, label[pixel + member[near, 0]])
+            for k in range(np.uint64(1), np.uint64(groups[near])):
+                other = _root(parent, label[pixel + member[near, k]])
                 if other == root:
                     continue
-                if state[other, 1] > grey:  # from here down it looks different
-                    table[found] = state[other]
-                    table[found, 0] = grey
-                    found += 1
-                    state[other, 1] = grey
-                if root == none:
-                    root = other
-                else:
-                    parent[other] = root
-                    old = state[other]
-                    _grow(state, root, old[2], old[3], old[4], old[5], old[6], old[7])
-            if root == none:
-                root = np.uint32(labels)
-                labels += 1
-                parent[root] = root
-                state[root] = unborn
-                state[root, 0] = floor_HW[np.int64(y) - 1, np.int64(x) - 1]
-                state[root, 1] = grey
-            _grow(state, root, x, y, x, y, double_area[near], pixel)
+                if other == 0:
+                    root, other = other, root
+                if state[other, 1] > grey:
+                    _note(table, found, state, other, grey)
+                    found += np.uint64(1)
+                parent[other] = root
+                if root != 0:
+                    if state[root, 1] > grey:
+                        _note(table, found, state, root, grey)
+                        found += np.uint64(1)
+                    state[root, 2] = min(state[root, 2], state[other, 2])
+                    state[root, 3] = max(state[root, 3], state[other, 3])
+                    state[root, 4] = min(state[root, 4], state[other, 4])
+                    state[root, 5] = max(state[root, 5], state[other, 5])
+                    state[root, 6] += state[other, 6]
+                    state[root, 7] += state[other, 7]
+            if root == 0:
+                continue
             label[pixel] = root
+            if state[root, 1] > grey:
+                _note(table, found, state, root, grey)
+                found += np.uint64(1)
+            state[root, 6] += double_area[near]
+            state[root, 7] += euler[near]
+            # Seldom, so that asking is cheaper than taking the least and the greatest of everything.
+            if (x < state[root, 2]) | (x > state[root, 3]) | (first < state[root, 4]) | (y > state[root, 5]):
+                state[root, 2] = min(state[root, 2], x)
+                state[root, 3] = max(state[root, 3], x)
+                state[root, 4] = min(state[root, 4], first)
+                state[root, 5] = max(state[root, 5], y)
 
-    for root in range(labels):
+    table = _with_room(table, found, labels)
+    for root in range(np.uint32(1), labels):
         if parent[root] == root:
             table[found] = state[root]
-            found += 1
+            found += np.uint64(1)
     return table[:found].copy()
