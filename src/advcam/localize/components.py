@@ -67,7 +67,8 @@ def sort_pixels(grey_HW: UInt8[np.ndarray, "H W"]) -> SortedPixels:
     """
     height, width = grey_HW.shape
     shift = max(2, (width + 1).bit_length())  # a power of two, so that x and y are read off without a division
-    return SortedPixels(*_brightest_first(grey_HW, np.uint64(shift)), shift, height)
+    records, start, peaks, pits = _brightest_first(grey_HW, np.uint64(shift))
+    return SortedPixels(records, start, peaks, pits, shift, height)
 
 
 def outer_components(pixels: SortedPixels) -> Components:
