@@ -19,10 +19,12 @@ _HOMES = {
 _FOLDERS = (
     "data",
     "models",
+    "training",
     "classify",
     "saliency",
     "attribute",
     "refine",
+    "segment",
     "localize",
     "evaluate",
     "report",
