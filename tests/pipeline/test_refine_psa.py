@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from advcam.data.files import read_json
 from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.pipeline import refine_psa
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.settings import RefineSettings
 from advcam.pipeline.verbs import run_stages
@@ -133,6 +135,19 @@ def test_a_trained_network_is_taken_over(mapped, tmp_path):
     run_stages(other, ("refine",))
     assert masks_of(other) == masks_of(mapped)
     assert not (Run.open(other).folder.root / "psa").exists()
+
+
+def test_threads_do_not_meet(mapped):
+    """The masks do not depend on how many threads make them."""
+    run_stages(mapped, ("refine",))
+    run = Run.open(mapped)
+    refiner = refine_psa.refiner(run, "maps")
+    subjects = [Subject.read(run, record, "maps") for record in run.records] * 3
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(refiner.labels, subjects))
+    for subject, found in zip(subjects, together, strict=True):
+        with Image.open(run.folder.mask(subject.record.id)) as mask:
+            assert np.array_equal(found, np.asarray(mask))
 
 
 def test_images_whose_maps_are_zero(mapped):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,15 @@ from jaxtyping import UInt8
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
+from advcam.pipeline.attribute import digest
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.threads import in_threads
 from advcam.pipeline.thresholds import ChosenThreshold, choose
-from advcam.refine.psa.checkpoint import (
-    CONFIG_NAME,
-    build_affinity_net,
-    load_affinity_net,
-    save_affinity_net,
-)
-from advcam.refine.psa.inference import psa_scores
+from advcam.refine.psa.checkpoint import CONFIG_NAME, build_affinity_net, load_affinity_net, save_affinity_net
+from advcam.refine.psa.inference import image_affinities, walked_scores
 from advcam.refine.psa.labels import AffinityLabels
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa.training import AffinityExample, AffinityTask
@@ -60,16 +57,22 @@ class PSARefiner:
     network: AffinityNet = field(repr=False)
     threshold: ChosenThreshold | None = None
     """Where ``psa.margin`` chose the backgrounds by it."""
+    _one_at_a_time: Lock = field(default_factory=Lock, repr=False)
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"psa": {name: value for name, value in asdict(self.psa).items() if name not in WITHOUT_EFFECT}}
+        facts = (self.network.architecture, self.network.mean, self.network.std)
+        asked = {name: value for name, value in asdict(self.psa).items() if name not in WITHOUT_EFFECT}
+        return {"psa": asked, "network": digest(self.network, facts)}
 
     def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
         # An image without a class, or whose maps are all zero, has nothing to spread.
         if not subject.maps.any():
             return np.zeros(subject.size, np.uint8)
-        scores = psa_scores(self.network, subject.image, subject.maps, self.psa)
+        # The feature maps of a network are recorded per pass, so no two passes may cross.
+        with self._one_at_a_time:
+            links = image_affinities(self.network, subject.image, self.psa)
+        scores = walked_scores(links, subject.image, subject.maps, self.psa)
         return dataset_labels(scores.argmax(dim=0).to(torch.uint8), subject.classes).numpy()
 
 

@@ -33,7 +33,6 @@ def image_affinities(
     return affinities(network(filled[None])[0], settings.radius, all_pairs=settings.all_pairs)
 
 
-@torch.no_grad()
 def psa_scores(
     network: AffinityNet,
     image: UInt8[np.ndarray, "H W 3"],
@@ -43,7 +42,7 @@ def psa_scores(
     """Scores of background and classes after PSA's random walk; their argmax is the pseudo mask.
 
     Args:
-        network: trained, in evaluation mode; its device does the work.
+        network: trained, in evaluation mode; its device does the work. Not from several threads at once.
         image: RGB.
         maps: localization maps of the image's classes, in [0, 1], at its size; at least one.
         settings: of the walk. With ``final_crf`` the scores are probabilities after a dense CRF.
@@ -56,7 +55,17 @@ def psa_scores(
     >>> psa_scores(network, np.zeros((50, 70, 3), np.uint8), torch.rand(2, 50, 70), PSASettings()).shape
     torch.Size([3, 50, 70])
     """
-    links = image_affinities(network, image, settings)
+    return walked_scores(image_affinities(network, image, settings), image, maps, settings)
+
+
+@torch.no_grad()
+def walked_scores(
+    links: Float[Tensor, "o h w"],
+    image: UInt8[np.ndarray, "H W 3"],
+    maps: Float[Tensor, "k H W"],
+    settings: PSASettings,
+) -> Float[Tensor, "k+1 H W"]:
+    """:func:`psa_scores` from the affinities of :func:`image_affinities`."""
     start = walk_scores(maps.to(links), alpha=settings.alpha)
     walked = propagate(start, links, beta=settings.beta, log_times=settings.log_times)
     scores = image_scores(walked, image.shape[:2])
