@@ -281,7 +281,11 @@ def draw(rows: Sequence[tuple[Setting, float, float]], picture: str) -> None:
 
 def confirm(chosen: Study, carried: Study, wanted: Sequence[str], runs: Sequence[str]) -> None:
     """Thresholds of all images of one split, carried over to another."""
-    named: list[tuple[str, Setting | Path]] = [(s.name, s) for s in SETTINGS if s.name in wanted]
+    named: list[tuple[str, Setting | Path]] = []
+    for setting in SETTINGS:
+        if setting.name in wanted:
+            first_maps = replace(setting, parts=tuple((trace, 1) for trace, _ in setting.parts), stop=0.0)
+            named += [("CAM of the same passes", first_maps), (setting.name, setting)]
     named += [(run, Path(run)) for run in runs]
     print(f"{len(chosen.records)} and {len(carried.records)} images\n| setting | chosen | carried | its best | at |")
     for name, setting in named:

@@ -134,7 +134,8 @@ class ClimbSettings:
     def fast(cls) -> ClimbSettings:
         """Few large steps from a feature map, and none for a pair whose map stands still; for the image's own size.
 
-        Our choice, not the paper's: on MobileNetV2 and part of VOC the knee of seed mIoU against cost. Take ``attribute.scales`` [1.0] with it, as recipe ``climb_fast`` does.
+        Our choice, not the paper's: on MobileNetV2 and part of VOC the knee of seed mIoU against cost. Take
+        ``attribute.scales`` [1.0] with it, as recipe ``climb_fast`` does.
         """
         return cls(steps=3, step_size=0.4, skip=0.22, stop_change=0.4)
 
