@@ -272,11 +272,15 @@ def draw(rows: Sequence[tuple[Setting, float, float]], picture: str) -> None:
     front = [row for row in rows if not any(o[1] <= row[1] and o[2] > row[2] for o in rows)]
     front.sort(key=lambda row: row[1])
     axes.step([row[1] for row in front], [row[2] for row in front], where="post", color="0.5", zorder=0)
-    for setting, cost, miou in front:
-        axes.annotate(setting.name, (cost, miou), fontsize=7, xytext=(4, -9), textcoords="offset points")
+    for number, (_, cost, miou) in enumerate(front, 1):
+        axes.annotate(str(number), (cost, miou), fontsize=8, xytext=(-8, 4), textcoords="offset points")
+    names = "\n".join(f"{number}  {setting.name}" for number, (setting, _, _) in enumerate(front, 1))
+    figure.text(0.93, 0.86, "on the front:\n" + names, fontsize=8, va="top")
     axes.set(xscale="log", xlabel="forward passes per image and class", ylabel="seed mIoU (%), best threshold")
-    axes.legend(frameon=False)
-    figure.savefig(picture, dpi=130, bbox_inches="tight")
+    ticks = (0.25, 0.5, 1, 2, 4, 8, 16)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(picture, dpi=110, bbox_inches="tight")
 
 
 def confirm(chosen: Study, carried: Study, wanted: Sequence[str], runs: Sequence[str]) -> None:
