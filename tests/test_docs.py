@@ -162,7 +162,7 @@ def test_settings_in_prose_exist(page: str, capsys: pytest.CaptureFixture[str]) 
     everywhere = help_settings("run", capsys) | help_settings("doctor", capsys)
     for span in code_spans(page):
         for option in re.findall(r"(?<![\w-])--[a-z][\w.-]*", span):
-            assert underscored(option) in everywhere or span.startswith("advcam "), (
+            assert underscored(option) in everywhere or span.startswith(("advcam ", "python ")), (
                 f"{page}: there is no setting {option}"
             )
         if span not in FILES and (match := SETTING.fullmatch(span)) is not None:
