@@ -109,6 +109,17 @@ def test_what_was_run_in_lines():
     assert stage_facts({}, "irn_resnet50") == []
 
 
+def test_saliency_is_told_of_as_supervision() -> None:
+    def told(settings: dict, **others: dict) -> str:
+        return stage_facts({"saliency": {"settings": settings}} | others, "irn_resnet50")[0].text
+
+    network = {"source": "u2netp", "weights": "0123", "size": 320}
+    assert told({"source": "folder", "folder": "maps/dss"}) == "maps from maps/dss"
+    assert told({"source": "fine_grained"}) == "fine_grained, without training"
+    assert told(network) == "u2netp, weights from elsewhere"
+    assert told(network, detector={"settings": {"pairs": 360}}) == "u2netp, trained on 360 masks"
+
+
 def test_changed_settings():
     changed = changed_settings({"a": {"b": [1.0, 2.0], "c": 1}, "d": None}, {"a": {"b": [1.0], "c": 1}, "d": "x"})
     assert changed == [("--a.b", "1.0, 2.0"), ("--d", "None")]

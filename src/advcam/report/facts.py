@@ -23,6 +23,7 @@ def data_fact(data: str, kind: str, splits: Mapping[str, int], classes: int) -> 
 def stage_facts(stages: Mapping[str, Any], network: str) -> list[Fact]:
     """One line for each stage that was begun; ``network`` is the architecture of the classifier."""
     found = [classifier_fact(stages["classify"]["settings"], network)] if "classify" in stages else []
+    found += [saliency_fact(stages)] if "saliency" in stages else []
     readers = {"attribute": maps_fact, "refine": masks_fact}
     found += [read(stages[name]["settings"]) for name, read in readers.items() if name in stages]
     return found + ([network_fact(stages["segment"])] if "segment" in stages else [])
@@ -38,6 +39,18 @@ def classifier_fact(settings: Mapping[str, Any], network: str) -> Fact:
     return Fact("Classifier", trained + (f", measured on {settings['val']}" if settings["val"] else ", not measured"))
 
 
+def saliency_fact(stages: Mapping[str, Any]) -> Fact:
+    """Where saliency maps come from: they are supervision beyond the labels."""
+    settings = stages["saliency"]["settings"]
+    if settings["source"] == "folder":
+        return Fact("Saliency", f"maps from {settings['folder']}")
+    if "weights" not in settings:
+        return Fact("Saliency", f"{settings['source']}, without training")
+    trained = stages.get("detector", {}).get("settings")
+    masks = "weights from elsewhere" if trained is None else f"trained on {counted(trained['pairs'], 'mask')}"
+    return Fact("Saliency", f"{settings['source']}, {masks}")
+
+
 def maps_fact(settings: Mapping[str, Any]) -> Fact:
     """The method and the settings that decide what its maps look like."""
     if "side" in settings:
@@ -48,12 +61,16 @@ def maps_fact(settings: Mapping[str, Any]) -> Fact:
     climb = settings["climb"]
     if climb is not None:
         text += f", {climb['steps']} steps of {climb['step_size']:.3g}, regularizer {climb['reg_weight']:.3g}"
+    if settings.get("saliency"):
+        text += ", held where saliency is background"
     return Fact("Localization maps", text)
 
 
 def masks_fact(settings: Mapping[str, Any]) -> Fact:
     """How maps became masks."""
     refined = REFINERS.get(settings["method"], settings["method"])
+    if settings.get("ambiguity"):
+        refined += ", 255 where saliency disagrees"
     made = settings["sets"]["masks"]
     if settings["rule"] == "confident":
         strict, generous = made["confident"]
