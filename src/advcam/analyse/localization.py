@@ -103,7 +103,7 @@ class ScoreDistributions:
         count = self._images
         rank_R = torch.linspace(0, 1, RANKS + 1, dtype=torch.float64)
         score_R = torch.from_numpy(self._sum_R / count)
-        return ScoreDistribution(rank_R, score_R, self._inside / count, self._outside / count, count)
+        return ScoreDistribution(rank_R, score_R, float(self._inside / count), float(self._outside / count), count)
 
 
 @dataclass(frozen=True)
