@@ -89,6 +89,7 @@ def test_what_it_leaves_behind(with_irn):
     kept = contents(with_irn, *FOLDERS, "irn")
     trained = (root / "irn/model.safetensors").stat().st_mtime_ns
     (root / "masks/even/picture 2.png").unlink()
+    (root / "edges/even/picture 2.npz").write_bytes(b"cut short")
     (root / "edges/odd/picture 1.npz").unlink()
     (root / "masks/odd/picture 1.png").unlink()
     run_stages(with_irn, ("refine",))
@@ -103,6 +104,16 @@ def test_what_it_leaves_behind(with_irn):
     assert (chosen["method"], chosen["images"]) == ("sweep", 6)
     with pytest.raises(RunError, match=r"holds the results of `irn` made with other settings \(irn.epochs 2 there"):
         run_stages(replace(with_irn, irn=replace(with_irn.irn, epochs=3)), ("refine",))
+
+    # At twice the size there are four times the cells; edges of the former size are replaced, not mixed up.
+    larger = replace(walked, irn_walk=replace(walked.irn_walk, scale=2.0))
+    run_stages(larger, ("refine",))
+    assert EdgeMap.load(root / "edges/even/picture 2.npz").edge.shape == (24, 32)
+    with Image.open(root / "masks/even/picture 2.png") as mask:
+        assert mask.size == (64, 48)
+    with pytest.raises(RunError, match=r"holds the results of `edges` made with other settings \(scale 2.0 there"):
+        run_stages(replace(walked, overwrite=False), ("refine",))
+    run_stages(walked, ("refine",))
 
     # A trained network can be taken over, and an edge map of another size is refused by name.
     EdgeMap(np.zeros((3, 4), np.float16), np.zeros((2, 3, 4), np.float16)).save(root / "edges/even/picture 2.npz")

@@ -14,7 +14,7 @@ from advcam.data.files import write_text
 from advcam.data.record import Record
 from advcam.errors import RunError
 from advcam.pipeline.instance_scoring import STAGE, objects_path
-from advcam.pipeline.irn_files import EDGES_OF, small_maps, stored_edges
+from advcam.pipeline.irn_files import EDGES_OF, small_maps, stored_edges, walked_size
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
@@ -38,7 +38,7 @@ def instances(run: Run) -> None:
     walk = asdict(run.config.irn_walk)
     settings = {
         **asdict(run.config.instances),
-        "irn_walk": {name: walk[name] for name in ("radius", "beta", "exp_times")},
+        "irn_walk": {name: walk[name] for name in ("radius", "beta", "exp_times", "scale")},
         "network": stage["settings"]["sets"]["masks"]["network"],
         "maps": stage["settings"]["maps"],
     }
@@ -70,7 +70,7 @@ def has_objects(run: Run, record: Record) -> bool:
 def make(run: Run, record: Record) -> None:
     """Find and write the objects of one image."""
     subject = Subject.read(run, record, "maps")
-    maps = small_maps(subject)
+    maps, size = small_maps(run, subject), walked_size(run, subject)
     if maps.any():
         edges = stored_edges(run, "maps", subject)
         edge, displacement = (torch.from_numpy(v).float() for v in (edges.edge, edges.displacement))
@@ -81,11 +81,11 @@ def make(run: Run, record: Record) -> None:
         subject.result.classes.tolist(),
         edge,
         displacement,
-        subject.size,
+        size,
         run.config.instances,
         run.config.irn_walk,
     )
-    if subject.size != subject.result.image_size:
+    if size != subject.result.image_size:
         height, width = subject.result.image_size
         wide = Image.fromarray(found.numbers.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
         found = FoundObjects(np.asarray(wide).astype(np.uint16), found.classes, found.scores)

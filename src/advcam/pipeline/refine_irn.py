@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional
 
 from advcam.data.masks import read_mask
 from advcam.data.record import Record
-from advcam.errors import DataError
+from advcam.data.transforms import scale_image
+from advcam.errors import DataError, RunError
 from advcam.evaluate import sweep
 from advcam.pipeline.attribute import digest
 from advcam.pipeline.irn import trained_irn
-from advcam.pipeline.irn_files import EDGES_OF, small_maps, stored_edges
+from advcam.pipeline.irn_files import EDGES_OF, resized, small_maps, stored_edges, walked_size
 from advcam.pipeline.progress import progress
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
@@ -33,7 +33,12 @@ from advcam.refine.seeds import seed_labels
 
 def refiner(run: Run, kind: str) -> IRNRefiner:
     """For ``refine.method irn``."""
-    return IRNRefiner(Walker(run, kind, trained_irn(run, kind)))
+    network = trained_irn(run, kind)
+    walk = run.config.irn_walk
+    # A stage of its own, so that edges of other settings are refused, or replaced, as any outputs are.
+    seen = {"network": fingerprint(network), "scale": walk.scale, "pad": walk.pad}
+    with run.stage(EDGES_OF[kind], seen, (EDGES_OF[kind],)):
+        return IRNRefiner(Walker(run, kind, network))
 
 
 @dataclass(frozen=True)
@@ -47,24 +52,28 @@ class Walker:
 
     def edges(self, subject: Subject) -> EdgeMap:
         """The edge map of an image: from the run folder, or made and kept there."""
-        path = self.run.folder.maps(subject.record.id, EDGES_OF[self.kind])
-        if not path.exists():
-            # One image at a time: on a GPU for its memory, on a CPU since one pass uses all cores already.
+        try:
+            return stored_edges(self.run, self.kind, subject)
+        except RunError:
+            # Missing or broken. One image at a time: on a GPU for its memory, on a CPU since a pass uses all cores.
+            settings = self.run.config.irn_walk
             with self._network_lock:
-                edge_map(self.network, subject.image, self.run.config.irn_walk.pad).save(path)
-        return stored_edges(self.run, self.kind, subject)
+                found = edge_map(self.network, scale_image(subject.image, settings.scale), settings.pad)
+            found.save(self.run.folder.maps(subject.record.id, EDGES_OF[self.kind]))
+            return found
 
     def scores(self, subject: Subject) -> Float[Tensor, "k h w"]:
         """Walked maps at the size of the image, in [0, 1]; zero where the maps are."""
         settings = self.run.config.irn_walk
-        maps = small_maps(subject)
+        maps = small_maps(self.run, subject)
         if not maps.any():
             return torch.zeros(len(maps), *subject.size)
         edge = torch.from_numpy(self.edges(subject).edge).float()
         walked = propagate(
             maps**settings.power, edge, radius=settings.radius, beta=settings.beta, exp_times=settings.exp_times
         )
-        return image_scores(walked, subject.size)
+        scores = image_scores(walked, walked_size(self.run, subject))
+        return scores if scores.shape[1:] == subject.size else resized(scores, subject.size)
 
 
 class IRNRefiner:
@@ -77,9 +86,8 @@ class IRNRefiner:
 
     @property
     def settings(self) -> dict[str, Any]:
-        taps = self.walker.network.taps
-        network = digest(self.walker.network, (taps.architecture, taps.mean, taps.std))
-        return {"irn_walk": asdict(self.walker.run.config.irn_walk), "network": network}
+        walk = asdict(self.walker.run.config.irn_walk)
+        return {"irn_walk": walk, "network": fingerprint(self.walker.network)}
 
     def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
         return seed_labels(self.walker.scores(subject), subject.classes, self.threshold.value).numpy()
@@ -113,5 +121,11 @@ def scored(walker: Walker, record: Record) -> tuple[Tensor, Tensor, Tensor]:
     subject = Subject.read(walker.run, record, walker.kind)
     scores, size = walker.scores(subject), subject.result.image_size
     if subject.size != size:
-        scores = functional.interpolate(scores[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        scores = resized(scores, size)
     return scores, subject.classes, torch.from_numpy(read_mask(record, size, len(walker.run.class_names)))
+
+
+def fingerprint(network: IRNNetwork) -> str:
+    """What tells one trained IRN from another."""
+    taps = network.taps
+    return digest(network, (taps.architecture, taps.mean, taps.std))

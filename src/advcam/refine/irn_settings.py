@@ -79,6 +79,9 @@ class IRNWalkSettings:
     background: float | Literal["swept"] = 0.25
     """Score of the background beside walked maps whose maximum is 1 (IRN, AdvCAM: 0.25). "swept": the best one on the
     ground truth of ``splits.tune``, and every figure says so."""
+    scale: float = 1.0
+    """The images are seen and walked at so many times their size (IRN: 1). A cell is 4 pixels, so objects of few dozen
+    pixels need a larger one; the training's ``irn.scale`` should lie around it."""
     pad: int = 512
     """The network sees images filled up with the mean colour to this many pixels per side (IRN: 512); 0 shows them as
     they are, which costs less."""
@@ -90,7 +93,7 @@ class IRNWalkSettings:
             raise SettingsError(f"irn_walk.radius must be at least 2 cells, not {self.radius}")
         if self.exp_times < 0 or self.pad < 0:
             raise SettingsError("irn_walk.exp_times and irn_walk.pad must not be negative")
-        for name in ("power", "beta"):
+        for name in ("power", "beta", "scale"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"irn_walk.{name} is {getattr(self, name)}, but must be greater than 0")
 
