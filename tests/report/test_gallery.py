@@ -113,3 +113,5 @@ def test_the_stages_stand_between_the_maps_and_the_mask():
     )
     captions = [mask.caption for mask in card.masks if mask.caption != "ground truth"]
     assert captions == ["seed", "seed + CRF", "edges", "mask"]
+    # With the image and two heat maps these are seven: four in a row.
+    assert (card.columns, card.row) == (7, 4)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 
-from advcam.report.facts import changed_settings, stage_facts
+from advcam.report.facts import changed_settings, instance_facts, stage_facts
 from advcam.report.page import LISTED, Fact, FlaggedClass, Page, StageTime, render
 from advcam.report.panels import classifier_chart
 from advcam.report.wording import Hint, Notice
@@ -118,6 +118,13 @@ def test_saliency_is_told_of_as_supervision() -> None:
     assert told({"source": "fine_grained"}) == "fine_grained, without training"
     assert told(network) == "u2netp, weights from elsewhere"
     assert told(network, detector={"settings": {"pairs": 360}}) == "u2netp, trained on 360 masks"
+
+
+def test_instances_in_a_line():
+    entries = [{"split": "val", "images": 60, "iou": iou, "ap": ap} for iou, ap in ((0.5, 0.427), (0.75, 0.056))]
+    (fact,) = instance_facts({"instances": [*entries, {"split": "test", "images": 1, "iou": 0.5, "ap": None}]})
+    assert fact.text == "AP 42.7 at an overlap of 0.5, AP 5.6 at an overlap of 0.75 on val (60 images)"
+    assert instance_facts(None) == []
 
 
 def test_changed_settings():

@@ -31,7 +31,7 @@ from advcam.pipeline.run import Run
 from advcam.pipeline.salient import held_regions, reduced_saliency, salient_region
 from advcam.pipeline.scoring import read_prediction, scored_records
 from advcam.pipeline.wsol_report import box_section
-from advcam.report.facts import changed_settings, data_fact, stage_facts
+from advcam.report.facts import changed_settings, data_fact, instance_facts, stage_facts
 from advcam.report.figures import Headline, groups, headline, name_of_masks, read_figures
 from advcam.report.gains import chains
 from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_card
@@ -78,7 +78,7 @@ def page(run: Run) -> Page:
         claim_details=said[1],
         headline=found,
         notices=notices(run, found, edges(metrics), classifier),
-        facts=facts(run),
+        facts=facts(run) + instance_facts(metrics),
         groups=groups(figures),
         chains=chains(figures),
         class_chart=class_chart(found) if found else None,

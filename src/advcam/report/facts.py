@@ -111,3 +111,14 @@ def as_text(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(as_text, value))
     return str(value)
+
+
+def instance_facts(metrics: Mapping[str, Any] | None) -> list[Fact]:
+    """VOC's average precision of the instance masks, where they were measured."""
+    entries = [entry for entry in (metrics or {}).get("instances", []) if entry["ap"] is not None]
+    found = []
+    for split, images in dict.fromkeys((entry["split"], entry["images"]) for entry in entries):
+        own = [entry for entry in entries if entry["split"] == split]
+        text = ", ".join(f"AP {100 * entry['ap']:.1f} at an overlap of {entry['iou']:g}" for entry in own)
+        found.append(Fact("Instances", f"{text} on {place(split, images)}"))
+    return found

@@ -78,6 +78,11 @@ class Card:
         """Pictures that are seen at a time."""
         return 1 + max((len(tab.heats) for tab in self.tabs), default=0) + len(self.masks)
 
+    @property
+    def row(self) -> int:
+        """Pictures side by side: more than six take two rows."""
+        return self.columns if self.columns <= 6 else -(-self.columns // 2)
+
 
 def draw_card(subject: Subject, class_names: tuple[str, ...], palette: UInt8[np.ndarray, "256 3"]) -> Card:
     """The card of one image; classes that are flagged come first among its tabs.
