@@ -7,7 +7,7 @@ precision, recall and IoU of the object by each rule. ``centre`` in place of a f
 of each picture, a third of its sides wide: what a detector has to beat. Pixels that the masks ignore are left out.
 
 With ``--masks runs/sal/masks`` it prints what the ambiguity rule (section 4.5) sets aside at ``fixed 0.5``, and how
-good labels are among what is kept and among what is set aside.
+good labels are among what is kept and among what is set aside, in the images that have a mask there.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def judge_ambiguity(images: ImageSet, maps: Path, masks: Path) -> None:
     """Labels before the rule, among the pixels that it keeps, and among those that it sets aside."""
     parts = {part: ConfusionMatrix(len(images.class_names) + 1) for part in ("all", "kept", "set aside")}
     for record in images.records:
+        if not (masks / f"{record.id}.png").exists():
+            continue
         target = read_mask(record)
         with Image.open(masks / f"{record.id}.png") as file:
             labels = np.array(file)
