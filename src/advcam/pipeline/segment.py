@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -85,7 +85,11 @@ def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
         segmenter, build = start_deeplab(replace(trained, weights=initial_weights(run)), run.class_names)
         return DeepLabTask(segmenter, masked.images, trained, validation), segmenter, build
 
-    facts = {"images": len(masked.images), "untrained": list(masked.untrained)}
+    facts = {
+        "images": len(masked.images),
+        "untrained": list(masked.untrained),
+        "trained_on_as_well": trained_on_as_well(masked.images.records, sets),
+    }
     return Training(settings | {"weights": config.weights, **origin}, origin, facts, start)
 
 
@@ -95,7 +99,7 @@ def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
     data = semi_supervised_images(run, sets.train)
     origin = {
         "with masks": digest(data.labelled.images, data.labelled.pixels),
-        "without masks": digest(data.others, ()),
+        "without masks": digest(data.others, data.pixels),
         "pseudo masks": where_from(run) if data.weak else "none",
     }
     settings = {name: value for name, value in numbers_depend_on(config).items() if name not in WITHOUT_NUMBERS}
@@ -108,6 +112,7 @@ def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
         "images": len(data.labelled.images),
         "without_masks": len(data.others),
         "untrained": list(data.labelled.untrained),
+        "trained_on_as_well": trained_on_as_well((*data.labelled.images.records, *data.others.records), sets),
     }
     return Training({"method": "cct", **settings, **origin}, origin, facts, start)
 
@@ -121,15 +126,9 @@ class SplitsOfNetwork:
 
 
 def splits_of(run: Run) -> SplitsOfNetwork:
-    """The splits that the settings name, or those that suit the run."""
+    """The splits that the settings name, or those that suit the run: then no image of a scored one is trained on."""
     config = run.config.segment
     has_lists = run.splits.train is not None
-    if config.train is not None:
-        train = run.limited(run.image_set(config.train))
-    elif config.masks != RUN_MASKS or run.splits.train in run.splits.maps:
-        train = run.limited(run.image_set(run.splits.train)) if has_lists else training_sets(run)[0]
-    else:
-        train = replace(next(iter(run.mapped_sets.values())), records=run.wanted, split=None)
     names = config.score or ((run.splits.val,) if run.splits.val is not None else ())
     scored = {name: run.limited(run.image_set(name)) for name in names}
     if not has_lists and not scored:
@@ -139,11 +138,25 @@ def splits_of(run: Run) -> SplitsOfNetwork:
     missing = [name for name in config.score if not len(found[name])]
     if missing:
         raise DataError(f"segment.score names {missing[0]}, but no image of it has ground truth: leave it out")
-    seen = {record.id for record in train.records}
-    overlap = [name for name in config.score if any(record.id in seen for record in found[name].records)]
-    if overlap:
-        say(f"segment: images of {overlap[0]} are trained on as well, so its figure says nothing about new images")
-    return SplitsOfNetwork(train, {name: images for name, images in found.items() if len(images)})
+    scored = {name: images for name, images in found.items() if len(images)}
+    if config.train is not None:
+        train = run.limited(run.image_set(config.train))
+    elif config.masks != RUN_MASKS or run.splits.train in run.splits.maps:
+        train = run.limited(run.image_set(run.splits.train)) if has_lists else training_sets(run)[0]
+    else:
+        measured = {record.id for images in scored.values() for record in images.records}
+        unseen = tuple(record for record in run.wanted if record.id not in measured)
+        train = replace(next(iter(run.mapped_sets.values())), records=unseen or run.wanted, split=None)
+    return SplitsOfNetwork(train, scored)
+
+
+def trained_on_as_well(trained: Iterable[Record], sets: SplitsOfNetwork) -> list[str]:
+    """The scored splits whose images are trained on too; says so: their figures tell nothing about new images."""
+    seen = {record.id for record in trained}
+    found = [name for name, images in sets.scored.items() if any(record.id in seen for record in images.records)]
+    for name in found:
+        say(f"segment: images of {name} are trained on as well, so its figure says nothing about new images")
+    return found
 
 
 def only_masked(images: ImageSet) -> ImageSet:

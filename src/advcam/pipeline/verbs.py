@@ -136,6 +136,10 @@ def run_stages(config: RunConfig, stages: Sequence[str]) -> None:
 
     if of_torchrun() and tuple(stages) != ("attribute",):
         raise SettingsError("torchrun shares `advcam attribute` among processes: run the other verbs without it")
+    if len(stages) > 1:
+        from advcam.pipeline.preflight import check_ahead
+
+        check_ahead(config, stages)
     current = Run.open(config, leads=torchrun_rank() == 0)
     fresh = not current.folder.root.exists()
     try:

@@ -11,11 +11,12 @@ import torch
 from advcam.classify.wsol.build import load_method, method_on, save_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.task import WSOLTask, check_single_class
-from advcam.classify.wsol.train import train_method
+from advcam.classify.wsol.train import described, train_method
 from advcam.data.record import ImageSet
 from advcam.evaluate.validation import BoxValidation, boxed
 from advcam.models.classifier import build_classifier
 from advcam.pipeline.classify import tell_statistics, training_sets
+from advcam.pipeline.manifest import plain
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.training.progress import FitProgress
@@ -35,9 +36,8 @@ def classify_for_localization(run: Run) -> None:
         "backbone": asdict(run.config.backbone),
         "wsol": asdict(run.config.wsol),
         "box_acc": asdict(run.config.box_acc),
-        "train": train.split,
-        "val": None if val is None else val.split,
-        "images": len(train),
+        "train": described(train),
+        "val": described(val),
     }
     with run.stage("classify", settings, OUTPUTS) as entry, FitProgress("classify") as progress:
         trained = train_method(
@@ -70,11 +70,13 @@ def _adopt(run: Run, source: Path) -> None:
         classifier = build_classifier(backbone, len(run.class_names), require_head=True).eval()
         network = method_on(classifier, replace(run.config.wsol, method="cam"))
     settings = {"classifier": str(source), "backbone": asdict(run.config.backbone)}
-    known = run.manifest.stages.get("classify", {}).get("result")
+    before = run.manifest.stages.get("classify", {})
+    same = before.get("status") == "done" and before.get("settings") == plain(settings)
     with run.stage("classify", settings, OUTPUTS) as entry:
         method = cast(LocalizationMethod, network)
         name = "acol" if method.classifier.architecture.endswith("+acol") else "cam"
         save_method(run.folder.classifier, method, name, run.config.backbone, run.class_names)
+        known = before.get("result") if same else None
         entry["result"] = known or _result(run, {"updates": 0}, _measured(run, network), _val(run))
     say(f"classify: nothing to train, the classifier is {source}. {entry['result']['sentence']}")
 

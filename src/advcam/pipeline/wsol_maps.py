@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from advcam.attribute.memory import CPU_MOST, GPU_MOST
+from advcam.attribute.memory import batch_pixels, free_memory
 from advcam.attribute.multiscale import fuse_stored, to_input
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import ClimbSettings
@@ -69,9 +69,10 @@ def attribute_for_localization(run: Run) -> None:
         "climb": None if climb is None else asdict(climb),
         "classifier": fingerprint(classifier),
     }
-    pixels = config.batch_pixels or (CPU_MOST if run.device.type == "cpu" else GPU_MOST)
-    batch = max(1, pixels // (side * side))
-    with run.stage("attribute", settings, OUTPUTS) as entry:
+    with run.stage("attribute", settings, OUTPUTS, keep=("batch",)) as entry:
+        # Rounding depends on the batch: what was settled when the folder was begun holds to its end.
+        pixels = config.batch_pixels or batch_pixels(mapper, free_memory(run.device))
+        batch = entry.get("batch") or max(1, pixels // (side * side))
         missing = {record.id for record in run.wanted if not has_maps(run, record)}
         kept = len(run.wanted) - len(missing)
         entry |= {"images": len(run.wanted), "made": len(missing), "device": str(run.device), "batch": batch}

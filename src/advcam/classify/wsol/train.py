@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,4 +99,6 @@ def described(images: ImageSet | None) -> str:
     """What tells one list of images from another."""
     if images is None:
         return "none"
-    return f"{images.root} {images.split} {len(images)} images {len(images.class_names)} classes"
+    listed = "\n".join(f"{record.id} {record.classes}" for record in images.records)
+    digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
+    return f"{images.root} {images.split} {len(images)} images ({digest}) {len(images.class_names)} classes"

@@ -18,12 +18,14 @@ class SemiSupervised:
         labelled: images whose own masks are used.
         others: images without masks, or with pseudo masks as their ``mask``.
         weak: whether these have pseudo masks.
+        pixels: of each label over all pseudo masks, the background first; empty without them.
         left_out: images that cannot be used, with the reason.
     """
 
     labelled: MaskedImages
     others: ImageSet
     weak: bool
+    pixels: tuple[int, ...] = ()
     left_out: tuple[Problem, ...] = ()
 
 
@@ -69,7 +71,7 @@ def semi_supervised(
     if pseudo_masks is None:
         return SemiSupervised(labelled, rest, weak=False)
     checked = check_masks(_with_pseudo_masks(rest, pseudo_masks, skip_bad), skip_bad=skip_bad)
-    return SemiSupervised(labelled, checked.images, weak=True, left_out=checked.left_out)
+    return SemiSupervised(labelled, checked.images, weak=True, pixels=checked.pixels, left_out=checked.left_out)
 
 
 def choose(candidates: MaskedImages, count: int | None) -> MaskedImages:

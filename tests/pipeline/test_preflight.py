@@ -1,0 +1,49 @@
+"""What a later stage would refuse is refused before the first one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from advcam.errors import SettingsError
+from advcam.pipeline.arguments import parse
+from advcam.pipeline.preflight import check_ahead
+from advcam.pipeline.verbs import wanted_stages
+
+
+def check(words: Sequence[str]) -> None:
+    config = parse("run", list(words), goes_on=False, description="")
+    check_ahead(config, wanted_stages(config))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["--segment.method", "deeplab"],
+            r"segment\.weights is default, but no library",
+        ),
+        (["--refine.method", "psa"], r"psa\.weights is default, but no library has weights of resnet38"),
+        (
+            ["--refine.method", "irn", "--irn.weights", "no/irn.pth"],
+            r"irn\.weights is no/irn\.pth, but",
+        ),
+        (["--backbone.weights", "no.safetensors"], r"backbone\.weights is no\.safetensors, but"),
+        (["--wsol.method", "cam", "--segment.method", "deeplab", "--segment.weights", "null"], "boxes, and no masks"),
+        (["--wsol.method", "cam", "--processes", "2"], "mapped by one process"),
+        (["--instances.method", "irn"], r"take refine\.method irn as well"),
+    ],
+)
+def test_refused_at_once(words: list[str], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        check(words)
+
+
+def test_what_is_there_passes(tmp_path: Path) -> None:
+    weights = tmp_path / "net.safetensors"
+    weights.touch()
+    check([])
+    check(["--backbone.weights", str(weights), "--segment.method", "deeplab", "--segment.weights", "classifier"])
+    check(["--refine.method", "psa", "--psa.architecture", "null"])
