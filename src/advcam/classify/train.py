@@ -21,6 +21,7 @@ from advcam.errors import SettingsError
 from advcam.models.checkpoint import save_classifier
 from advcam.models.classifier import build_classifier
 from advcam.models.settings import BackboneSettings
+from advcam.training.machine import accelerator_and_precision
 from advcam.training.progress import FitEvent
 from advcam.training.trainer import FitResult, fit
 
@@ -83,6 +84,8 @@ def train_classifier(
         RunError: the folder cannot be written to, or holds a training with other settings or data.
         KeyboardInterrupt: Ctrl-C, after the state of the training was saved.
     """
+    # Before weights are fetched for a machine that is not there.
+    accelerator_and_precision(device, devices, settings.precision)
     if settings.keep == "best" and val is None:
         raise SettingsError('keep "best" needs validation images: give some, or keep the "last" weights')
     for name in untrained_classes(train):
