@@ -36,8 +36,10 @@ def classify_for_localization(run: Run) -> None:
         "backbone": asdict(run.config.backbone),
         "wsol": asdict(run.config.wsol),
         "box_acc": asdict(run.config.box_acc),
-        "train": described(train),
-        "val": described(val),
+        "train": train.split,
+        "val": None if val is None else val.split,
+        "images": len(train),
+        "labels": [described(train), described(val)],
     }
     with run.stage("classify", settings, OUTPUTS) as entry, FitProgress("classify") as progress:
         trained = train_method(
