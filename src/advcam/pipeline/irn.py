@@ -27,6 +27,7 @@ from advcam.refine.irn.checkpoint import CONFIG_NAME, load_irn, save_irn
 from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.train import IRNTask, LabelledImage, set_mean_shift
 from advcam.training import FitProgress, fit
+from advcam.training.settings import numbers_depend_on
 
 # Of no use once the network is whole, and as large as it.
 _STATE = "training.pt"
@@ -48,7 +49,7 @@ def trained_irn(run: Run, kind: str) -> IRNNetwork:
                 "irn.features classifier"
             )
         described = {
-            "irn": {name: value for name, value in asdict(settings).items() if name not in ("workers", "weights")},
+            "irn": {name: value for name, value in numbers_depend_on(settings).items() if name != "weights"},
             "maps": run.manifest.stages["attribute"]["settings"],
             "confident": [run.config.seed.confident_foreground, run.config.seed.confident_background],
             "unary": run.config.refine.unary,
@@ -109,8 +110,9 @@ def write_labels(run: Run, kind: str) -> None:
 def train(run: Run, kind: str, folder: Path) -> dict[str, Any]:
     """Train, take the mean displacement, save; returns what the manifest keeps of it."""
     settings, records = run.config.irn, training_records(run, kind)
-    torch.manual_seed(settings.seed)
-    network, origin = new_network(run)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network, origin = new_network(run)
     side = run.config.refine.max_side
     images = [LabelledImage(record.image, labels_path(run, kind, record), side) for record in records]
     task = IRNTask(network, images, settings)
