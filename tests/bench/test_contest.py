@@ -17,7 +17,7 @@ from advcam.bench.authors import authors_climb
 from advcam.bench.contest import Contest, Outcome, hold
 from advcam.bench.timing import Seconds, in_turns
 from advcam.errors import SettingsError
-from advcam.models.precision import in_precision
+from advcam.models.precision import in_precision, tensor_float
 from advcam.pipeline.settings import BenchSettings
 
 SMALL = Contest("timm/resnet10t", (48, 64), pairs=2, steps=1)
@@ -89,6 +89,14 @@ class TestPrecision:
         maps = advcam.climb(narrow, images, torch.tensor([0, 1]), settings)
         wanted = advcam.climb(net, images, torch.tensor([0, 1]), settings)
         assert (maps - wanted).abs().max() < 5e-2 * wanted.max()
+
+    def test_what_a_gpu_rounds_is_as_before_afterwards(self):
+        before = torch.backends.cudnn.allow_tf32
+        with tensor_float("tf32"):
+            assert torch.backends.cudnn.allow_tf32
+        with tensor_float("32"):
+            assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.allow_tf32 == before
 
     def test_single_precision_is_the_mapper_itself(self):
         net = self.mapper()

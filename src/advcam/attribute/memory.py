@@ -11,8 +11,8 @@ from torch import Tensor
 from advcam.models.mapper import ClassMapper
 from advcam.models.probe import probe_image
 
-# Where larger batches stop being faster. On a CPU one image fills the cores.
-CPU_MOST, GPU_MOST = 2**20, 2**25
+# Where larger batches stop being faster; on a CPU they get slower, as activations no longer fit its caches.
+CPU_MOST, GPU_MOST = 2**19, 2**25
 # Part of the free memory that a batch may take, and what it takes beside the activations kept for the way back:
 # gradients on their way, the network's scratch memory, the pixels themselves.
 PART, BESIDE = 0.6, 1.5

@@ -189,7 +189,7 @@ class AttributeSettings:
     max_side: int = 640
     """Images with a longer side, in pixels, are reduced to it before they are scaled; VOC and COCO have none."""
     batch_pixels: int | None = None
-    """Pixels in one batch, mirror images counted; None takes what the free memory has room for, at most 2 ** 20 on a
+    """Pixels in one batch, mirror images counted; None takes what the free memory has room for, at most 2 ** 19 on a
     CPU and 2 ** 25 on a GPU. It is settled when the maps are begun and kept in the manifest."""
     precision: Literal["32", "tf32", "bf16"] = "32"
     """What the network computes in: "32" single precision, "tf32" convolutions with shorter factors on an NVIDIA GPU,

@@ -20,7 +20,7 @@ from advcam.models.architectures import build_backbone
 from advcam.models.classifier import Classifier
 from advcam.models.fold import fold_batch_norm
 from advcam.models.mapper import ClassMapper
-from advcam.models.precision import in_precision
+from advcam.models.precision import in_precision, tensor_float
 
 NUM_CLASSES = 20
 # Of a climb with all its steps, section 5.1.
@@ -113,7 +113,8 @@ def hold(contest: Contest, turns: int, memory: bool = False) -> Outcome:
         "first": partial(contest.climb, 1),
         "floor": contest.floor,
     }
-    times = in_turns(ways, turns, torch.device(contest.device))
+    with tensor_float(contest.precision):
+        times = in_turns(ways, turns, torch.device(contest.device))
     per_step = contest.steps * contest.pairs
     return Outcome(
         authors=times["authors"] / contest.steps,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -19,8 +21,7 @@ def in_precision(mapper: ClassMapper, precision: str) -> ClassMapper:
 
     Args:
         mapper: left alone; the returned one has a copy of the features where they change.
-        precision: "32" computes in the mapper's own type; "tf32" lets an NVIDIA GPU round the factors of convolutions
-            to 10 bits (for the whole process); "bf16" holds weights and activations in bfloat16.
+        precision: "32" and "tf32" compute in the mapper's own type; "bf16" holds weights and activations in bfloat16.
 
     >>> import torch
     >>> mapper = ClassMapper(torch.nn.Conv2d(3, 8, 3), torch.randn(5, 8))
@@ -30,7 +31,6 @@ def in_precision(mapper: ClassMapper, precision: str) -> ClassMapper:
     """
     if precision not in get_args(Precision):
         raise SettingsError(f"the precision must be one of {', '.join(get_args(Precision))}, not {precision}")
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     if precision != "bf16":
         return mapper
     stem, features = (Narrow(copy.deepcopy(part), mapper.dtype) for part in (mapper.stem, mapper.features))
@@ -44,6 +44,20 @@ def in_precision(mapper: ClassMapper, precision: str) -> ClassMapper:
         layer=mapper.layer,
     )
     return narrow.train(mapper.training)
+
+
+@contextmanager
+def tensor_float(precision: str) -> Iterator[None]:
+    """Inside, an NVIDIA GPU rounds the factors of convolutions to 10 bits with "tf32", and not otherwise.
+
+    torch lets it unless told not to; outside it does as before.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class Narrow(nn.Module):

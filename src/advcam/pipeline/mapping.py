@@ -17,6 +17,7 @@ from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side, scale_image
 from advcam.errors import DataError
 from advcam.models.mapper import ClassMapper
+from advcam.models.precision import tensor_float
 from advcam.pipeline.planning import Behind, Size, Unit, ahead
 from advcam.pipeline.run import Run
 from advcam.pipeline.salient import held_regions, salient_region
@@ -96,7 +97,7 @@ def map_share(run: Run, mapper: ClassMapper, method: Attributor, share: Share, a
     config = run.config.attribute
     problems: list[str] = []
     unheld = 0
-    with Behind() as behind:
+    with tensor_float(config.precision), Behind() as behind:
         for unit in ahead(share.units, Loader(run, share.records)):
             problems += unit.problems
             if unit.records:
