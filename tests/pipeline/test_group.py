@@ -8,14 +8,15 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from advcam.errors import DataError, SettingsError
-from advcam.pipeline.group import Report, process_count, raise_first, reported
+from advcam.errors import DataError, RunError, SettingsError
+from advcam.pipeline.group import Group, Report, process_count, raise_first, reported
 from advcam.pipeline.manifest import plain
 from advcam.pipeline.planning import Behind, Unit, shares
 from advcam.pipeline.verbs import run_stages
@@ -119,6 +120,15 @@ def test_reports_of_mistakes_and_faults():
         raise_first([Report(), reported(mistaken)])
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         raise_first([reported(lambda: [str(1 / 0)])])
+
+
+def test_a_process_that_was_killed_is_noticed():
+    class Killed(BaseProcess):
+        exitcode = -9
+
+    Group().look_after_helpers()
+    with pytest.raises(RunError, match=r"ended with code -9.*the same command goes on"):
+        Group(0, 2, None, (object.__new__(Killed),)).look_after_helpers()
 
 
 def test_number_of_processes(monkeypatch):

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from advcam.attribute.memory import batch_pixels, free_memory
-from advcam.attribute.methods import Attributor, attributor
 from advcam.attribute.multiscale import stored_size
-from advcam.attribute.settings import ClimbSettings
 from advcam.data.images import image_size
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
-from advcam.models.checkpoint import load_classifier
-from advcam.models.classifier import Classifier
-from advcam.models.fold import fold_batch_norm
-from advcam.models.mapper import ClassMapper
-from advcam.models.precision import in_precision
-from advcam.models.split import skipping
 from advcam.pipeline.classify import run_classifier
-from advcam.pipeline.config import RunConfig
+from advcam.pipeline.engine import Engine
 from advcam.pipeline.flags import write_flags
 from advcam.pipeline.group import (
     group_of,
-    joined,
     of_torchrun,
     own_device,
     process_count,
@@ -39,7 +24,7 @@ from advcam.pipeline.group import (
     torchrun_rank,
     torchrun_world,
 )
-from advcam.pipeline.mapping import Done, Share, has_maps, map_share, pass_over, save
+from advcam.pipeline.mapping import Share, follow, has_maps, map_share, pass_over, save
 from advcam.pipeline.planning import Size, Unit, plan, shares
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run
@@ -113,56 +98,6 @@ def attribute(run: Run) -> None:
         entry["flagged"] = write_flags(run)
 
 
-def follow(config: RunConfig, rank: int, world: int) -> None:
-    """Do another process's share of the stage; the leader hears how it went."""
-    run = Run.open(config, leads=False)
-    with joined(rank, world) as group:
-        share: Share = group.share()
-
-        def tell(count: int) -> bool:
-            group.tell(count)
-            return not group.given_up()
-
-        def work() -> Done:
-            classifier, _ = load_classifier(run.folder.classifier, share.class_names)
-            engine = Engine.of(config, classifier, own_device(run.device, group))
-            return map_share(run, engine.mapper, engine.method, share, tell)
-
-        group.collect(reported(work))
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The network in the form in which it maps, and the method."""
-
-    mapper: ClassMapper
-    method: Attributor
-    climb: ClimbSettings
-
-    @classmethod
-    def of(cls, config: RunConfig, classifier: Classifier, device: torch.device) -> Engine:
-        classifier = classifier.to(device).to(memory_format=torch.channels_last)
-        skip = config.climb.skip if config.attribute.method == "advcam" else 0.0
-        mapper = in_precision(fold_batch_norm(skipping(classifier.mapper(), skip)), config.attribute.precision)
-        adapt = config.attribute.adapt
-        climb = config.climb.adapted_to(mapper, classifier.output_stride) if adapt else config.climb
-        return cls(mapper, attributor(config.attribute, climb), climb)
-
-    def moved_to(self, device: torch.device) -> Engine:
-        return Engine(self.mapper.to(device), self.method, self.climb)
-
-    def settings(self, config: RunConfig, classifier: Classifier) -> dict[str, Any]:
-        """What the maps depend on."""
-        climb = asdict(self.climb) if config.attribute.method == "advcam" else None
-        return {**asdict(config.attribute), "climb": climb, "classifier": fingerprint(classifier)}
-
-    def batch_pixels(self, processes: int) -> int:
-        """Pixels in one batch, such that every process has room for it."""
-        free = free_memory(self.mapper.device)
-        shared = self.mapper.device.type == "cpu" and free is not None
-        return batch_pixels(self.mapper, free // processes if shared and free is not None else free)
-
-
 def units(run: Run, views: int, pixels: int) -> list[Unit]:
     """The plan over all images with a class; those whose header cannot be read are an error or left out."""
     sizes, problems = [], []
@@ -204,17 +139,3 @@ def save_empty(run: Run, record: Record) -> None:
     size = image_size(record.image)
     none = np.zeros((0, *stored_size(size)), np.float16)
     save(run, record, size, maps=none, cam=none, scores=np.zeros(0, np.float32))
-
-
-def fingerprint(classifier: Classifier) -> str:
-    """What tells one trained classifier from another: a hash over its weights and its input statistics."""
-    return digest(classifier, (classifier.architecture, classifier.mean, classifier.std))
-
-
-def digest(network: nn.Module, facts: tuple) -> str:
-    """A hash over the weights of a network and what else it depends on."""
-    found = hashlib.sha256(repr(facts).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]

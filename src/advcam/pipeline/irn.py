@@ -15,8 +15,8 @@ from advcam.data.record import Record
 from advcam.errors import RunError, SettingsError
 from advcam.models.classifier import build_classifier
 from advcam.models.taps import tapped
-from advcam.pipeline.attribute import digest, fingerprint
 from advcam.pipeline.classify import run_classifier
+from advcam.pipeline.engine import digest, fingerprint
 from advcam.pipeline.irn_files import EDGES_OF, LABELS_OF, NETWORK_OF
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refine_crf import confident_mask

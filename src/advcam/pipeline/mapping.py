@@ -16,8 +16,12 @@ from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side, scale_image
 from advcam.errors import DataError
+from advcam.models.checkpoint import load_classifier
 from advcam.models.mapper import ClassMapper
 from advcam.models.precision import tensor_float
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.engine import Engine
+from advcam.pipeline.group import joined, own_device, reported
 from advcam.pipeline.planning import Behind, Size, Unit, ahead
 from advcam.pipeline.run import Run
 from advcam.pipeline.salient import held_regions, salient_region
@@ -118,6 +122,24 @@ def map_share(run: Run, mapper: ClassMapper, method: Attributor, share: Share, a
             if not advance(len(share.missing.intersection(unit.ids))):
                 break
     return Done(problems, unheld)
+
+
+def follow(config: RunConfig, rank: int, world: int) -> None:
+    """Do another process's share of the stage; the leader hears how it went."""
+    run = Run.open(config, leads=False)
+    with joined(rank, world) as group:
+        share: Share = group.share()
+
+        def tell(count: int) -> bool:
+            group.tell(count)
+            return not group.given_up()
+
+        def work() -> Done:
+            classifier, _ = load_classifier(run.folder.classifier, share.class_names)
+            engine = Engine.of(config, classifier, own_device(run.device, group))
+            return map_share(run, engine.mapper, engine.method, share, tell)
+
+        group.collect(reported(work))
 
 
 def reduce(image: UInt8[np.ndarray, "H W 3"], max_side: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -17,7 +17,7 @@ from advcam.data.record import Record
 from advcam.data.transforms import scale_image
 from advcam.errors import DataError, RunError
 from advcam.evaluate import sweep
-from advcam.pipeline.attribute import digest
+from advcam.pipeline.engine import digest
 from advcam.pipeline.irn import trained_irn
 from advcam.pipeline.irn_files import EDGES_OF, resized, small_maps, stored_edges, walked_size
 from advcam.pipeline.progress import progress

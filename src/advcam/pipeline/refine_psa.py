@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
-from advcam.pipeline.attribute import digest
 from advcam.pipeline.classify import run_classifier
+from advcam.pipeline.engine import digest
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run

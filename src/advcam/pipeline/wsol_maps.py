@@ -26,7 +26,7 @@ from advcam.models.fold import fold_batch_norm
 from advcam.models.mapper import ClassMapper
 from advcam.models.precision import in_precision
 from advcam.models.split import skipping
-from advcam.pipeline.attribute import fingerprint
+from advcam.pipeline.engine import fingerprint
 from advcam.pipeline.flags import write_flags
 from advcam.pipeline.planning import ahead
 from advcam.pipeline.progress import progress, say
