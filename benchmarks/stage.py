@@ -31,11 +31,12 @@ from PIL import Image
 
 from advcam.attribute.engine import map_pictures
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
-from advcam.bench.timing import resident
-from advcam.models import BackboneSettings, build_classifier, save_classifier
-from advcam.pipeline.attribute import Engine, units
+from advcam.bench.timing import apart, resident
+from advcam.models import BackboneSettings, build_classifier, load_classifier, save_classifier
+from advcam.pipeline.attribute import units
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.engine import Engine
 from advcam.pipeline.mapping import Loader
 from advcam.pipeline.run import Run
 from advcam.pipeline.verbs import run_stages
@@ -156,6 +157,18 @@ def processes(config: RunConfig, turns: int) -> None:
     print(f"{same} of {len(files[1])} files are equal byte for byte")
     print(f" wall: one process {wall:.1f} s, two {shared_wall:.1f} s: {wall / shared_wall:.2f} times as fast")
     print(f"  cpu: one process {cpu:.1f} s, two {shared_cpu:.1f} s together: at best {2 * cpu / shared_cpu:.2f} times")
+    start = apart(started, own)
+    long_run = 2 * cpu / (shared_cpu - start)
+    print(f"       {start:.1f} s of it to start the second: in a long run at best {long_run:.2f} times")
+
+
+def started(config: RunConfig) -> float:
+    """Processor seconds from nothing to a network that is ready to map; called in a fresh process."""
+    torch.set_num_threads(1)
+    run = Run.open(config, leads=False)
+    classifier, _ = load_classifier(run.folder.classifier)
+    Engine.of(config, classifier, torch.device("cpu"))
+    return time.process_time()
 
 
 def memory(config: RunConfig, plot: Path | None) -> None:
