@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 import unicodedata
@@ -55,3 +56,8 @@ def inside(name: str) -> str:
     if ".." in re.split(r"[/\\]", name):
         raise BadEntry(f"names {name!r}, which leads out of the data folder: write a path without '..'")
     return posixpath.normpath(name)
+
+
+def fraction(image_id: str) -> float:
+    """A number in [0, 1) that belongs to an id for good, whatever else is in the data set."""
+    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:4], "big") / 2**32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from advcam.classify.measure import measure_classifier
 from advcam.classify.quality import ClassifierJudgement
 from advcam.classify.train import TrainingResult, train_classifier
+from advcam.data.ids import fraction
 from advcam.data.record import ImageSet
 from advcam.errors import RunError
 from advcam.models.checkpoint import load_classifier, save_classifier
@@ -78,16 +78,11 @@ def training_sets(run: Run) -> tuple[ImageSet, ImageSet | None]:
     train = run.limited(run.image_set(run.splits.train))
     if run.splits.val is not None:
         return train, run.limited(run.image_set(run.splits.val))
-    held = {record.id for record in train.records if _fraction(record.id) < run.config.splits.holdout}
+    held = {record.id for record in train.records if fraction(record.id) < run.config.splits.holdout}
     if len(held) < MIN_HOLDOUT:
         return train, None
     rest = replace(train, records=tuple(record for record in train.records if record.id not in held))
     return rest, replace(train.keep(held), split="held out")
-
-
-def _fraction(image_id: str) -> float:
-    """A number in [0, 1) that belongs to an id for good, whatever else is in the data set."""
-    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:4], "big") / 2**32
 
 
 def _adopt(run: Run, source: Path) -> None:

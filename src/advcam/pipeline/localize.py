@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,14 +24,12 @@ from advcam.localize.settings import LocalizeSettings
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
+from advcam.pipeline.threads import in_threads
 from advcam.report.box_overlays import DrawnBox, box_overlay
 
 OUTPUTS = ("boxes.csv", "boxes.json", "box_overlays", "metrics.json")
 # What "swept" tries.
 TRIED = tuple(round(0.05 * step, 2) for step in range(1, 20))
-# Waiting work is kept short, so that memory does not grow with the data set.
-_BATCH = 64
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def localize(run: Run) -> None:
             return found
 
         with progress("localize", len(records)) as advance:
-            for found in in_threads(work, records):
+            for found in in_threads(work, records, torch.get_num_threads()):
                 detections += detections_of(found, run.class_names)
                 images.append((found.record.id, file_name(found.record, roots[found.record.id]), found.size))
                 advance()
@@ -115,7 +110,7 @@ def choose(run: Run) -> tuple[LocalizeSettings, ThresholdSource | None]:
         return own
 
     with progress("localize: thresholds", len(records)) as advance:
-        for own in in_threads(work, records):
+        for own in in_threads(work, records, torch.get_num_threads()):
             counts = [sum_ + one for sum_, one in zip(counts, own, strict=True)]
             advance()
     best = max(range(len(TRIED)), key=lambda index: counts[index].f1)
@@ -143,13 +138,6 @@ def image_boxes(run: Run, record: Record, settings: LocalizeSettings) -> ImageBo
         for index, score_map in zip(classes, maps, strict=True)
     }
     return ImageBoxes(record, result.image_size, objects, dict(zip(classes, result.scores.tolist(), strict=True)))
-
-
-def in_threads(work: Callable[[Record], Made], records: Sequence[Record]) -> Iterator[Made]:
-    """``work`` of every record in order, in threads, a few images at a time."""
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        for start in range(0, len(records), _BATCH):
-            yield from pool.map(work, records[start : start + _BATCH])
 
 
 def detections_of(found: ImageBoxes, class_names: tuple[str, ...]) -> list[Detection]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from advcam.data.ids import fraction
 from advcam.data.images import image_size, read_image
 from advcam.data.listing import list_images
 from advcam.data.masks import IGNORE, read_mask
@@ -104,8 +104,3 @@ def check_pairs(pairs: Sequence[Pair]) -> None:
         image_size(pair.record.image)
         if isinstance(pair.record.mask, Path):
             image_size(pair.record.mask)
-
-
-def fraction(name: str) -> float:
-    """A number in [0, 1) that belongs to an id for good, whatever else is in the data set."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32

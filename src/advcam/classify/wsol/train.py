@@ -18,6 +18,7 @@ from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
 from advcam.models.settings import BackboneSettings
 from advcam.training import FitEvent, FitResult, fit
+from advcam.training.recorder import best_weights
 from advcam.training.state import FitState
 from advcam.training.trainer import STATE_NAME
 
@@ -90,7 +91,7 @@ def train_method(
     if settings.keep == "last":
         save(folder)
         return WSOLTraining(result, "last", result.validations[-1])
-    network.load_state_dict(torch.load(folder / "best.pt", map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(best_weights(folder / STATE_NAME), map_location="cpu", weights_only=True))
     save(folder)
     return WSOLTraining(result, "best", best)
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from advcam.data.masks import IGNORE
+from advcam.segment.loss import cross_entropy as mean_cross_entropy
 
 Distance = Literal["mse", "kl", "js"]
 Labels = Integer[Tensor, "n H W"] | UInt8[Tensor, "n H W"]
@@ -28,9 +29,7 @@ def cross_entropy(logits_nKHW: Float[Tensor, "n K H W"], labels_nHW: Labels) -> 
     >>> cross_entropy(torch.zeros(1, 2, 1, 2), torch.tensor([[[1, 255]]]))
     tensor(0.6931)
     """
-    logits, labels = single(logits_nKHW), labels_nHW.long()
-    total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-    return total / (labels != IGNORE).sum().clamp(min=1)
+    return mean_cross_entropy(single(logits_nKHW), labels_nHW)
 
 
 def focal(logits_nKHW: Float[Tensor, "n K H W"], labels_nHW: Labels, gamma: float = 2.0) -> Float[Tensor, ""]:
