@@ -45,13 +45,14 @@ def launched_processes() -> tuple[int, int] | None:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning's remarks on hardware, workers and its own products do not reach the user."""
+    """Lightning's remarks on hardware, workers and its own products do not reach the user; torch is left as it was."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     deterministic, only_warn = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+    fills = torch.utils.deterministic.fill_uninitialized_memory
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -62,3 +63,4 @@ def quiet_lightning() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
+        torch.utils.deterministic.fill_uninitialized_memory = fills

@@ -37,6 +37,11 @@ class TaskModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimizer(self.task.parameter_groups(), self.task.settings)
 
+    def on_fit_start(self) -> None:
+        # Deterministic algorithms would write every new tensor once more, in case somebody reads it before its values
+        # are there; nobody does, and it takes a few hundredths of the time of a small network.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
     def on_train_epoch_start(self) -> None:
         self.task.set_train_mode()
 
