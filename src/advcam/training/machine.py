@@ -52,7 +52,7 @@ def quiet_lightning() -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    fills = torch.utils.deterministic.fill_uninitialized_memory
+    fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -63,4 +63,4 @@ def quiet_lightning() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ class TaskModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         # Deterministic algorithms would write every new tensor once more, in case somebody reads it before its values
         # are there; nobody does, and it takes a few hundredths of the time of a small network.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
     def on_train_epoch_start(self) -> None:
         self.task.set_train_mode()
