@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from advcam.errors import SettingsError
-from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource
+from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, WeightsSource
 
 SCORES = SegmentationScores(torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]]), image_count=58)
 
@@ -39,6 +39,17 @@ def test_masks_without_threshold():
     assert str(result) == "network: mIoU 58.3 on val (58 images)"
     assert result.to_json()["threshold_source"] is None
     assert list(result.to_json()["iou"]) == ["0", "1", "2"]
+
+
+def test_weights_chosen_on_the_scored_ground_truth_are_marked():
+    result = SegmentationResult("cct", "val", SCORES, weights_source=WeightsSource("val", 80))
+    assert str(result) == "cct: mIoU 58.3 on val (58 images), weights best of 80 validations on val, chosen there"
+    assert result.to_json()["weights_source"] == "best of 80 validations on val"
+    assert result.to_json()["weights_chosen_on_this_split"] is True
+    for source in (None, WeightsSource("train", 80), WeightsSource("val", 1)):
+        other = SegmentationResult("cct", "val", SCORES, weights_source=source)
+        assert not other.to_json()["weights_chosen_on_this_split"]
+        assert "there" not in str(other)
 
 
 def test_sources_in_words():

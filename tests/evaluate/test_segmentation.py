@@ -12,6 +12,7 @@ import torch
 import advcam
 from advcam.errors import DataError, SettingsError
 from advcam.evaluate import ConfusionMatrix, SegmentationScores, segmentation
+from advcam.evaluate.result import SegmentationResult
 from advcam.evaluate.scores import harmonic_mean
 
 # Ground truth of 3 classes: (0, 0, 1) and (2, ignored, 1); one pixel of class 1 is taken for 2, one of 0 for 1.
@@ -69,6 +70,18 @@ def test_ignored_predictions_count_as_background_like_the_reference(golden):
     assert scores.miou == pytest.approx(float(arrays["miou_255to0"]), rel=1e-14)
     with pytest.raises(DataError, match="the prediction of image 0 holds the value 255"):
         segmentation(predictions, targets, 21, prediction_ignore="error")
+
+
+def test_ignored_predictions_are_told():
+    prediction, target = np.array([[0, 255, 255], [1, 255, 1]]), np.array([[0, 0, 1], [1, 255, 1]])
+    scores = segmentation([prediction], [target], 2)
+    # Of the five pixels that count, two are 255 in the prediction: as background one is right and one wrong.
+    assert scores.confusion.tolist() == [[2, 0], [1, 2]]
+    assert (scores.set_aside, scores.set_aside_part) == (2, 0.4)
+    line = str(SegmentationResult("mask", "val", scores))
+    assert line.endswith("on val (1 images); 40.0 % of the pixels are 255 and count as background")
+    assert SegmentationResult("mask", "val", scores).to_json()["set_aside"] == 0.4
+    assert segmentation([target], [target], 2).set_aside == 0
 
 
 def test_random_maps_equal_a_loop_over_pixels():

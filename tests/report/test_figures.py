@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource
+from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, WeightsSource
 from advcam.report.figures import class_rows, ends, groups, headline, read_figures
 from advcam.report.hints import Situation, lost_to_threshold, next_steps
 from advcam.report.panels import class_chart, classifier_chart, curve_panels, edges
@@ -63,6 +63,17 @@ def test_a_networks_labels_are_not_the_masks_of_the_run(metrics):
     assert found.mask is not None
     assert found.mask.masks == "advcam + crf"
     assert [group.source for group in groups(read_figures(metrics))][-1] == "no threshold"
+
+
+def test_a_network_chosen_on_the_images_it_is_scored_on_is_an_upper_bound(metrics):
+    chosen = SegmentationScores(torch.tensor([[100, 0, 0], [10, 90, 0], [0, 0, 0]]), 58, set_aside=50)
+    source = WeightsSource("val", 80)
+    metrics["results"].append(
+        SegmentationResult("cct", "val", chosen, class_names=("cat", "dog"), weights_source=source).to_json()
+    )
+    (group,) = [group for group in groups(read_figures(metrics)) if group.figures[0].method == "cct"]
+    assert (group.source, group.upper_bound) == ("best of 80 validations on val", True)
+    assert group.figures[0].set_aside == 0.25
 
 
 def test_a_figure_carries_where_it_comes_from(metrics):

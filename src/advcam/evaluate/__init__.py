@@ -21,6 +21,7 @@ _HOMES = {
     "SweepSettings": "advcam.evaluate.settings",
     "ThresholdSource": "advcam.evaluate.result",
     "ThresholdSweep": "advcam.evaluate.thresholds",
+    "WeightsSource": "advcam.evaluate.result",
     "max_box_acc": "advcam.evaluate.boxes",
     "pxap": "advcam.evaluate.pixels",
     "segmentation": "advcam.evaluate.confusion",
@@ -41,6 +42,7 @@ __all__ = [
     "SweepSettings",
     "ThresholdSource",
     "ThresholdSweep",
+    "WeightsSource",
     "max_box_acc",
     "pxap",
     "segmentation",
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from advcam.evaluate.confusion import ConfusionMatrix, segmentation
     from advcam.evaluate.instances import InstanceAP, InstanceMatcher
     from advcam.evaluate.pixels import PixelAP, pxap
-    from advcam.evaluate.result import SegmentationResult, ThresholdSource
+    from advcam.evaluate.result import SegmentationResult, ThresholdSource, WeightsSource
     from advcam.evaluate.scores import SegmentationScores
     from advcam.evaluate.settings import SweepSettings
     from advcam.evaluate.thresholds import SweepCounts, ThresholdSweep, sweep

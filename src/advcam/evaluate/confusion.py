@@ -32,8 +32,11 @@ def segmentation(
             stacked array n x H x W.
         num_classes: number of labels including the background: 21 for VOC, 81 for COCO.
         ignore_index: the ground-truth value of pixels that do not count.
-        prediction_ignore: what ``ignore_index`` means in a prediction: "background", as the reference programs
-            count masks with ignored pixels, or "error".
+        prediction_ignore: what ``ignore_index`` means in a prediction: "background", or "error". The programs of IRN
+            and AdvCAM read it as background when they measure masks. Leaving such pixels out would let a mask that sets
+            its doubtful pixels aside look better than the one it was made from, so they count, and the scores say how
+            many there are (``set_aside``): figures of masks after the ambiguity rule of section 4.5 read low, and the
+            paper's are of those before it.
 
     Raises:
         DataError: no image, more of one than of the other, sizes that differ, or labels that are no class.
@@ -59,7 +62,8 @@ def segmentation(
 class ConfusionMatrix:
     """Pixel counts over images that come one at a time, possibly in several processes.
 
-    ``counts`` is Int64[K K] on the CPU, row = ground truth, column = prediction. Arguments as in ``segmentation``.
+    ``counts`` is Int64[K K] on the CPU, row = ground truth, column = prediction; ``set_aside`` of these pixels have
+    ``ignore_index`` in the prediction. Arguments as in ``segmentation``.
 
     >>> import numpy as np
     >>> matrix = ConfusionMatrix(num_classes=3)
@@ -76,7 +80,7 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
         self.prediction_ignore = prediction_ignore
         self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        self.image_count = 0
+        self.image_count = self.set_aside = 0
 
     def update(self, prediction: LabelMap, target: LabelMap, name: str | None = None) -> None:
         """Count one image. ``name`` is what errors call it, else its number from 0."""
@@ -88,14 +92,16 @@ class ConfusionMatrix:
                 f"{tuple(t_HW.shape)}, but both must be maps H x W: bring the prediction to the target's size"
             )
         p_HW = p_HW.masked_fill(t_HW.to(p_HW.device) == self.ignore_index, 0)
+        aside_HW = p_HW == self.ignore_index
         if self.prediction_ignore == "background":
-            p_HW = p_HW.masked_fill(p_HW == self.ignore_index, 0)
+            p_HW = p_HW.masked_fill(aside_HW, 0)
         check_range(p_HW, self.num_classes, f"the prediction of {name}")
         t_HW = ignored_last(t_HW, self.num_classes, self.ignore_index, f"the target of {name}")
         pairs_HW = t_HW.to(p_HW.device) * self.num_classes + p_HW
         pairs = torch.bincount(pairs_HW.flatten(), minlength=(self.num_classes + 1) * self.num_classes)
         self.counts += pairs.view(self.num_classes + 1, self.num_classes)[:-1].cpu()
         self.image_count += 1
+        self.set_aside += int(aside_HW.sum())
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Add what another process counted."""
@@ -106,10 +112,11 @@ class ConfusionMatrix:
             )
         self.counts += other.counts
         self.image_count += other.image_count
+        self.set_aside += other.set_aside
 
     def compute(self) -> SegmentationScores:
         """The scores of all images so far; further updates do not change them."""
-        return SegmentationScores(self.counts.clone(), self.image_count)
+        return SegmentationScores(self.counts.clone(), self.image_count, self.set_aside)
 
 
 def as_labels(labels: LabelMap) -> Int64[Tensor, ...]:

@@ -55,6 +55,23 @@ class ThresholdSource:
         return f"best of a sweep over the ground truth of {self.split} ({self.image_count} images)"
 
 
+@dataclass(frozen=True)
+class WeightsSource:
+    """How the weights of a network were chosen among those that its training had validated.
+
+    >>> print(WeightsSource("val", 80))
+    best of 80 validations on val
+    """
+
+    split: str
+    """The split whose ground truth chose them."""
+    validations: int
+    """Number of validations."""
+
+    def __str__(self) -> str:
+        return f"best of {self.validations} validation{'s' if self.validations > 1 else ''} on {self.split}"
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
     """The scores of one set of masks.
@@ -63,6 +80,8 @@ class SegmentationResult:
     >>> scores = SegmentationScores(torch.tensor([[6, 2], [1, 3]]), image_count=58)
     >>> print(SegmentationResult("cam seed", "val", scores, 0.3, ThresholdSource.sweep("train", 89)))
     cam seed: mIoU 58.3 on val (58 images), threshold 0.3, best of a sweep over the ground truth of train (89 images)
+    >>> print(SegmentationResult("cct", "val", scores, weights_source=WeightsSource("val", 80)))
+    cct: mIoU 58.3 on val (58 images), weights best of 80 validations on val, chosen there
     """
 
     masks: str
@@ -77,6 +96,8 @@ class SegmentationResult:
     """Where the threshold comes from; given exactly where there is a threshold."""
     class_names: Sequence[str] | None = None
     """Names of the labels without the background, for the table by class."""
+    weights_source: WeightsSource | None = None
+    """How the weights of a network were chosen; None where they were not, such as those after the last update."""
 
     def __post_init__(self) -> None:
         if (self.threshold is None) != (self.threshold_source is None):
@@ -92,6 +113,13 @@ class SegmentationResult:
         """True where the threshold is the best one on the very ground truth that is scored: an upper bound."""
         source = self.threshold_source
         return source is not None and source.method == "sweep" and source.split == self.split
+
+    @property
+    def weights_chosen_on_this_split(self) -> bool:
+        """True where the network's weights are those, of several, that do best on the very ground truth that is scored:
+        the figure lies above what new images would give."""
+        source = self.weights_source
+        return source is not None and source.validations > 1 and source.split == self.split
 
     def to_json(self) -> dict[str, Any]:
         """The record for ``metrics.json``; a figure that is not defined is null."""
@@ -110,6 +138,9 @@ class SegmentationResult:
             "threshold_split": None if source is None else source.split,
             "threshold_images": None if source is None else source.image_count,
             "threshold_chosen_on_this_split": self.chosen_on_this_split,
+            "weights_source": None if self.weights_source is None else str(self.weights_source),
+            "weights_chosen_on_this_split": self.weights_chosen_on_this_split,
+            "set_aside": scores.set_aside_part,
             "miou": defined(scores.miou),
             "miou_gt_present": defined(scores.miou_gt_present),
             "precision": defined(scores.precision),
@@ -126,6 +157,11 @@ class SegmentationResult:
 
     def __str__(self) -> str:
         line = f"{self.masks}: mIoU {100 * self.scores.miou:.1f} on {self.split} ({self.scores.image_count} images)"
-        if self.threshold is None:
-            return line
-        return f"{line}, threshold {self.threshold:.4g}, {self.threshold_source}"
+        if self.threshold is not None:
+            line += f", threshold {self.threshold:.4g}, {self.threshold_source}"
+        if self.weights_source is not None:
+            line += f", weights {self.weights_source}"
+        line += ", chosen there" if self.weights_chosen_on_this_split else ""
+        if self.scores.set_aside:
+            line += f"; {100 * self.scores.set_aside_part:.1f} % of the pixels are 255 and count as background"
+        return line

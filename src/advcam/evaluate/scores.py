@@ -45,6 +45,8 @@ class SegmentationScores:
     """Pixel counts: row = ground truth, column = prediction; ignored pixels are not in it."""
     image_count: int
     """Number of images counted."""
+    set_aside: int = 0
+    """Of the pixels counted, those that the prediction leaves open (255) and that count as background."""
 
     @property
     def iou(self) -> Float64[Tensor, " K"]:
@@ -102,6 +104,11 @@ class SegmentationScores:
     def pixel_accuracy(self) -> float:
         """Part of all pixels that is right."""
         return float(self._hits.sum() / self.confusion.sum())
+
+    @property
+    def set_aside_part(self) -> float:
+        """Part of all pixels that the prediction leaves open."""
+        return self.set_aside / max(1, int(self.confusion.sum()))
 
     @property
     def mean_accuracy(self) -> float:

@@ -86,8 +86,14 @@ def network_fact(stage: Mapping[str, Any]) -> Fact:
     """The segmentation network and its training."""
     settings = stage["settings"]
     trained = f"{name_of_masks(settings['method'])} on {settings['architecture']}, {counted(stage['images'], 'mask')}"
-    updates = (stage.get("result") or {}).get("updates")
-    return Fact("Network", trained + (f", {counted(updates, 'update')}" if updates else ", its training was stopped"))
+    result = stage.get("result") or {}
+    if not result.get("updates"):
+        return Fact("Network", f"{trained}, its training was stopped")
+    trained += f", {counted(result['updates'], 'update')}"
+    chosen = result.get("chosen")
+    if chosen is not None:
+        trained += f", the weights of the best of {counted(chosen['validations'], 'validation')} on {chosen['split']}"
+    return Fact("Network", trained)
 
 
 def changed_settings(config: Mapping[str, Any], default: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -26,9 +26,9 @@ class Figure:
     images: int
     threshold: float | None
     source: str | None
-    """Where the threshold was chosen, in words."""
+    """Where the threshold, or the weights of a network, were chosen, in words."""
     upper_bound: bool
-    """The threshold is the best one on the very ground truth that is scored."""
+    """The threshold or the weights are the best ones on the very ground truth that is scored."""
     chosen_by: str | None
     """ "fixed", "maps" or "sweep"."""
     miou: float | None
@@ -38,6 +38,8 @@ class Figure:
     noise: float | None
     iou: Mapping[str, float | None]
     """By class, with the background."""
+    set_aside: float = 0.0
+    """Part of the pixels that the masks leave open, which count as background."""
 
     @property
     def method(self) -> str:
@@ -84,10 +86,11 @@ def read_figures(metrics: Mapping[str, Any] | None) -> list[Figure]:
             split=entry["split"],
             images=entry["images"],
             threshold=entry["threshold"],
-            source=entry["threshold_source"],
-            upper_bound=entry["threshold_chosen_on_this_split"],
+            source=entry["threshold_source"] or entry.get("weights_source"),
+            upper_bound=entry["threshold_chosen_on_this_split"] or entry.get("weights_chosen_on_this_split", False),
             chosen_by=entry["threshold_method"],
             **{name: entry[name] for name in ("miou", "precision", "recall", "f1", "noise", "iou")},
+            set_aside=entry.get("set_aside", 0.0),
         )
         for entry in (metrics or {}).get("results", [])
         if entry["miou"] is not None
@@ -96,7 +99,7 @@ def read_figures(metrics: Mapping[str, Any] | None) -> list[Figure]:
 
 @dataclass(frozen=True)
 class Group:
-    """Figures of one split whose thresholds were chosen the same way, so that they may be compared."""
+    """Figures of one split whose thresholds, or weights, were chosen the same way, so that they may be compared."""
 
     split: str
     images: int
