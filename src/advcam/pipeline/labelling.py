@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from advcam.pipeline.planning import Size, Unit, ahead, plan
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 
-# Pixels of all pictures of a batch together.
-CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 2**19, 2**23
+# Pixels of all pictures of a batch together, for up to so many labels of each pixel.
+CPU_BATCH_PIXELS, GPU_BATCH_PIXELS, BATCH_LABELS = 2**19, 2**23, 21
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class Labeller:
     on_bad: Callable[[str, DataError], None]
 
     def units(self, pictures: Iterable[tuple[str, Path]]) -> list[Unit]:
-        """The batches over all pictures, by id and file; those whose header cannot be read go to ``on_bad``."""
+        """The batches over all pictures, by id and file; those whose header cannot be read go to ``on_bad``.
+
+        Whatever is there already belongs in it too: rounding depends on the batch, so a picture must have the same one
+        before and after an interruption.
+        """
         sizes: list[tuple[str, Size, int]] = []
         for image_id, path in pictures:
             try:
@@ -54,14 +58,25 @@ class Labeller:
         on_cpu = self.segmenter.device.type == "cpu"
         pixels = CPU_BATCH_PIXELS if on_cpu else GPU_BATCH_PIXELS
 
+        # What a pixel of the picture takes: the features at the largest scale, or the logits, whichever is more.
+        share = max(1.0, max(self.settings.scales) ** 2, self.segmenter.num_labels / BATCH_LABELS)
+
         def most(size: Size) -> int:
             reduced = min(1.0, self.settings.max_side / max(size))
-            return max(1, int(pixels / (size[0] * size[1] * reduced**2)))
+            return max(1, int(pixels / (size[0] * size[1] * reduced**2 * share)))
 
         return plan(sizes, most)
 
-    def label(self, units: Sequence[Unit], files: Callable[[str], Path]) -> Iterator[list[Labelled]]:
-        """The pictures of each unit with their labels, without those that cannot be read."""
+    def label(
+        self, units: Sequence[Unit], files: Callable[[str], Path], wanted: Collection[str] | None = None
+    ) -> Iterator[list[Labelled]]:
+        """The pictures of each unit with their labels, without those that cannot be read.
+
+        Args:
+            units: as ``units`` plans them.
+            files: gives the file of a picture.
+            wanted: of which pictures labels are given; the others only fill their batches. None wants all.
+        """
 
         def load(unit: Unit) -> list[tuple[str, UInt8[np.ndarray, "_ _ 3"]]]:
             loaded = []
@@ -72,10 +87,12 @@ class Labeller:
                     self.on_bad(image_id, error)
             return loaded
 
-        for loaded in ahead(units, load):
+        todo = units if wanted is None else [unit for unit in units if not set(unit.ids).isdisjoint(wanted)]
+        for loaded in ahead(todo, load):
             images = [image for _, image in loaded]
             found = self.segmenter.labels(images, self.settings) if images else []
-            yield [Labelled(*pair, labels) for pair, labels in zip(loaded, found, strict=True)]
+            labelled = [Labelled(*pair, labels) for pair, labels in zip(loaded, found, strict=True)]
+            yield [one for one in labelled if wanted is None or one.id in wanted]
 
 
 def ready(segmenter: Segmenter, device: torch.device) -> Segmenter:

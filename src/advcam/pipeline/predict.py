@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -39,7 +39,7 @@ def predict(asked: PredictVerb) -> None:
         raise SettingsError("no network is named: give --model RUN, a run folder whose stage segment is done")
     segmenter = ready(load(asked.model), choose_device(asked.device))
     out = Predictions(Path(asked.out), segmenter.class_names, asked.overlays)
-    files = images_of(Path(asked.images), out)
+    every = files = images_of(Path(asked.images), out)
     if asked.limit is not None and asked.limit < len(files):
         names = list(files)
         files = {name: files[name] for name in names[:: -(-len(names) // asked.limit)]}
@@ -49,13 +49,19 @@ def predict(asked: PredictVerb) -> None:
     done = {name for name, path in files.items() if out.has(name, path)}
     if done:
         say(f"predict: {len(done)} of {len(files)} images are there already and kept")
-    labeller = Labeller(segmenter, inference, out.note_unreadable)
+
+    def note(image_id: str, error: DataError) -> None:
+        # Of those that only fill a batch nothing is said.
+        if image_id in files:
+            out.note_unreadable(image_id, error)
+
+    labeller = Labeller(segmenter, inference, note)
     try:
         with out.table() as table, progress("predict", len(files), len(done)) as advance:
             for name in files:
                 if name in done:
                     table.add(name, out.counts(name))
-            for name, counts in label({name: files[name] for name in files if name not in done}, labeller, out):
+            for name, counts in label(every, files.keys() - done, labeller, out):
                 table.add(name, counts)
                 advance()
             advance(len(out.left_out))
@@ -93,12 +99,15 @@ def images_of(path: Path, out: Predictions) -> dict[str, Path]:
     return files
 
 
-def label(files: dict[str, Path], labeller: Labeller, out: Predictions) -> Iterator[tuple[str, list[int]]]:
-    """Label and write the images; gives each one's id and its pixels by label once its files are there."""
+def label(
+    files: dict[str, Path], wanted: Set[str], labeller: Labeller, out: Predictions
+) -> Iterator[tuple[str, list[int]]]:
+    """Label the images and write those that are wanted; gives each one's id and its pixels by label once its files are
+    there. The batches are planned over all of them."""
     waiting: deque[Future[tuple[str, list[int]]]] = deque()
     with ThreadPoolExecutor(WRITERS) as pool:
         try:
-            for batch in labeller.label(labeller.units(files.items()), files.__getitem__):
+            for batch in labeller.label(labeller.units(files.items()), files.__getitem__, wanted):
                 waiting.extend(pool.submit(out.write, found) for found in batch)
                 while len(waiting) > 2 * WRITERS or (waiting and waiting[0].done()):
                     yield waiting.popleft().result()
