@@ -20,6 +20,7 @@ from advcam.models.weights import is_weight_file, read_weights
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.training.progress import FitProgress
+from advcam.training.settings import numbers_depend_on
 
 # With fewer images none is held out for validation: every one is needed, and the figure would mean little.
 MIN_HOLDOUT = 8
@@ -39,7 +40,7 @@ def classify(run: Run) -> None:
     train, val = training_sets(run)
     settings = {
         "backbone": asdict(run.config.backbone),
-        "classify": asdict(run.config.classify),
+        "classify": numbers_depend_on(run.config.classify),
         "train": train.split,
         "val": None if val is None else val.split,
         "images": len(train),

@@ -16,6 +16,7 @@ from advcam import __version__
 from advcam.data.files import read_json, write_json
 from advcam.errors import RunError
 from advcam.pipeline.settings import MANIFEST_FILE
+from advcam.training.settings import WITHOUT_EFFECT
 
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "numba", "pillow")
@@ -97,10 +98,10 @@ def plain(value: Any) -> Any:
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Sentences ``name is old, and was asked to be new`` for every leaf that differs."""
+    """Sentences ``name is old, and was asked to be new`` for every leaf that differs and that numbers depend on."""
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
-        for key in sorted(old.keys() | new.keys()):
+        for key in sorted((old.keys() | new.keys()).difference(WITHOUT_EFFECT)):
             found += differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
         return found
     return [] if old == new else [f"{name} {old!r} there, {new!r} now"]

@@ -20,6 +20,7 @@ from advcam.pipeline.manifest import plain
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.training.progress import FitProgress
+from advcam.training.settings import numbers_depend_on
 
 # Made with the classifier, so they go where it goes.
 OUTPUTS = ("classifier", "score_maps", "maps", "cam", "flagged.csv", "metrics.json")
@@ -34,7 +35,7 @@ def classify_for_localization(run: Run) -> None:
     train, val = training_sets(run)
     settings = {
         "backbone": asdict(run.config.backbone),
-        "wsol": asdict(run.config.wsol),
+        "wsol": numbers_depend_on(run.config.wsol),
         "box_acc": asdict(run.config.box_acc),
         "train": train.split,
         "val": None if val is None else val.split,
