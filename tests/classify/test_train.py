@@ -163,12 +163,12 @@ def test_measuring_the_trained_classifier_gives_the_same_figures(images: ImageSe
 
 
 def test_a_training_that_diverges_says_so(images: ImageSet, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"diverges: with lr 1e\+20 .* lower lr"):
+    with pytest.raises(SettingsError, match=r"diverges: with classify\.lr 1e\+20 .* lower it"):
         train(images, tmp_path, dataclasses.replace(SETTINGS, lr=1e20))
 
 
 def test_the_best_epoch_needs_validation_images(images: ImageSet, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match='keep "best" needs validation images'):
+    with pytest.raises(SettingsError, match=r"classify\.keep is best, but there are no validation images"):
         train(images, tmp_path, dataclasses.replace(SETTINGS, keep="best"), val=False)
 
 

@@ -20,8 +20,9 @@ from advcam.classify.wsol.acol import ACoL, fused
 from advcam.classify.wsol.build import load_method
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.classify.wsol.task import load_squares
+from advcam.classify.wsol.train import train_method
 from advcam.data import open_dataset
-from advcam.errors import DataError, RunError
+from advcam.errors import DataError, RunError, SettingsError
 from advcam.evaluate import max_box_acc
 from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
 from advcam.models import BackboneSettings
@@ -103,6 +104,20 @@ def test_what_a_localization_run_leaves_behind(finished: RunConfig) -> None:
         assert (root / "classifier" / folder / "model.safetensors").exists()
     kept, last = (load_file(root / "classifier" / name / "model.safetensors") for name in ("", "last"))
     assert all(torch.equal(kept[name], last[name]) for name in kept)
+
+
+def test_the_training_goes_on_with_other_workers(finished: RunConfig) -> None:
+    other = replace(finished, wsol=replace(finished.wsol, workers=1, checkpoint_seconds=5.0))
+    run_stages(other, ("classify",))
+    with pytest.raises(RunError, match=r"wsol\.lr 0\.01 there, 0\.02 now"):
+        run_stages(replace(finished, wsol=replace(finished.wsol, lr=0.02)), ("classify",))
+
+
+def test_the_best_weights_need_validation_images(lists: Path, tmp_path: Path) -> None:
+    train = open_dataset(lists, "train")
+    settings = replace(config_for(lists, tmp_path).wsol, keep="best")
+    with pytest.raises(SettingsError, match=r"wsol\.keep is best, but there are no validation images"):
+        train_method(config_for(lists, tmp_path).backbone, train, None, settings, tmp_path)
 
 
 def test_maps_are_those_of_the_library(finished: RunConfig, lists: Path) -> None:

@@ -132,6 +132,15 @@ def test_accumulated_passes_count_as_one_update(squares: ImageSet, tmp_path: Pat
     assert (result.updates, len(result.losses["loss"])) == (2, 2)
 
 
+def test_one_cell_of_one_image_is_too_little_for_batch_norm(squares: ImageSet, tmp_path: Path) -> None:
+    settings = replace(SMALL, batch_size=1, crop=32, output_stride=32, pyramid=())
+    sentence = (
+        r"segment\.batch_size 1 leaves one image .* raise segment\.crop, which is 32; or set segment\.freeze_batch"
+    )
+    with pytest.raises(SettingsError, match=sentence):
+        train(squares, tmp_path, settings)
+
+
 def test_half_precision(squares: ImageSet, tmp_path: Path) -> None:
     task, result = train(squares, tmp_path, replace(SMALL, precision="bf16", updates=2))
     assert np.isfinite(result.losses["loss"]).all()

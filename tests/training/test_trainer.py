@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.training import FitEvent, FitResult, FitSettings, Task, fit
+from advcam.training.state import FitState, save_tensors
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,57 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
         assert float(task.scores(task.validate(0, 1))["negative error"]) == pytest.approx(max(scores))
 
 
+def test_a_kill_between_the_best_weights_and_the_state_leaves_them_agreeing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Paced(Tiny):
+        factor = 0.05
+
+        def lr_factor(self, update: int, total: int) -> float:
+            return self.factor
+
+    def save(state: FitState, path: Path) -> None:
+        if state.updates == 4:
+            assert (path.parent / "best_000004.pt").exists()
+            raise RuntimeError("power cut")
+        save_tensors(path, vars(state))
+
+    settings = TinySettings(keep="best", checkpoint_seconds=1e-9)
+    monkeypatch.setattr(FitState, "save", save)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(Paced(settings), tmp_path, origin={}, device="cpu")
+    monkeypatch.undo()
+    # It goes on with other numbers, as on a GPU, so that the validation at update 4 is no longer the best.
+    task = Paced(settings)
+    task.factor = 1.0
+    result = fit(task, tmp_path, origin={}, device="cpu")
+    assert result.kept == result.validations[0]
+    assert task.scores(task.validate(0, 1))["negative error"] == pytest.approx(result.kept["negative error"])
+    assert [path.name for path in tmp_path.glob("best*")] == ["best_000002.pt"]
+
+
+def test_best_without_a_validation_is_refused_and_auto_is_last(tmp_path: Path) -> None:
+    class Blind(Tiny):
+        score_name = None
+
+        def validate(self, rank: int, world: int) -> None:
+            return None
+
+    with pytest.raises(SettingsError, match=r"tiny\.keep is best, but there is nothing to validate on"):
+        fit(Blind(TinySettings(keep="best")), tmp_path, origin={}, device="cpu")
+    assert fit(Blind(TinySettings(keep="auto")), tmp_path, origin={}, device="cpu").kept is None
+    best = fit(Tiny(TinySettings(keep="auto")), tmp_path / "best", origin={}, device="cpu")
+    assert best.kept == max(best.validations, key=lambda row: row["negative error"])
+    assert len(list((tmp_path / "best").glob("best_*.pt"))) == 1
+
+
+def test_what_changes_no_number_may_change_on_the_way(undisturbed: tuple[Tiny, FitResult, Path]) -> None:
+    _, repeated = train(undisturbed[2], TinySettings(workers=1, checkpoint_seconds=7.0))
+    assert repeated == undisturbed[1]
+
+
 @pytest.mark.slow
-def test_two_processes_share_the_batches(tmp_path: Path) -> None:
+def test_two_processes_share_the_batches(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings = TinySettings(epochs=2)
     one = NoDropout(settings)
     alone = fit(one, tmp_path / "1", origin={}, device="cpu")
@@ -191,6 +241,7 @@ def test_two_processes_share_the_batches(tmp_path: Path) -> None:
     shared = fit(two, tmp_path / "2", origin={}, device="cpu", devices=2)
     assert shared.losses["loss"] == pytest.approx(alone.losses["loss"], rel=1e-4)
     assert [row["items"] for row in shared.validations] == [6, 6]
+    assert capfd.readouterr() == ("", "")
     for mine, theirs in zip(one.network.parameters(), two.network.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5)
 
@@ -212,9 +263,11 @@ class NoDropout(Tiny):
 def test_what_is_refused(tmp_path: Path, undisturbed: tuple[Tiny, FitResult, Path]) -> None:
     with pytest.raises(SettingsError, match="batch_size is 16, but there are only 10 items"):
         train(tmp_path, TinySettings(batch_size=16))
+    with pytest.raises(SettingsError, match=r"cannot be shared equally by tiny\.accumulate=1 passes on 3 devices"):
+        train(tmp_path, devices=3)
     with pytest.raises(RunError, match=r"started with lr 0\.1, but is asked to go on with 0\.2"):
         train(undisturbed[2], replace(TinySettings(), lr=0.2))
-    with pytest.raises(SettingsError, match="the training diverges: with lr 1e"):
+    with pytest.raises(SettingsError, match=r"the training diverges: with tiny\.lr 1e"):
         train(tmp_path, TinySettings(lr=1e30))
     with pytest.raises(DataError, match=r"7\.png cannot be read"):
         fit(Tiny(TinySettings(workers=1), broken=7), tmp_path / "broken", origin={}, device="cpu")

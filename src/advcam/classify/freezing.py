@@ -33,7 +33,8 @@ def frozen_parameters(backbone: nn.Module, freeze: str | None) -> list[nn.Parame
     if not inside:
         parts = dict.fromkeys(_part(name) for name, _ in named)
         raise SettingsError(
-            f"freeze is '{freeze}', but the backbone has no such part: use stem, null or one of {', '.join(parts)}"
+            f"classify.freeze is '{freeze}', but the backbone has no such part: use stem, null or one of "
+            f"{', '.join(parts)}"
         )
     return parameters[: inside[-1] + 1]
 

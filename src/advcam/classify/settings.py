@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
 
@@ -60,12 +59,10 @@ class ClassifySettings(FitSettings):
         super().__post_init__()
         for name in ("crop", "val_long_side"):
             if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}, but must be at least 1")
+                raise self.wrong(name, "must be at least 1")
         if not self.head_lr_factor > 0:
-            raise SettingsError(f"head_lr_factor is {self.head_lr_factor}, but must be greater than 0")
+            raise self.wrong("head_lr_factor", "must be greater than 0")
         if self.momentum is not None and self.optimizer != "sgd":
-            raise SettingsError('momentum belongs to optimizer "sgd": leave it null with the others')
+            raise self.wrong("momentum", 'belongs to classify.optimizer "sgd": leave it null with the others')
         if not 1 <= self.long_side[0] <= self.long_side[1]:
-            raise SettingsError(
-                f"long_side is {tuple(self.long_side)}, but needs a least and a greatest length, such as (320, 640)"
-            )
+            raise self.wrong("long_side", "needs a least and a greatest length, such as (320, 640)")

@@ -36,8 +36,8 @@ def check_labels(train: ImageSet, val: ImageSet | None, settings: ClassifySettin
         raise DataError(f"{train.root}: none of the {len(train)} training images has a class: check the label file")
     if len(train) < settings.batch_size:
         raise SettingsError(
-            f"batch_size is {settings.batch_size}, but {train.root} has only {len(train)} training images: "
-            f"set batch_size to at most {len(train)}"
+            f"classify.batch_size is {settings.batch_size}, but {train.root} has only {len(train)} training images: "
+            f"set it to at most {len(train)}"
         )
     if val is not None and val.class_names != train.class_names:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ from advcam.models.settings import BackboneSettings
 from advcam.training.task import Task
 
 EPOCHS = "epochs"
-# How the average precision of a class is called among the scores.
-CLASS_PREFIX = "AP/"
+# How the mean average precision is called among the scores, and that of a class.
+MEAN, CLASS_PREFIX = "mAP", "AP/"
 
 
 class ClassifierTask(Task):
@@ -41,8 +41,6 @@ class ClassifierTask(Task):
         DataError, SettingsError: labels from which nothing can be learnt; see ``check_labels``.
     """
 
-    score_name: ClassVar[str] = "mAP"
-
     def __init__(
         self,
         classifier: Classifier,
@@ -54,6 +52,7 @@ class ClassifierTask(Task):
         check_labels(train, val, settings)
         super().__init__(classifier, settings)
         self.classifier, self.options = classifier, settings
+        self.score_name = None if val is None else MEAN
         self.backbone, self.train_set, self.val_set = backbone, train, val
         for parameter in frozen_parameters(classifier.backbone, settings.freeze):
             parameter.requires_grad_(False)
@@ -90,7 +89,7 @@ class ClassifierTask(Task):
         targets = torch.stack([targets_of(record.classes, len(names)) for record in self.val_set.records])
         values = average_precision(total.float(), targets)
         per_class = {CLASS_PREFIX + name: value for name, value in zip(names, values.tolist(), strict=True)}
-        return {self.score_name: float(values.nanmean()), **per_class}
+        return {MEAN: float(values.nanmean()), **per_class}
 
     def after_validation(self, folder: Path, update: int) -> None:
         epoch = update // (len(self) // self.options.batch_size)

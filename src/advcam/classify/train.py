@@ -15,9 +15,8 @@ import torch
 from advcam.classify.quality import ClassifierJudgement, judge_classifier
 from advcam.classify.settings import ClassifySettings
 from advcam.classify.targets import prevalence, untrained_classes
-from advcam.classify.task import CLASS_PREFIX, ClassifierTask
+from advcam.classify.task import CLASS_PREFIX, MEAN, ClassifierTask
 from advcam.data.record import ImageSet
-from advcam.errors import SettingsError
 from advcam.models.checkpoint import save_classifier
 from advcam.models.classifier import build_classifier
 from advcam.models.settings import BackboneSettings
@@ -87,7 +86,7 @@ def train_classifier(
     # Before weights are fetched for a machine that is not there.
     accelerator_and_precision(device, devices, settings.precision)
     if settings.keep == "best" and val is None:
-        raise SettingsError('keep "best" needs validation images: give some, or keep the "last" weights')
+        raise settings.wrong("keep", 'there are no validation images: give some, or take "last", or "auto" for either')
     for name in untrained_classes(train):
         _log.warning("no training image has the class %s, so its maps will mean nothing", name)
     with torch.random.fork_rng():
@@ -100,7 +99,7 @@ def train_classifier(
     save_classifier(folder, classifier, backbone, train.class_names)
     kept, shares = result.kept or {}, {} if val is None else prevalence(val)
     update = round(kept.get("update", result.updates))
-    val_map = kept.get(task.score_name)
+    val_map = kept.get(MEAN)
     per_class = {
         name.removeprefix(CLASS_PREFIX): value for name, value in kept.items() if name.startswith(CLASS_PREFIX)
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -63,8 +63,6 @@ class DeepLabTask(Task):
         validation: what is measured while it trains, or None.
     """
 
-    score_name: ClassVar[str | None] = "mIoU"
-
     def __init__(
         self, segmenter: Segmenter, train: ImageSet, settings: SegmentSettings, validation: Validation | None = None
     ) -> None:
@@ -72,6 +70,7 @@ class DeepLabTask(Task):
         super().__init__(segmenter.network, settings)
         self.deeplab, self.told = segmenter.network, settings
         self.segmenter, self.train, self.validation = segmenter, train, validation
+        self.score_name = None if validation is None else "mIoU"
 
     def __len__(self) -> int:
         return len(self.train)

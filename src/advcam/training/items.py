@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from advcam.errors import SettingsError, UserError
+from advcam.errors import UserError
 from advcam.training.settings import FitSettings
 from advcam.training.task import ORDER, Task
 from advcam.training.worker import leave_interrupts, reading_processes
@@ -67,12 +67,29 @@ class Batches(Sampler[list[Key]]):
                 yield [(epoch, int(index)) for index in part[self.rank :: self.world]]
 
 
-class TaskData(pl.LightningDataModule):
-    """A task's batches from update ``first`` on.
+def check_shares(task: Task, devices: int) -> None:
+    """Refuse a batch that passes and devices cannot share.
 
     Raises:
-        SettingsError: a batch that the processes cannot share equally.
+        SettingsError: the shares would differ in size, or are too small for the network.
     """
+    settings = task.settings
+    size, parts = settings.batch_size, settings.accumulate * devices
+    shared = (
+        f"{settings.section}accumulate={settings.accumulate} passes on {devices} device{'s' if devices > 1 else ''}"
+    )
+    if size % parts:
+        raise settings.wrong("batch_size", f"cannot be shared equally by {shared}: choose a multiple of {parts}")
+    if size // parts < task.fewest_items:
+        raise settings.wrong(
+            "batch_size",
+            f"{shared} leave {size // parts} to a pass, and batch norm needs {task.fewest_items}: "
+            f"set it to {parts * task.fewest_items} or more, or use fewer passes or devices",
+        )
+
+
+class TaskData(pl.LightningDataModule):
+    """A task's batches from update ``first`` on."""
 
     def __init__(self, task: Task, first: int, total: int) -> None:
         super().__init__()
@@ -81,11 +98,6 @@ class TaskData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None
         settings, world = self.task.settings, self.trainer.world_size
-        if settings.batch_size % (settings.accumulate * world):
-            raise SettingsError(
-                f"batch_size {settings.batch_size} cannot be shared equally by accumulate={settings.accumulate} passes "
-                f"on {world} devices: choose a multiple of {settings.accumulate * world}"
-            )
         items = KeyedItems(self.task)
         return DataLoader(
             items,

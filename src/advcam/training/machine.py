@@ -12,6 +12,8 @@ import torch
 
 from advcam.errors import SettingsError
 
+TALKATIVE = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
+
 
 def accelerator_and_precision(device: str, devices: int, precision: str) -> tuple[str, str]:
     """Lightning's words for the accelerator and the precision.
@@ -43,21 +45,26 @@ def launched_processes() -> tuple[int, int] | None:
     return here, all_ // here
 
 
+def silence() -> None:
+    """Keep Lightning's and torch's remarks from the user of this process."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\.|torch\.")
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Lightning's remarks on hardware, workers and its own products do not reach the user; torch is left as it was."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
     levels = [logger.level for logger in loggers]
     deterministic, only_warn = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.|torch\.")
+            silence()
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -9,8 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from advcam.errors import SettingsError
 from advcam.training.schedule import build_optimizer, set_learning_rate
+from advcam.training.settings import FitSettings
 from advcam.training.task import LAYERS, Task
+
+# How torch begins its complaint about a batch norm that sees one cell of one image.
+_ONE_VALUE = "Expected more than 1 value per channel"
 
 
 class TaskModule(pl.LightningModule):
@@ -52,7 +57,12 @@ class TaskModule(pl.LightningModule):
         self.passes_done += 1
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        losses = self.task.loss(batch, self.updates_made, self.total)
+        try:
+            losses = self.task.loss(batch, self.updates_made, self.total)
+        except ValueError as error:
+            if not str(error).startswith(_ONE_VALUE):
+                raise
+            raise SettingsError(too_little_for_batch_norm(self.task.settings)) from error
         # Lightning hands its callbacks the loss divided by the passes of an update.
         self.losses = {name: value.detach() for name, value in losses.items()}
         return losses["loss"]
@@ -61,3 +71,17 @@ class TaskModule(pl.LightningModule):
         factor = self.task.lr_factor(self.updates_made, self.total)
         set_learning_rate(optimizer, factor)
         self.learning_rate = self.task.settings.lr * factor
+
+
+def too_little_for_batch_norm(settings: FitSettings) -> str:
+    """What is wrong, and the settings that mend it, where a batch norm sees a single value of each channel."""
+    section = settings.section
+    mends = [f"raise {section}batch_size, or lower {section}accumulate or the number of devices"]
+    if hasattr(settings, "crop"):
+        mends.append(f"raise {section}crop, which is {settings.crop}")
+    if hasattr(settings, "freeze_batch_norm"):
+        mends.append(f"set {section}freeze_batch_norm true")
+    return (
+        f"{section}batch_size {settings.batch_size} leaves one image to a pass, whose features are a single cell, and "
+        f"batch norm cannot learn from one value: {'; or '.join(mends)}"
+    )

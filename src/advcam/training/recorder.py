@@ -20,9 +20,10 @@ from torch import Tensor
 
 from advcam.errors import SettingsError
 from advcam.training.logs import TrainingLogs
+from advcam.training.machine import silence
 from advcam.training.module import TaskModule
 from advcam.training.progress import FitEvent
-from advcam.training.state import FitState, save_tensors
+from advcam.training.state import FitState, best_weights, forget_others, save_tensors
 
 # Updates between two fetches of the losses from the device: on a GPU each one waits for it.
 FETCH_EVERY = {"cpu": 1}
@@ -67,6 +68,11 @@ class Recorder(pl.Callback):
         self._waiting: list[dict[str, Tensor]] = []
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
+
+    def __setstate__(self, content: dict[str, Any]) -> None:
+        """In another process, to which a training on several devices sends it, Lightning is to be quiet as well."""
+        vars(self).update(content)
+        silence()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.monotonic() - self.state.seconds
@@ -139,11 +145,12 @@ class Recorder(pl.Callback):
             for name, value in zip(names, row, strict=True):
                 self.state.losses.setdefault(name, []).append(value)
         self._waiting = []
+        section = module.task.settings.section
         for update, value in enumerate(self.state.losses["loss"][first:], start=first + 1):
             if not math.isfinite(value):
                 raise SettingsError(
-                    f"the training diverges: with lr {module.task.settings.lr} the loss of update {update} is {value}; "
-                    "lower lr, or set gradient_clip or a warmup"
+                    f"the training diverges: with {section}lr {module.task.settings.lr} the loss of update {update} is "
+                    f"{value}; lower it, or set {section}gradient_clip or a {section}warmup"
                 )
         if trainer.is_global_zero:
             self.logs.update(self.state, first)
@@ -151,6 +158,10 @@ class Recorder(pl.Callback):
         return 0 if not got else (self._signal or signal.SIGINT)
 
     def _validate(self, trainer: pl.Trainer, module: TaskModule) -> dict[str, float] | None:
+        if trainer.world_size > 1:
+            # Each process has batch norm statistics of its own until the next pass; those of the first are saved.
+            for buffer in module.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
         module.eval()
         with torch.no_grad():
             sums = module.task.validate(trainer.global_rank, trainer.world_size)
@@ -179,12 +190,12 @@ class Recorder(pl.Callback):
         return scores
 
     def _keep_best(self, module: TaskModule) -> None:
-        """Store the weights of the best validation so far beside the state."""
-        name = module.task.score_name
-        if module.task.settings.keep == "best" and name is not None:
-            scores = [row[name] for row in self.state.validations]
-            if scores.index(max(scores)) == len(scores) - 1:
-                save_tensors(best_weights(self.path), module.network.state_dict())
+        """Store the weights of the best validation so far. They come before the state that speaks of them, and those
+        that the state on disk speaks of stay until it is replaced, so a kill at any moment leaves a pair that agrees.
+        """
+        name, last = module.task.score_name, self.state.validations[-1]
+        if name is not None and module.task.keeps_best and self.state.best(name) is last:
+            save_tensors(best_weights(self.path, last), module.network.state_dict())
 
     def _save(self, trainer: pl.Trainer, module: TaskModule) -> None:
         self._saved = time.monotonic()
@@ -195,6 +206,8 @@ class Recorder(pl.Callback):
         self.state.optimizer = trainer.optimizers[0].state_dict()
         self.state.precision = trainer.precision_plugin.state_dict()
         self.state.save(self.path)
+        if module.task.score_name is not None and module.task.keeps_best and self.state.validations:
+            forget_others(self.path, self.state.best(module.task.score_name))
         self.logs.tables(self.state)
 
     def _tell(
@@ -206,8 +219,3 @@ class Recorder(pl.Callback):
     ) -> None:
         if self.on_event is not None and trainer.is_global_zero:
             self.on_event(FitEvent(self.state.updates, module.total, losses, scores))
-
-
-def best_weights(path: Path) -> Path:
-    """Where the weights of the best validation are, for the state at ``path``."""
-    return path.with_name("best.pt")

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from advcam.errors import SettingsError
 
-# These change how fast the numbers come, never the numbers.
-WITHOUT_EFFECT = ("workers", "checkpoint_seconds")
+# These change how fast the numbers come and in how much memory, never the numbers.
+WITHOUT_EFFECT = ("workers", "checkpoint_seconds", "save_memory")
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class FitSettings:
     """Largest L2 norm of all gradients together, or None for no limit."""
     validate_every: int | None = None
     """Updates between two validations; None validates after each epoch, and both after the last update."""
-    keep: Literal["last", "best"] = "last"
-    """The weights that are kept: those after the last update, or of the best validation."""
+    keep: Literal["last", "best", "auto"] = "last"
+    """The weights that are kept: those after the "last" update, or of the "best" validation; "auto" is "best" where
+    there is something to validate on, else "last"."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """"auto" is "32" on a CPU and "bf16" (where missing, "16") on a GPU; "16" is for GPUs alone."""
     workers: int | None = None
@@ -59,32 +60,45 @@ class FitSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}, but must be at least 1")
+                raise self.wrong(name, "must be at least 1")
         for name in ("updates", "validate_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise SettingsError(f"{name} is {value}, but must be at least 1, or null")
+                raise self.wrong(name, "must be at least 1, or null")
         for name in ("lr", "checkpoint_seconds"):
             if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}, but must be greater than 0")
+                raise self.wrong(name, "must be greater than 0")
         for name in ("weight_decay", "poly_power"):
             if not getattr(self, name) >= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}, but must not be negative")
+                raise self.wrong(name, "must not be negative")
         if not 0 <= self.warmup < 1:
-            raise SettingsError(f"warmup is {self.warmup}, but is a fraction of the training: from 0 to below 1")
+            raise self.wrong("warmup", "is a fraction of the training: from 0 to below 1")
         if self.momentum is not None and not 0 <= self.momentum < 1:
-            raise SettingsError(f"momentum is {self.momentum}, but must be from 0 to below 1, or null for IRN's value")
+            raise self.wrong("momentum", "must be from 0 to below 1, or null for IRN's value")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
-            raise SettingsError(f"gradient_clip is {self.gradient_clip}, but must be greater than 0, or null")
+            raise self.wrong("gradient_clip", "must be greater than 0, or null")
         if self.workers is not None and self.workers < 0:
-            raise SettingsError(f"workers is {self.workers}, but must be 0 or more, or null to choose it")
+            raise self.wrong("workers", "must be 0 or more, or null to choose it")
         if self.seed < 0:
-            raise SettingsError(f"seed is {self.seed}, but must be 0 or greater")
+            raise self.wrong("seed", "must be 0 or greater")
         if self.batch_size % self.accumulate:
-            raise SettingsError(
-                f"batch_size {self.batch_size} cannot be split into accumulate={self.accumulate} equal parts: "
-                "choose a divisor"
+            raise self.wrong(
+                "batch_size",
+                f"cannot be split into {self.section}accumulate={self.accumulate} equal parts: choose a multiple of it",
             )
+
+    @property
+    def section(self) -> str:
+        """What stands before the name of a setting in messages, as in a run's configuration: "cct." of CCTSettings.
+
+        >>> FitSettings().section
+        ''
+        """
+        return "" if type(self) is FitSettings else type(self).__name__.removesuffix("Settings").lower() + "."
+
+    def wrong(self, name: str, problem: str) -> SettingsError:
+        """That a setting has a value which makes no sense."""
+        return SettingsError(f"{self.section}{name} is {getattr(self, name)}, but {problem}")
 
 
 def numbers_depend_on(settings: FitSettings) -> dict[str, Any]:

@@ -32,6 +32,10 @@ class FitState:
     optimizer: dict[str, Any] = field(default_factory=dict)
     precision: dict[str, Any] = field(default_factory=dict)
 
+    def best(self, score: str) -> dict[str, float]:
+        """The validation with the highest score, of equal ones the first."""
+        return max(self.validations, key=lambda row: row[score])
+
     def save(self, path: Path) -> None:
         """Write the state; the file at ``path`` is whole at any moment."""
         save_tensors(path, vars(self))
@@ -63,6 +67,40 @@ class FitState:
                     f"{path}: this training was started with {name} {self.origin.get(name)}, but is asked to go on "
                     f"with {wanted[name]}: use the same again, another output folder, or start over"
                 )
+
+
+def best_weights(path: Path, validation: Mapping[str, float]) -> Path:
+    """Where the weights of a validation are, for the state at ``path``.
+
+    The name has the update, so that the weights a state speaks of stay in place until a later state is written.
+    """
+    return path.with_name(f"best_{round(validation['update']):06d}.pt")
+
+
+def load_best(path: Path, validation: Mapping[str, float]) -> dict[str, Tensor]:
+    """The weights of a validation that was the best one.
+
+    Raises:
+        RunError: they are not there.
+    """
+    file = best_weights(path, validation)
+    # Trainings that ended before the update was in the name.
+    file = file if file.exists() else path.with_name("best.pt")
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise RunError(
+            f"{best_weights(path, validation)}: the weights of the best validation cannot be read "
+            f"({type(error).__name__}): restore the file, or delete {path.name} beside it to start again"
+        ) from error
+
+
+def forget_others(path: Path, validation: Mapping[str, float]) -> None:
+    """Remove the weights of other validations, once the state at ``path`` speaks of this one."""
+    kept = best_weights(path, validation)
+    for file in path.parent.glob("best*.pt") if kept.exists() else ():
+        if file != kept:
+            file.unlink()
 
 
 def save_tensors(path: Path, value: Any) -> None:

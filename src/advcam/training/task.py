@@ -30,13 +30,20 @@ class Task(ABC):
         settings: of the training.
     """
 
-    score_name: ClassVar[str | None] = None
-    """The score by which ``keep="best"`` chooses, higher being better."""
+    score_name: str | None = None
+    """The score by which ``keep="best"`` chooses, higher being better; None where there is nothing to validate on."""
     sees_all_parameters: ClassVar[bool] = True
     """Whether each loss depends on every parameter that learns; False costs several devices a search per pass."""
+    fewest_items: ClassVar[int] = 1
+    """Items that a pass on one device needs."""
 
     def __init__(self, network: nn.Module, settings: FitSettings) -> None:
         self.network, self.settings = network, settings
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the best validation are kept, and not those after the last update."""
+        return self.settings.keep != "last" and self.score_name is not None
 
     @abstractmethod
     def __len__(self) -> int:

@@ -12,15 +12,14 @@ from typing import Literal
 import lightning.pytorch as pl
 import torch
 
-from advcam.errors import SettingsError
-from advcam.training.items import TaskData
+from advcam.training.items import TaskData, check_shares
 from advcam.training.machine import accelerator_and_precision, launched_processes, quiet_lightning
 from advcam.training.module import TaskModule
 from advcam.training.processes import as_one
 from advcam.training.progress import FitEvent
-from advcam.training.recorder import Interrupted, Recorder, best_weights
+from advcam.training.recorder import Interrupted, Recorder
 from advcam.training.settings import numbers_depend_on
-from advcam.training.state import FitState
+from advcam.training.state import FitState, load_best
 from advcam.training.task import Task
 
 STATE_NAME = "training.pt"
@@ -77,28 +76,28 @@ def fit(
     """
     settings = task.settings
     accelerator, precision = accelerator_and_precision(device, devices, settings.precision)
-    per_epoch = len(task) // settings.batch_size
-    if per_epoch < 1:
-        raise SettingsError(
-            f"batch_size is {settings.batch_size}, but there are only {len(task)} items to train on: "
-            f"set batch_size to at most {len(task)}"
+    if len(task) < settings.batch_size:
+        raise settings.wrong(
+            "batch_size", f"there are only {len(task)} items to train on: set it to at most {len(task)}"
         )
-    if settings.keep == "best" and task.score_name is None:
-        raise SettingsError('keep "best" needs a validation, and this training has none: keep the "last" weights')
+    if settings.keep == "best" and not task.keeps_best:
+        raise settings.wrong("keep", 'there is nothing to validate on: take "last", or "auto" for either')
+    per_epoch = len(task) // settings.batch_size
     total = settings.updates or settings.epochs * per_epoch
     path = Path(folder) / STATE_NAME
     described = {**origin, **{name: str(value) for name, value in numbers_depend_on(settings).items()}}
-    described["items"] = str(len(task))
+    described |= {"keep": "best" if task.keeps_best else "last", "items": str(len(task))}
     state = FitState(described)
     if path.exists():
         state = FitState.load(path)
         state.check_origin(path, described)
     if state.updates < total:
+        group = launched_processes()
+        check_shares(task, devices if group is None else group[0] * group[1])
         if state.network:
             task.network.load_state_dict(state.network)
         # The layout that convolutions are fastest in, on CPUs and on GPUs in half precision.
         task.network.to(memory_format=torch.channels_last)
-        group = launched_processes()
         strategy = "auto"
         if group is not None or devices > 1:
             strategy = "ddp" if group is not None else "ddp_spawn"
@@ -140,10 +139,9 @@ def _finish(task: Task, path: Path, state: FitState) -> FitResult:
     """Give the network the weights that are kept."""
     kept = state.validations[-1] if state.validations else None
     weights = state.network
-    if task.settings.keep == "best" and task.score_name is not None and kept is not None:
-        name = task.score_name
-        kept = max(state.validations, key=lambda row: row[name])
-        weights = torch.load(best_weights(path), map_location="cpu", weights_only=True)
+    if task.score_name is not None and task.keeps_best and kept is not None:
+        kept = state.best(task.score_name)
+        weights = load_best(path, kept)
     task.network.load_state_dict(weights)
     task.network.eval()
     return FitResult(state.updates, state.seconds, state.losses, tuple(state.validations), kept)

@@ -23,6 +23,7 @@ from advcam.segment.cct.task import CCTTask, start_cct
 from advcam.segment.data import check_masks
 from advcam.segment.validation import Validation
 from advcam.training import FitEvent, fit
+from advcam.training.items import Batches
 
 WEIGHTS = Weights(consistency=30.0, weak=0.4, threshold=0.5)
 
@@ -206,6 +207,26 @@ class TestTraining:
         count = len(backbone["params"]) + len(rest["params"])
         assert count == len(list(task.network.parameters()))
 
-    def test_one_image_per_pass_is_refused(self, tiny_images, tiny_settings):
-        with pytest.raises(SettingsError, match="needs two"):
-            make_task(tiny_images, replace(tiny_settings, accumulate=2))
+    @pytest.mark.slow
+    def test_two_processes_share_a_batch(self, tiny_images, tiny_settings, tmp_path):
+        settings = replace(tiny_settings, batch_size=4, updates=2, validate_every=2)
+        task = make_task(tiny_images, settings)
+        result = fit(task, tmp_path, origin={}, device="cpu", devices=2)
+        assert np.isfinite(result.losses["loss"]).all()
+        # The supervised loss has nothing random in it: that of the first update is the mean over both halves.
+        halves = []
+        for rank in range(2):
+            fresh = make_task(tiny_images, settings)
+            (keys,) = Batches(len(fresh), settings, first=0, total=1, rank=rank, world=2)
+            fresh.network.train()
+            halves.append(fresh.loss(fresh.collate([fresh.item(*key) for key in keys]), 0, 2)["supervised"].item())
+        assert result.losses["supervised"][0] == pytest.approx(np.mean(halves), rel=1e-5)
+        # All images were validated, and the weights that came back are those that were.
+        score = task.scores(task.validate(0, 1))["mIoU"]
+        assert result.validations[-1]["mIoU"] == pytest.approx(score, abs=1e-6)
+
+    @pytest.mark.parametrize(("accumulate", "devices"), [(2, 1), (1, 2)])
+    def test_one_image_per_pass_is_refused(self, tiny_images, tiny_settings, tmp_path, accumulate, devices):
+        task = make_task(tiny_images, replace(tiny_settings, accumulate=accumulate))
+        with pytest.raises(SettingsError, match=r"cct\.batch_size is 2, but .* leave 1 to a pass, and .* needs 2"):
+            fit(task, tmp_path, origin={}, device="cpu", devices=devices)

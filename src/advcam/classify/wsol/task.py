@@ -61,7 +61,7 @@ class WSOLTask(Task):
         self.per_epoch = max(1, len(train) // settings.batch_size)
         self._fast = learns_fast(network.classifier)
         if self.val_records:
-            self.score_name = "boxes" if self.measure is not None else "top1_cls"  # type: ignore[misc]
+            self.score_name = "boxes" if self.measure is not None else "top1_cls"
 
     def __len__(self) -> int:
         return len(self.train_records)

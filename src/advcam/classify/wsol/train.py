@@ -18,8 +18,7 @@ from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
 from advcam.models.settings import BackboneSettings
 from advcam.training import FitEvent, FitResult, fit
-from advcam.training.recorder import best_weights
-from advcam.training.state import FitState
+from advcam.training.state import FitState, load_best
 from advcam.training.trainer import STATE_NAME
 
 LAST, BEST = "last", "best"
@@ -66,6 +65,8 @@ def train_method(
     Raises:
         UserError: as ``fit``; images without exactly one class; a network that cannot be built.
     """
+    if settings.keep == "best" and val is None:
+        raise settings.wrong("keep", 'there are no validation images: give some, or take "last", or "auto" for either')
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         network = build_method(backbone, len(train.class_names), settings)
@@ -85,15 +86,15 @@ def train_method(
         save(folder)
         return WSOLTraining(result, "last", {})
     save(folder / BEST)
-    best = result.kept or {}
+    assert result.kept is not None
     network.load_state_dict(FitState.load(folder / STATE_NAME).network)
     save(folder / LAST)
     if settings.keep == "last":
         save(folder)
         return WSOLTraining(result, "last", result.validations[-1])
-    network.load_state_dict(torch.load(best_weights(folder / STATE_NAME), map_location="cpu", weights_only=True))
+    network.load_state_dict(load_best(folder / STATE_NAME, result.kept))
     save(folder)
-    return WSOLTraining(result, "best", best)
+    return WSOLTraining(result, "best", result.kept)
 
 
 def described(images: ImageSet | None) -> str:

@@ -8,8 +8,6 @@ from typing import Literal
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
-# Changes how fast the numbers come and in how much memory, never the numbers.
-WITHOUT_NUMBERS = ("save_memory",)
 _COUNTS = ("vat", "drop_out", "cut_out", "context_mask", "object_mask", "feature_drop", "feature_noise")
 
 
@@ -27,8 +25,9 @@ class CCTSettings(FitSettings):
     """Images without masks per update, and as many with masks."""
     lr: float = 0.01
     """Learning rate of pyramid pooling and decoders before its decay."""
-    keep: Literal["last", "best"] = "best"
-    """The weights that are kept: those after the "last" update, or of the "best" validation, by mIoU (the program)."""
+    keep: Literal["last", "best", "auto"] = "auto"
+    """The weights that are kept: those after the "last" update, or of the "best" validation, by mIoU on the first of
+    ``segment.score`` (the program); "auto" is "best" where a split has ground truth, else "last"."""
     backbone_lr_factor: float = 0.1
     """Learning rate of the backbone, as a multiple of ``lr``."""
     architecture: str = "timm/resnet50s"

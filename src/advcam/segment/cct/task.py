@@ -74,26 +74,20 @@ class CCTTask(Task):
         data: the images.
         settings: of the training.
         validation: what is measured while it trains, or None.
-
-    Raises:
-        SettingsError: passes of fewer than two images, of which batch norm has no variance.
     """
 
-    score_name: ClassVar[str | None] = "mIoU"
+    # Batch norm of pyramid pooling, whose first mean is of the whole image.
+    fewest_items: ClassVar[int] = 2
 
     def __init__(
         self, segmenter: Segmenter, data: SemiSupervised, settings: CCTSettings, validation: Validation | None = None
     ) -> None:
-        if settings.batch_size // settings.accumulate < 2:
-            raise SettingsError(
-                f"cct.batch_size {settings.batch_size} in {settings.accumulate} passes leaves one image to a pass, "
-                f"and the batch norm of pyramid pooling needs two: raise the one or lower the other"
-            )
         assert isinstance(segmenter.network, CCTNetwork)
         training = CCTTraining(segmenter.network, settings)
         super().__init__(training, settings)
         self.training, self.told = training, settings
         self.segmenter, self.data, self.validation = segmenter, data, validation
+        self.score_name = None if validation is None else "mIoU"
 
     def __len__(self) -> int:
         return len(self.data.others.records)
