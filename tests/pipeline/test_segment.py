@@ -17,10 +17,12 @@ from advcam.cli import main
 from advcam.data.files import read_json
 from advcam.data.masks import write_mask
 from advcam.errors import DataError, ModelError, RunError, SettingsError
+from advcam.models import BackboneSettings, build_classifier, save_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.predict import predict
 from advcam.pipeline.settings import PredictVerb
 from advcam.pipeline.verbs import run_stages
+from advcam.segment.inference import Segmenter
 from advcam.segment.onnx import export_onnx
 from advcam.segment.settings import SegmentSettings
 
@@ -94,7 +96,9 @@ def test_a_second_call_trains_nothing_and_another_training_is_refused(trained: R
         run_stages(replace(trained, segment=replace(trained.segment, lr=0.02)), ("segment",))
 
 
-def test_networks_figure_in_metrics_and_report(config: RunConfig, small_data: Path) -> None:
+def test_networks_figure_in_metrics_and_report(
+    config: RunConfig, small_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """All stages on two lists of the same images; the second is scored."""
     data = Path(config.out).parent / "data"
     shutil.copytree(small_data, data)
@@ -110,7 +114,7 @@ def test_networks_figure_in_metrics_and_report(config: RunConfig, small_data: Pa
                 (data / prefix / image).rename(target)
         (data / name / "labels.csv").write_text("\n".join([lines[0], *chosen]) + "\n")
     (data / "labels.csv").unlink()
-    segment = replace(TINY, masks="run", score=("val",), crf=True)
+    segment = replace(TINY, masks="run", score=("val",), crf=True, keep="best", validate_every=1)
     config = replace(config, data=str(data), segment=segment, skip_bad=True)
     run_stages(config, ("classify", "attribute", "refine", "segment", "evaluate", "report"))
     results = read_json(Path(config.out) / "metrics.json")["results"]
@@ -118,9 +122,25 @@ def test_networks_figure_in_metrics_and_report(config: RunConfig, small_data: Pa
     assert found["deeplab", "val"]["images"] == 3
     assert found["deeplab", "val"]["threshold"] is None
     assert "deeplab + crf" in {masks for masks, _ in found}
+    assert found["deeplab", "val"]["weights_source"] == "best of 2 validations on val"
+    assert found["deeplab", "val"]["weights_chosen_on_this_split"] is True
+    closing = [line for line in capsys.readouterr().err.splitlines() if line.startswith("segment: deeplab: mIoU")]
+    assert closing[0].endswith("on val (3 images), weights best of 2 validations on val, chosen there")
     report = (Path(config.out) / "report.html").read_text(encoding="utf-8")
-    assert "DeepLab on timm/test_resnet, 3 masks, 2 updates" in report
+    assert "DeepLab on timm/test_resnet, 3 masks, 2 updates, the weights of the best of 2 validations on val" in report
+    assert "weights best of 2 validations on val" in report
     assert "DeepLab + CRF" in report
+
+
+def test_another_classifier_is_another_start(trained: RunConfig, small_classifier: Path, tmp_path: Path) -> None:
+    segment = replace(trained.segment, weights="classifier", architecture="timm/resnet10t", updates=1)
+    asked = replace(trained, out=str(tmp_path / "run"), classifier=str(small_classifier), segment=segment)
+    run_stages(asked, ("classify", "segment"))
+    run_stages(asked, ("segment",))
+    backbone = BackboneSettings(architecture="timm/resnet10t", weights=None, output_stride=16)
+    save_classifier(tmp_path / "run" / "classifier", build_classifier(backbone, 2), backbone, ("bar", "disc"))
+    with pytest.raises(RunError, match=r"made with other settings \(classifier '\w+' there, '\w+' now\)"):
+        run_stages(asked, ("segment",))
 
 
 def test_masks_that_are_not_there_yet(trained: RunConfig, tmp_path: Path) -> None:
@@ -194,6 +214,24 @@ def test_predict_goes_on_and_ends_alike(trained: RunConfig, photos: Path, monkey
         assert other.read_bytes() == path.read_bytes()
     expected = rows(photos.parent / "undisturbed" / "areas.csv")
     assert sorted(map(str, rows(out / "areas.csv"))) == sorted(map(str, expected))
+
+
+def test_a_lost_mask_is_made_in_the_batch_it_had(
+    trained: RunConfig, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = predictions(photos, trained)
+    predict(asked)
+    lost = photos.parent / "out" / "masks" / "odd" / "picture 3.png"
+    before = lost.read_bytes()
+    lost.unlink()
+    kept = {path: path.stat().st_mtime_ns for path in (photos.parent / "out" / "masks").rglob("*.png")}
+    seen, labels = [], Segmenter.labels
+    monkeypatch.setattr(Segmenter, "labels", lambda self, images, how: seen.append(images) or labels(self, images, how))
+    predict(asked)
+    # Three pictures have its size.
+    assert [len(images) for images in seen] == [3]
+    assert lost.read_bytes() == before
+    assert all(path.stat().st_mtime_ns == made for path, made in kept.items())
 
 
 def test_predictions_made_otherwise_are_kept_unless_told(trained: RunConfig, photos: Path) -> None:

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from advcam.cli import main
 from advcam.data.masks import write_mask
-from advcam.errors import DataError, RunError
+from advcam.errors import DataError, RunError, SettingsError
 from advcam.pipeline.run import Run
 from advcam.pipeline.segment import looks, predict_split, segment
-from advcam.segment import InferenceSettings, SegmentSettings, load
+from advcam.segment import InferenceSettings, Segmenter, SegmentSettings, load
 from advcam.segment.cct.settings import CCTSettings
 
 
@@ -47,7 +49,7 @@ def stage(config):
     return run
 
 
-def test_trains_measures_and_goes_on(cct_config, capsys):
+def test_trains_measures_and_goes_on(cct_config, capsys, monkeypatch):
     run = stage(cct_config)
     assert "2 images with masks, 4 with no masks" in capsys.readouterr().err
     entry = run.manifest.stages["segment"]
@@ -59,11 +61,43 @@ def test_trains_measures_and_goes_on(cct_config, capsys):
     predict_split(run, run.image_set(None))
     labels = [sorted((run.folder.root / look.folder).rglob("*.png")) for look in looks(True, True)]
     assert [len(files) for files in labels] == [6, 6, 6]
+    seen, make = [], Segmenter.labels
+    monkeypatch.setattr(
+        Segmenter, "labels", lambda self, images, how: seen.append(len(images)) or make(self, images, how)
+    )
+    lost = next(path for path in labels[0] if path.stem == "picture 3")
+    before = lost.read_bytes()
+    lost.unlink()
+    predict_split(run, run.image_set(None))
+    # It has the batch it had: three pictures have its size.
+    assert (seen, lost.read_bytes()) == ([3], before)
     written = (run.folder.root / "segmentation" / "model.safetensors").stat().st_mtime_ns
     stage(cct_config)
     assert (run.folder.root / "segmentation" / "model.safetensors").stat().st_mtime_ns == written
     with pytest.raises(RunError, match="labelled 2 there, 3 now"):
         stage(replace(cct_config, cct=replace(cct_config.cct, labelled=3)))
+    stage(replace(cct_config, cct=replace(cct_config.cct, save_memory=True, workers=1)))
+
+
+def test_predict_labels_a_folder(cct_config, small_data, tmp_path):
+    stage(cct_config)
+    assert main(["predict", str(small_data / "odd"), "--model", cct_config.out, "--out", str(tmp_path / "out")]) == 0
+    segmenter = load(cct_config.out)
+    with (
+        Image.open(small_data / "odd" / "picture 1.png") as image,
+        Image.open(tmp_path / "out" / "masks" / "picture 1.png") as mask,
+    ):
+        np.testing.assert_array_equal(np.asarray(mask), segmenter(np.asarray(image)))
+    assert len(list((tmp_path / "out" / "overlays").glob("*.jpg"))) == 3
+
+
+def test_without_a_split_to_validate_on(cct_config, capsys):
+    with pytest.raises(SettingsError, match=r"cct\.keep is best, but no image .* with segment\.score, or take"):
+        stage(replace(cct_config, cct=replace(cct_config.cct, keep="best")))
+    run = stage(replace(cct_config, cct=replace(cct_config.cct, keep="auto")))
+    assert "so the weights after the last update are kept" in capsys.readouterr().err
+    assert run.manifest.stages["segment"]["settings"]["keep"] == "last"
+    assert "chosen" not in run.manifest.stages["segment"]["result"]
 
 
 def test_pseudo_masks_of_a_folder(cct_config, small_data, tmp_path):

@@ -122,9 +122,9 @@ def network_results(run: Run) -> list[SegmentationResult]:
     if run.manifest.stages.get("segment", {}).get("status") != "done":
         return []
     # Loads what trainings need, which takes seconds.
-    from advcam.pipeline.segment import network_scores
+    from advcam.pipeline import segment
 
-    return [SegmentationResult(*found, class_names=run.class_names) for found in network_scores(run)]
+    return segment.network_results(run)
 
 
 def curve(masks: str, split: str, found: ThresholdSweep) -> dict[str, Any]:

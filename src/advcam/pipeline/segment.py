@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError, RunError
-from advcam.evaluate import SegmentationScores
+from advcam.evaluate import SegmentationResult, WeightsSource
 from advcam.models.checkpoint import WEIGHTS_NAME
 from advcam.pipeline.classify import training_sets
 from advcam.pipeline.labelling import Labeller, ready
@@ -20,9 +21,9 @@ from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_records
 from advcam.pipeline.semi_supervision import semi_supervised_images
-from advcam.segment.cct.settings import WITHOUT_NUMBERS
+from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.cct.task import CCTTask, start_cct
-from advcam.segment.checkpoint import FOLDER, load, save_network
+from advcam.segment.checkpoint import FOLDER, hash_of, load, save_network
 from advcam.segment.data import MaskedImages, check_masks
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
@@ -51,8 +52,8 @@ def segment(run: Run) -> None:
         entry["result"] = train(run, training, sets)
         for images in sets.scored.values():
             predict_split(run, images)
-    for name, split, scores in network_scores(run):
-        say(f"segment: {name} {100 * scores.miou:.1f} mIoU on {split} ({scores.image_count} images)")
+    for result in network_results(run):
+        say(f"segment: {result}")
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,12 @@ class Training:
 
 def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
     """DeepLab-v2 on the masks that the settings name."""
-    config = run.config.segment
+    config = replace(run.config.segment, keep=settled_keep(run.config.segment, sets))
     masked = training_images(run, sets.train)
     tell(run, masked)
     origin = {"masks": where_from(run), "images": digest(masked.images, masked.pixels)}
+    if config.weights == RUN_CLASSIFIER:
+        origin["classifier"] = hash_of(Path(str(initial_weights(run))))
     settings = {name: value for name, value in numbers_depend_on(config).items() if name not in AFTERWARDS}
     trained = replace(config, **{name: getattr(SegmentSettings, name) for name in MEASURED_ONLY})
 
@@ -95,14 +98,14 @@ def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
 
 def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
     """CCT on the true masks of some images, and on all others without or with pseudo masks."""
-    config = run.config.cct
+    config = replace(run.config.cct, keep=settled_keep(run.config.cct, sets))
     data = semi_supervised_images(run, sets.train)
     origin = {
         "with masks": digest(data.labelled.images, data.labelled.pixels),
         "without masks": digest(data.others, data.pixels),
         "pseudo masks": where_from(run) if data.weak else "none",
     }
-    settings = {name: value for name, value in numbers_depend_on(config).items() if name not in WITHOUT_NUMBERS}
+    settings = numbers_depend_on(config)
 
     def start(validation: Validation | None) -> tuple[Task, Segmenter, dict[str, Any]]:
         segmenter, build = start_cct(config, run.class_names)
@@ -115,6 +118,23 @@ def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
         "trained_on_as_well": trained_on_as_well((*data.labelled.images.records, *data.others.records), sets),
     }
     return Training({"method": "cct", **settings, **origin}, origin, facts, start)
+
+
+def settled_keep(config: SegmentSettings | CCTSettings, sets: SplitsOfNetwork) -> Literal["last", "best"]:
+    """Which weights a training keeps; "best" needs a split to validate on.
+
+    Raises:
+        SettingsError: "best" is asked for, and no image has ground truth.
+    """
+    if config.keep == "best" and not sets.scored:
+        raise config.wrong(
+            "keep",
+            "no image outside the training has ground truth to validate on: name a split that has with segment.score, "
+            'or take "last"',
+        )
+    if config.keep == "auto" and not sets.scored:
+        say("segment: no split has ground truth to validate on, so the weights after the last update are kept")
+    return "best" if config.keep != "last" and sets.scored else "last"
 
 
 @dataclass(frozen=True)
@@ -194,8 +214,9 @@ def train(run: Run, training: Training, sets: SplitsOfNetwork) -> dict[str, Any]
     """Train the network, or go on, and store it; what the manifest keeps of the training."""
     config, folder = run.config.segment, run.folder.root / FOLDER
     validation = None
-    if sets.scored:
-        validation = Validation(next(iter(sets.scored.values())), config.samples)
+    split = next(iter(sets.scored), None)
+    if split is not None:
+        validation = Validation(sets.scored[split], config.samples)
     task, segmenter, build = training.start(validation)
     shown = FitProgress("segment")
     # Several processes write lines of their own, which a bar would be in the way of.
@@ -205,7 +226,11 @@ def train(run: Run, training: Training, sets: SplitsOfNetwork) -> dict[str, Any]
         )
     if not (folder / WEIGHTS_NAME).exists():
         save_network(folder, segmenter, config.method, build)
-    return {"updates": result.updates, "seconds": round(result.seconds, 1), "kept": result.kept}
+    made = {"updates": result.updates, "seconds": round(result.seconds, 1), "kept": result.kept}
+    if training.settings["keep"] == "last":
+        return made
+    # The figure on this split is then the highest of several.
+    return made | {"chosen": {"split": split, "validations": len(result.validations)}}
 
 
 def initial_weights(run: Run) -> str | None:
@@ -244,16 +269,23 @@ def looks(several: bool, crf: bool) -> list[Look]:
     return found
 
 
-def network_scores(run: Run) -> list[tuple[str, str, SegmentationScores]]:
-    """Name, split and scores of the network's labels, as far as they are there, for each look."""
+def network_results(run: Run) -> list[SegmentationResult]:
+    """The scores of the network's labels, as far as they are there, for each split and look."""
     results = []
-    method = run.manifest.stages["segment"]["settings"]["method"]
+    stage = run.manifest.stages["segment"]
+    method, chosen = stage["settings"]["method"], (stage.get("result") or {}).get("chosen")
+    weights = None if chosen is None else WeightsSource(**chosen)
     known = {look.folder: look for several in (True, False) for look in looks(several, True)}
     for split, images in splits_of(run).scored.items():
         for look in known.values():
             there = [record for record in images.records if run.folder.mask(record.id, look.folder).exists()]
             if there:
-                results.append((method + look.words, split, score_records(run, look.folder, there)))
+                scores = score_records(run, look.folder, there)
+                results.append(
+                    SegmentationResult(
+                        method + look.words, split, scores, class_names=run.class_names, weights_source=weights
+                    )
+                )
     return results
 
 
@@ -263,15 +295,17 @@ def predict_split(run: Run, images: ImageSet) -> None:
     segmenter = ready(load(folder, run.class_names), run.device)
     made_after = (folder / WEIGHTS_NAME).stat().st_mtime_ns
     for look in looks(run.config.segment.multi_scale, run.config.segment.crf):
-        missing = [record for record in images.records if not whole(run, record, look.folder, made_after)]
-        files = {record.id: record.image for record in missing}
+        files = {record.id: record.image for record in images.records}
+        missing = {record.id for record in images.records if not whole(run, record, look.folder, made_after)}
+        if not missing:
+            continue
 
         def stop(image_id: str, error: DataError) -> None:
             raise error
 
         labeller = Labeller(segmenter, look.settings, stop)
         with progress(f"segment: labels of {images.split}{look.words}", len(missing)) as advance:
-            for batch in labeller.label(labeller.units(files.items()), files.__getitem__):
+            for batch in labeller.label(labeller.units(files.items()), files.__getitem__, missing):
                 for found in batch:
                     write_mask(run.folder.mask(found.id, look.folder), found.labels)
                 advance(len(batch))

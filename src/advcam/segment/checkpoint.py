@@ -112,9 +112,14 @@ def find_folder(folder: str | Path) -> Path:
 
 def fingerprint(folder: str | Path) -> str:
     """What tells one saved network from another: a hash over its two files."""
+    return hash_of(*(find_folder(folder) / name for name in (CONFIG_NAME, WEIGHTS_NAME)))
+
+
+def hash_of(*paths: Path) -> str:
+    """A hash over the bytes of files."""
     digest = hashlib.sha256()
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
-        with (find_folder(folder) / name).open("rb") as file:
+    for path in paths:
+        with path.open("rb") as file:
             for block in iter(lambda: file.read(2**20), b""):
                 digest.update(block)
     return digest.hexdigest()[:16]
