@@ -223,8 +223,16 @@ class TestTraining:
         narrow.train()
         narrow(torch.randn(2, 3, 72, 72))
         assert torch.equal(narrow.backbone.bn7.running_mean, before)
-        with pytest.raises(SettingsError, match="freeze is 'layer1'"):
+        with pytest.raises(SettingsError, match=r"psa\.freeze is 'layer1', .* use stem, null or one of conv1a, b2"):
             AffinityTask(narrow, examples, replace(SETTINGS, freeze="layer1"))
+
+    def test_the_default_freezes_resnet38_alone(self, narrow, examples):
+        AffinityTask(narrow, examples, SETTINGS)
+        assert not narrow.backbone.conv1a.weight.requires_grad
+        other = AffinityNet(build_backbone("timm/test_resnet", 8))
+        convolutions = [parameter for parameter in other.backbone.parameters() if parameter.ndim == 4]
+        AffinityTask(other, examples, SETTINGS)
+        assert all(parameter.requires_grad for parameter in convolutions)
 
     def test_items_depend_on_seed_epoch_and_index(self, narrow, examples):
         task = pickle.loads(

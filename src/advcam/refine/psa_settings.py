@@ -44,8 +44,9 @@ class PSASettings(FitSettings):
     """Of its input, as in ``backbone.mean``."""
     std: tuple[float, ...] | None = None
     """Of its input, as in ``backbone.std``."""
-    freeze: str | None = "b2_2"
-    """The part up to which nothing learns, as in ``classify.freeze``. Batch norms never learn."""
+    freeze: str | None = "auto"
+    """The part up to which nothing learns, as in ``classify.freeze``; "auto" takes PSA's for ``resnet38``, ``b2_2``,
+    and lets all of any other network learn. Batch norms never learn."""
     trained: str | None = None
     """An AffinityNet to use instead of training one: its folder, or a weights file of PSA's program."""
     train_split: str | None = None

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from advcam.classify.freezing import frozen_parameters
 from advcam.data.images import read_image
 from advcam.data.jitter import jitter_colours
 from advcam.data.transforms import normalize, random_window, scale_image
-from advcam.errors import DataError
+from advcam.errors import DataError, SettingsError
 from advcam.models.batch_norm import freeze_batch_norm
+from advcam.models.resnet38 import FROZEN_UP_TO, RESNET38
 from advcam.refine.pairs import affinity_losses, pair_labels
 from advcam.refine.psa.labels import AffinityLabels, affinity_labels
 from advcam.refine.psa.network import AffinityNet
@@ -57,7 +58,7 @@ class AffinityTask(Task):
         self.examples = tuple(examples)
         self.mean, self.std = network.mean, network.std
         freeze_batch_norm(network, affine_trainable=False)
-        for parameter in frozen_parameters(network.backbone, settings.freeze):
+        for parameter in frozen(network, settings.freeze):
             parameter.requires_grad_(False)
 
     def __len__(self) -> int:
@@ -81,6 +82,16 @@ class AffinityTask(Task):
         affinities = pair_affinities(self.network(images), self.settings.radius)
         alike, different = affinity_losses(affinities, pair_labels(labels, self.settings.radius))
         return {"loss": (alike + different) / 2, "alike": alike, "different": different}
+
+
+def frozen(network: AffinityNet, freeze: str | None) -> list[nn.Parameter]:
+    """The parameters of the backbone that do not learn, as ``psa.freeze`` says."""
+    if freeze == "auto":
+        freeze = FROZEN_UP_TO if network.architecture == RESNET38 else None
+    try:
+        return frozen_parameters(network.backbone, freeze)
+    except SettingsError as error:
+        raise SettingsError(f"psa.{error}") from None
 
 
 def at_size(
