@@ -73,7 +73,9 @@ def test_saliency_bounds_the_climb(config, maps):
     # A map whose background is within the mask of eq. 5 already stays as it is.
     assert sum(made(config)[name] != data for name, data in made(plain).items()) >= 3
     stage = manifest(config)["attribute"]["settings"]["saliency"]
+    files = stage.pop("files")
     assert stage == {"source": "folder", "folder": str(maps), "rule": "fixed", "threshold": 0.5}
+    assert len(files) == 16
 
 
 def test_missing_maps_stop_the_run_or_are_climbed_without(config, maps, capsys):
@@ -109,6 +111,24 @@ def test_what_is_stopped_goes_on_and_another_rule_is_another_climb(config, maps)
         run_stages(salient(config, maps, rule="otsu"), ("attribute",))
     with pytest.raises(RunError, match="results of `attribute` made with other settings"):
         run_stages(replace(config, saliency=SaliencySettings()), ("attribute",))
+
+
+def test_maps_that_change_in_their_folder_are_others(config, maps):
+    config = salient(config, maps)
+    run_stages(config, MAPPED)
+    whole = made(config, "saliency")
+    shutil.copytree(maps, maps.with_name("copy"), copy_function=shutil.copyfile)
+    shutil.rmtree(maps)
+    shutil.move(maps.with_name("copy"), maps)
+    # The same pictures at another time are the same.
+    run_stages(config, MAPPED)
+    Image.new("L", (32, 24), 255).save(maps / "even/picture 2.png")
+    (Path(config.out) / "saliency/odd/picture 1.png").unlink()
+    with pytest.raises(RunError, match=r"results of `saliency` made with other settings \(files '\w+' there"):
+        run_stages(config, ("saliency",))
+    run_stages(replace(config, overwrite=True), MAPPED)
+    changed = {name for name, data in made(config, "saliency").items() if whole[name] != data}
+    assert changed == {"even/picture 2.png"}
 
 
 def test_ambiguous_pixels_are_ignored(config, maps):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from advcam.errors import RunError
+from advcam.errors import DataError, RunError
 
 # Temporary names start with a dot and end so; what a killed process leaves behind is recognised by it.
 TEMPORARY = ".advcam-tmp"
@@ -71,6 +72,24 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} does not exist: is {path.parent} the folder of a run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is not whole JSON ({error}): restore it, or start again in another folder") from error
+
+
+def contents_digest(files: Mapping[str, Path]) -> str:
+    """A hash over the names and the bytes of files: what tells one state of them from another.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    found = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        try:
+            found.update(f"{name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                for block in iter(lambda: file.read(2**20), b""):
+                    found.update(block)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}): mend its permissions, or restore it") from error
+    return found.hexdigest()[:16]
 
 
 def remove_leftovers(folder: Path) -> None:

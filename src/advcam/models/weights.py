@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from advcam.data.files import contents_digest
 from advcam.errors import ModelError
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar")
@@ -45,7 +46,22 @@ def read_weights(path: str | Path) -> WeightFile:
     Raises:
         ModelError: the file is missing, truncated, of another kind, or a pickle with code; names the mend.
     """
-    path = Path(path)
+    path = _existing(Path(path))
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def file_digest(weights: str | None) -> str | None:
+    """What tells one state of the file that a setting names from another; None where it names none.
+
+    Raises:
+        ModelError: the file is missing.
+    """
+    if weights is None or not is_weight_file(weights):
+        return None
+    return contents_digest({"": _existing(Path(weights))})
+
+
+def _existing(path: Path) -> Path:
     if not path.exists() and path.with_name(path.name + path.suffix).is_file():
         path = path.with_name(path.name + path.suffix)
     if not path.is_file():
@@ -53,7 +69,7 @@ def read_weights(path: str | Path) -> WeightFile:
             "is a folder, not a weights file: name the file in it" if path.is_dir() else "is not there: check the path"
         )
         raise ModelError(f"weights file {path} {what}")
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    return path
 
 
 def _read_safetensors(path: Path) -> WeightFile:

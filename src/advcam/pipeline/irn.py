@@ -15,8 +15,9 @@ from advcam.data.record import Record
 from advcam.errors import RunError, SettingsError
 from advcam.models.classifier import build_classifier
 from advcam.models.taps import tapped
+from advcam.models.weights import file_digest
+from advcam.pipeline import engine
 from advcam.pipeline.classify import run_classifier
-from advcam.pipeline.engine import digest, fingerprint
 from advcam.pipeline.irn_files import EDGES_OF, LABELS_OF, NETWORK_OF
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refine_crf import confident_mask
@@ -39,9 +40,9 @@ def trained_irn(run: Run, kind: str) -> IRNNetwork:
     folder = run.folder.root / NETWORK_OF[kind]
     lent = None
     if settings.weights is not None:
-        described: dict[str, Any] = {"weights": settings.weights}
         # Before anything is replaced: it may be the very folder that is.
         lent = load_irn(settings.weights)
+        described: dict[str, Any] = {"weights": settings.weights, "network": fingerprint(lent)}
     else:
         if settings.features == "initial" and run.config.backbone.weights is None:
             raise SettingsError(
@@ -56,6 +57,7 @@ def trained_irn(run: Run, kind: str) -> IRNNetwork:
             "crf": asdict(run.config.crf),
             "max_side": run.config.refine.max_side,
             "backbone": asdict(run.config.backbone) if settings.features == "initial" else None,
+            "weights_file": file_digest(run.config.backbone.weights) if settings.features == "initial" else None,
             "images": len(training_records(run, kind)),
         }
     before = run.manifest.stages.get(NETWORK_OF[kind], {})
@@ -67,8 +69,12 @@ def trained_irn(run: Run, kind: str) -> IRNNetwork:
             save_irn(folder, lent)
             say(f"irn: nothing to train, the network is {settings.weights}")
         else:
+            # Before the labels, which take long: a network that cannot be built is told at once.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(settings.seed)
+                network, origin = new_network(run)
             write_labels(run, kind)
-            entry["result"] = train(run, kind, folder)
+            entry["result"] = train(run, kind, folder, network, origin)
     # Always the one on disk: what a run goes on with is then what it began with, to the last bit.
     return load_irn(folder).to(run.device).to(memory_format=torch.channels_last)
 
@@ -107,12 +113,9 @@ def write_labels(run: Run, kind: str) -> None:
             advance()
 
 
-def train(run: Run, kind: str, folder: Path) -> dict[str, Any]:
+def train(run: Run, kind: str, folder: Path, network: IRNNetwork, origin: str) -> dict[str, Any]:
     """Train, take the mean displacement, save; returns what the manifest keeps of it."""
     settings, records = run.config.irn, training_records(run, kind)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        network, origin = new_network(run)
     side = run.config.refine.max_side
     images = [LabelledImage(record.image, labels_path(run, kind, record), side) for record in records]
     task = IRNTask(network, images, settings)
@@ -144,8 +147,14 @@ def new_network(run: Run) -> tuple[IRNNetwork, str]:
     """An IRN with untrained branches, and what its features are, in words."""
     if run.config.irn.features == "classifier":
         classifier = run_classifier(run)
-        origin = f"the run's classifier {fingerprint(classifier)}"
+        origin = f"the run's classifier {engine.fingerprint(classifier)}"
     else:
         classifier = build_classifier(run.config.backbone, 1)
-        origin = f"{classifier.architecture} {digest(classifier.backbone, (classifier.mean, classifier.std))}"
+        origin = f"{classifier.architecture} {engine.digest(classifier.backbone, (classifier.mean, classifier.std))}"
     return IRNNetwork(tapped(classifier.as_backbone())), origin
+
+
+def fingerprint(network: IRNNetwork) -> str:
+    """What tells one trained IRN from another."""
+    taps = network.taps
+    return engine.digest(network, (taps.architecture, taps.mean, taps.std))

@@ -113,7 +113,7 @@ def open_source(run: Run) -> tuple[SaliencySource, dict[str, Any]]:
         assert config.folder is not None
         with progress("saliency: looking through the maps", len(run.wanted)) as advance:
             found = FolderMaps.open(config.folder, run.wanted, without=config.missing == "without", advance=advance)
-        return found, {"source": config.source, "folder": config.folder}
+        return found, {"source": config.source, "folder": config.folder, "files": found.digest}
     if config.source not in NETWORKS:
         return OpenCVDetector(config.source), {"source": config.source}
     weights = config.weights or trained(run)

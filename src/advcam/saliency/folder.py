@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from advcam.data.files import contents_digest
 from advcam.data.images import image_size, read_image
 from advcam.data.listing import list_images
 from advcam.data.record import Record
@@ -30,6 +31,8 @@ class FolderMaps:
     """Path of the map by the image's id."""
     missing: tuple[str, ...]
     """Ids without a map."""
+    digest: str = ""
+    """Tells one state of the folder from another: a hash over the names and the bytes of all its pictures."""
     batch_size: ClassVar[int] = 1
 
     @classmethod
@@ -53,7 +56,7 @@ class FolderMaps:
             advance: called after each image.
 
         Raises:
-            DataError: maps are missing (all are counted, ten are named), or maps cannot be used.
+            DataError: maps are missing (all are counted, ten are named), or maps cannot be used or read.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -83,7 +86,8 @@ class FolderMaps:
                 f"{missing[0]}.png and the others there, or climb these images without region D with "
                 "--saliency.missing without"
             )
-        return cls(files, tuple(missing))
+        # Of the whole folder: which images are asked for changes from one command to the next.
+        return cls(files, tuple(missing), contents_digest({name: folder / name for name in listing.files.values()}))
 
     def __call__(
         self, ids: Sequence[str], images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
