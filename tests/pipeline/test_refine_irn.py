@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,17 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data.objects import read_objects
 from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError, RunError, SettingsError
+from advcam.models.architectures import build_backbone
+from advcam.models.taps import tapped
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.instance_scoring import instance_results, objects_path
 from advcam.pipeline.report_steps import edge_picture, step_masks
 from advcam.pipeline.run import Run
 from advcam.pipeline.settings import RefineSettings, SplitSettings
 from advcam.pipeline.verbs import run_stages
+from advcam.refine.irn.checkpoint import save_irn
 from advcam.refine.irn.inference import EdgeMap
+from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.objects import FoundObjects
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
 
@@ -96,6 +101,11 @@ def test_what_it_leaves_behind(with_irn):
     assert contents(with_irn, *FOLDERS, "irn") == kept
     assert (root / "irn/model.safetensors").stat().st_mtime_ns == trained
 
+    # What changes no number is no other training.
+    slower = replace(with_irn.irn, workers=1, checkpoint_seconds=5.0)
+    run_stages(replace(with_irn, irn=slower), ("refine",))
+    assert (root / "irn/model.safetensors").stat().st_mtime_ns == trained
+
     # Another walk needs no other network; another training does.
     walked = replace(with_irn, irn_walk=replace(with_irn.irn_walk, background="swept"), overwrite=True)
     run_stages(walked, ("refine",))
@@ -103,7 +113,7 @@ def test_what_it_leaves_behind(with_irn):
     chosen = manifest(with_irn)["stages"]["refine"]["settings"]["sets"]["masks"]["threshold"]
     assert (chosen["method"], chosen["images"]) == ("sweep", 6)
     with pytest.raises(RunError, match=r"holds the results of `irn` made with other settings \(irn.epochs 2 there"):
-        run_stages(replace(with_irn, irn=replace(with_irn.irn, epochs=3)), ("refine",))
+        run_stages(replace(walked, irn=replace(with_irn.irn, epochs=3), overwrite=False), ("refine",))
 
     # At twice the size there are four times the cells; edges of the former size are replaced, not mixed up.
     larger = replace(walked, irn_walk=replace(walked.irn_walk, scale=2.0))
@@ -111,7 +121,7 @@ def test_what_it_leaves_behind(with_irn):
     assert EdgeMap.load(root / "edges/even/picture 2.npz").edge.shape == (24, 32)
     with Image.open(root / "masks/even/picture 2.png") as mask:
         assert mask.size == (64, 48)
-    with pytest.raises(RunError, match=r"holds the results of `edges` made with other settings \(scale 2.0 there"):
+    with pytest.raises(RunError, match=r"holds the results of `refine` .*irn_walk.scale 2.0 there"):
         run_stages(replace(walked, overwrite=False), ("refine",))
     run_stages(walked, ("refine",))
 
@@ -123,6 +133,35 @@ def test_what_it_leaves_behind(with_irn):
     lent = replace(with_irn.irn, weights=str(root / "irn"))
     run_stages(replace(with_irn, irn=lent, overwrite=True), ("refine",))
     assert contents(with_irn, "masks") == {name: data for name, data in kept.items() if name.startswith("masks")}
+
+
+def test_refused_before_anything_is_trained(with_irn, small_data, tmp_path):
+    root = Path(with_irn.out)
+    run_stages(replace(with_irn, refine=RefineSettings()), ("classify", "attribute", "refine"))
+    masks = contents(with_irn, "masks")
+    with pytest.raises(RunError, match=r"`refine` made with other settings \(method 'crf' there, 'irn' now"):
+        run_stages(with_irn, ("refine",))
+    assert contents(with_irn, "masks") == masks
+    bare = tmp_path / "bare"
+    shutil.copytree(small_data, bare, ignore=shutil.ignore_patterns("masks"))
+    swept = replace(with_irn, data=str(bare), irn_walk=replace(with_irn.irn_walk, background="swept"), overwrite=True)
+    with pytest.raises(DataError, match=r"irn_walk.background is swept, but .* has no masks for all: take a number"):
+        run_stages(swept, ("refine",))
+    assert not {"irn", "irn_labels", "edges"} & {path.name for path in root.iterdir()}
+
+
+def test_a_lent_network_that_changes_is_another(with_irn, tmp_path):
+    run_stages(with_irn, ("classify", "attribute"))
+    lent = replace(with_irn, irn=replace(with_irn.irn, weights=str(tmp_path / "lent")))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_irn(tmp_path / "lent", IRNNetwork(tapped(build_backbone("timm/resnet10t"))))
+        if seed == 0:
+            run_stages(lent, ("refine",))
+    kept = contents(with_irn, "irn", "masks")
+    with pytest.raises(RunError, match=r"holds the results of `irn` made with other settings \(network '\w+' there"):
+        run_stages(lent, ("refine",))
+    assert contents(with_irn, "irn", "masks") == kept
 
 
 def test_instances(with_irn):

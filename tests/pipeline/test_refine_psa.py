@@ -16,6 +16,7 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import AttributeSettings
 from advcam.data.files import read_json
 from advcam.errors import DataError, ModelError, RunError, SettingsError
+from advcam.models import BackboneSettings, build_classifier
 from advcam.pipeline import refine_psa
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.refiner import Subject
@@ -93,13 +94,35 @@ def test_the_walk_can_change_without_a_new_training(mapped):
     run_stages(mapped, ("refine",))
     run = Run.open(mapped)
     before = (run.folder.root / "psa" / "network" / "model.safetensors").stat().st_mtime_ns
+    # What changes no number is no other training either.
+    run_stages(replace(mapped, psa=replace(PSA, workers=1, checkpoint_seconds=5.0)), ("refine",))
     other = replace(mapped, psa=replace(PSA, beta=2.0))
     with pytest.raises(RunError, match=r"`refine` made with other settings .*beta"):
         run_stages(other, ("refine",))
     run_stages(replace(other, overwrite=True), ("refine",))
     assert (run.folder.root / "psa" / "network" / "model.safetensors").stat().st_mtime_ns == before
-    with pytest.raises(RunError, match=r"`psa` made with other settings .*epochs"):
-        run_stages(replace(mapped, psa=replace(PSA, epochs=2)), ("refine",))
+    with pytest.raises(RunError, match=r"`refine` made with other settings .*psa\.epochs 1 there, 2 now"):
+        run_stages(replace(other, psa=replace(other.psa, epochs=2)), ("refine",))
+
+
+def test_refused_before_anything_is_trained(mapped):
+    run_stages(replace(mapped, refine=replace(mapped.refine, method="crf")), ("refine",))
+    with pytest.raises(RunError, match=r"`refine` made with other settings \(method 'crf' there, 'psa' now"):
+        run_stages(mapped, ("refine",))
+    assert not (Run.open(mapped).folder.root / "psa").exists()
+
+
+def test_weights_that_change_are_others(mapped, tmp_path):
+    tensors = build_classifier(BackboneSettings("timm/resnet10t", weights=None), 1).library_state_dict()
+    weights = str(tmp_path / "resnet10t.pth")
+    torch.save(tensors, weights)
+    named = replace(mapped, psa=replace(PSA, architecture="timm/resnet10t", weights=weights, freeze="auto"))
+    run_stages(named, ("refine",))
+    masks = masks_of(named)
+    torch.save({name: tensor + 1 for name, tensor in tensors.items()}, weights)
+    with pytest.raises(RunError, match=r"results of `psa` made with other settings \(weights_file '\w+' there"):
+        run_stages(named, ("refine",))
+    assert masks_of(named) == masks
 
 
 def test_a_stopped_training_goes_on(mapped, tmp_path, monkeypatch):

@@ -54,10 +54,13 @@ class Manifest:
     def write(self) -> None:
         write_json(self.path, self.content)
 
-    def differences(self, stage: str, settings: Any) -> list[str]:
-        """How the settings of a stage differ from those its outputs were made with; empty for a new stage."""
+    def differences(self, stage: str, settings: Any, partly: bool = False) -> list[str]:
+        """How the settings of a stage differ from those its outputs were made with; empty for a new stage.
+
+        ``partly``: only what ``settings`` names is compared.
+        """
         known = self.stages.get(stage)
-        return [] if known is None else differences(known["settings"], plain(settings))
+        return [] if known is None else differences(known["settings"], plain(settings), partly=partly)
 
     @contextmanager
     def stage(self, name: str, settings: Any, keep: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
@@ -97,12 +100,19 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Sentences ``name is old, and was asked to be new`` for every leaf that differs and that numbers depend on."""
+def differences(old: Any, new: Any, name: str = "", *, partly: bool = False) -> list[str]:
+    """Sentences ``name is old, and was asked to be new`` for every leaf that differs and that numbers depend on.
+
+    ``partly``: of those in ``new`` alone.
+
+    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, partly=True)
+    ['a.b 1 there, 3 now']
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
-        for key in sorted((old.keys() | new.keys()).difference(WITHOUT_EFFECT)):
-            found += differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        keys = new.keys() if partly else old.keys() | new.keys()
+        for key in sorted(set(keys).difference(WITHOUT_EFFECT)):
+            found += differences(old.get(key), new.get(key), f"{name}.{key}" if name else key, partly=partly)
         return found
     return [] if old == new else [f"{name} {old!r} there, {new!r} now"]
 

@@ -14,7 +14,7 @@ from advcam.data.masks import voc_palette, write_mask
 from advcam.data.record import Record
 from advcam.errors import RunError
 from advcam.pipeline.progress import progress, say
-from advcam.pipeline.refiner import CRF_MASKS_OF, MASKS_OF, MaskSet, Refiner, Subject, mask_sets, refiner_of
+from advcam.pipeline.refiner import CRF_MASKS_OF, MASKS_OF, MaskSet, Refiner, Subject, asked_of, mask_sets, refiner_of
 from advcam.pipeline.run import Run
 from advcam.pipeline.salient import saliency_facts, settled
 from advcam.pipeline.threads import in_threads
@@ -31,13 +31,16 @@ def refine(run: Run) -> None:
     if stage.get("status") != "done":
         raise RunError(f"{run.folder.root} has no whole set of maps yet: run `advcam attribute` with the same --out")
     sets = mask_sets(run)
-    refiners = {masks.folder: refiner_of(run, masks) for masks in sets}
     settings = {
         **asdict(run.config.refine),
-        "sets": {masks.folder: description(masks, refiners[masks.folder]) for masks in sets},
+        "sets": {masks.folder: asked_of(run, masks) for masks in sets},
         "saliency": saliency_facts(run) if run.config.refine.ambiguity else None,
         "maps": stage["settings"],
     }
+    # Before a network is trained for masks that are refused afterwards.
+    run.changes("refine", settings, OUTPUTS, partly=True)
+    refiners = {masks.folder: refiner_of(run, masks) for masks in sets}
+    settings["sets"] = {masks.folder: description(masks, refiners[masks.folder]) for masks in sets}
     for masks in sets:
         chosen = refiners[masks.folder].threshold
         if chosen is not None:

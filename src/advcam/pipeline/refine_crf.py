@@ -23,6 +23,15 @@ def refiner(run: Run, kind: str) -> CRFRefiner:
     return CRFRefiner(run, choose(run, kind))
 
 
+def asked(run: Run, crf: bool = True) -> dict[str, Any]:
+    """What the masks depend on besides the maps, ``refine`` and the threshold."""
+    seed = run.config.seed
+    return {
+        "confident": [seed.confident_foreground, seed.confident_background],
+        "crf": asdict(run.config.crf) if crf else None,
+    }
+
+
 @dataclass(frozen=True)
 class CRFRefiner:
     """The seed at one threshold, or IRN's rule with two, refined by a dense CRF."""
@@ -34,11 +43,7 @@ class CRFRefiner:
 
     @property
     def settings(self) -> dict[str, Any]:
-        seed = self.run.config.seed
-        return {
-            "confident": [seed.confident_foreground, seed.confident_background],
-            "crf": asdict(self.run.config.crf) if self.crf else None,
-        }
+        return asked(self.run, self.crf)
 
     def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
         if self.run.config.refine.rule == "confident":

@@ -17,8 +17,7 @@ from advcam.data.record import Record
 from advcam.data.transforms import scale_image
 from advcam.errors import DataError, RunError
 from advcam.evaluate import sweep
-from advcam.pipeline.engine import digest
-from advcam.pipeline.irn import trained_irn
+from advcam.pipeline.irn import fingerprint, trained_irn
 from advcam.pipeline.irn_files import EDGES_OF, resized, small_maps, stored_edges, walked_size
 from advcam.pipeline.progress import progress
 from advcam.pipeline.refiner import Subject
@@ -33,12 +32,20 @@ from advcam.refine.seeds import seed_labels
 
 def refiner(run: Run, kind: str) -> IRNRefiner:
     """For ``refine.method irn``."""
-    network = trained_irn(run, kind)
     walk = run.config.irn_walk
+    if walk.background == "swept":
+        # Before the training, which takes long.
+        swept_records(run, kind)
+    network = trained_irn(run, kind)
     # A stage of its own, so that edges of other settings are refused, or replaced, as any outputs are.
     seen = {"network": fingerprint(network), "scale": walk.scale, "pad": walk.pad}
     with run.stage(EDGES_OF[kind], seen, (EDGES_OF[kind],)):
         return IRNRefiner(Walker(run, kind, network))
+
+
+def asked(run: Run) -> dict[str, Any]:
+    """What the masks depend on besides the maps, ``refine``, the network and the threshold."""
+    return {"irn_walk": asdict(run.config.irn_walk)}
 
 
 @dataclass(frozen=True)
@@ -86,25 +93,16 @@ class IRNRefiner:
 
     @property
     def settings(self) -> dict[str, Any]:
-        walk = asdict(self.walker.run.config.irn_walk)
-        return {"irn_walk": walk, "network": fingerprint(self.walker.network)}
+        return {**asked(self.walker.run), "network": fingerprint(self.walker.network)}
 
     def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
         return seed_labels(self.walker.scores(subject), subject.classes, self.threshold.value).numpy()
 
 
 def swept_background(walker: Walker) -> ChosenThreshold:
-    """The background's score that is best on the ground truth of the tuning split.
-
-    Raises:
-        DataError: the split has no ground truth.
-    """
+    """The background's score that is best on the ground truth of the tuning split."""
     run = walker.run
-    records = [r for r in scored_records(run, run.tune_name) if run.folder.maps(r.id, walker.kind).exists()]
-    if not records:
-        raise DataError(
-            f"irn_walk.background is swept, but {run.config.data} has no masks for {run.tune_name}: take a number"
-        )
+    records = swept_records(run, walker.kind)
 
     def images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         with progress("irn background", len(records)) as advance:
@@ -116,6 +114,20 @@ def swept_background(walker: Walker) -> ChosenThreshold:
     return ChosenThreshold(found.best_threshold, "sweep", run.tune_name, found.image_count)
 
 
+def swept_records(run: Run, kind: str) -> list[Record]:
+    """The mapped images of the tuning split that have ground truth.
+
+    Raises:
+        DataError: there are none.
+    """
+    records = [r for r in scored_records(run, run.tune_name) if run.folder.maps(r.id, kind).exists()]
+    if not records:
+        raise DataError(
+            f"irn_walk.background is swept, but {run.config.data} has no masks for {run.tune_name}: take a number"
+        )
+    return records
+
+
 def scored(walker: Walker, record: Record) -> tuple[Tensor, Tensor, Tensor]:
     """The walked maps of an image at its own size, its classes and its ground truth."""
     subject = Subject.read(walker.run, record, walker.kind)
@@ -123,9 +135,3 @@ def scored(walker: Walker, record: Record) -> tuple[Tensor, Tensor, Tensor]:
     if subject.size != size:
         scores = resized(scores, size)
     return scores, subject.classes, torch.from_numpy(read_mask(record, size, len(walker.run.class_names)))
-
-
-def fingerprint(network: IRNNetwork) -> str:
-    """What tells one trained IRN from another."""
-    taps = network.taps
-    return digest(network, (taps.architecture, taps.mean, taps.std))

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
+from advcam.models.weights import file_digest
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.engine import digest
 from advcam.pipeline.progress import progress, say
@@ -31,7 +32,7 @@ from advcam.refine.psa.training import AffinityExample, AffinityTask
 from advcam.refine.psa_settings import PSASettings
 from advcam.refine.seeds import dataset_labels
 from advcam.training import FitProgress, fit
-from advcam.training.settings import WITHOUT_EFFECT
+from advcam.training.settings import numbers_depend_on
 
 # Kinds of maps, and the folder of the labels and the network that are made from them.
 FOLDER_OF = {"maps": "psa", "cam": "cam_psa"}
@@ -49,6 +50,12 @@ def refiner(run: Run, kind: str) -> PSARefiner:
     return PSARefiner(psa, network.to(run.device).to(memory_format=torch.channels_last), chosen)
 
 
+def asked(run: Run) -> dict[str, Any]:
+    """What the masks depend on besides the maps, ``refine``, the network and the threshold."""
+    chosen_later = () if run.config.psa.margin is None else ("alpha_low", "alpha", "alpha_high")
+    return {"psa": {name: v for name, v in numbers_depend_on(run.config.psa).items() if name not in chosen_later}}
+
+
 @dataclass(frozen=True)
 class PSARefiner:
     """The walk of one kind of maps along the affinities of a trained network."""
@@ -62,8 +69,7 @@ class PSARefiner:
     @property
     def settings(self) -> dict[str, Any]:
         facts = (self.network.architecture, self.network.mean, self.network.std)
-        asked = {name: value for name, value in asdict(self.psa).items() if name not in WITHOUT_EFFECT}
-        return {"psa": asked, "network": digest(self.network, facts)}
+        return {"psa": numbers_depend_on(self.psa), "network": digest(self.network, facts)}
 
     def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
         # An image without a class, or whose maps are all zero, has nothing to spread.
@@ -82,7 +88,8 @@ def trained_network(run: Run, kind: str, psa: PSASettings) -> AffinityNet:
     folder = run.folder.root / name / "network"
     records = learnable(run, kind)
     settings = {
-        **{key: value for key, value in asdict(psa).items() if key not in (*OF_THE_WALK, *WITHOUT_EFFECT)},
+        **{key: value for key, value in numbers_depend_on(psa).items() if key not in OF_THE_WALK},
+        "weights_file": None if psa.architecture is None else file_digest(psa.weights),
         "images": len(records),
         "ids": hashlib.sha256("\n".join(record.id for record in records).encode()).hexdigest()[:16],
         "maps": run.manifest.stages["attribute"]["settings"],

@@ -1,8 +1,9 @@
 """What a way of refining offers to the stage that writes masks.
 
-``refine.method NAME`` is the module ``advcam.pipeline.refine_NAME`` with a function
-``refiner(run, kind) -> Refiner``: prepared for one kind of maps, with whatever had to be trained first (as a stage of
-its own, by ``run.stage``). A new method is that one file and its name in ``RefineSettings.method``.
+``refine.method NAME`` is the module ``advcam.pipeline.refine_NAME`` with two functions. ``refiner(run, kind) ->
+Refiner`` prepares it for one kind of maps, with whatever has to be trained first (as a stage of its own, by
+``run.stage``). ``asked(run) -> dict`` is as much of ``Refiner.settings`` as is known before that. A new method is that
+one file and its name in ``RefineSettings.method``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -104,7 +106,16 @@ class Refiner(Protocol):
 
 def refiner_of(run: Run, masks: MaskSet) -> Refiner:
     """The refiner of a set of masks; trains what it needs."""
-    return import_module(f"advcam.pipeline.refine_{masks.method}").refiner(run, masks.maps)
+    return module_of(masks).refiner(run, masks.maps)
+
+
+def asked_of(run: Run, masks: MaskSet) -> dict[str, Any]:
+    """What is known of a set of masks before anything is trained for it, as the manifest has it."""
+    return {"maps": masks.maps, "method": masks.method, **module_of(masks).asked(run)}
+
+
+def module_of(masks: MaskSet) -> ModuleType:
+    return import_module(f"advcam.pipeline.refine_{masks.method}")
 
 
 def full_maps(result: LocalizationMaps, size: tuple[int, int]) -> Float[Tensor, "k H W"]:

@@ -151,21 +151,33 @@ class Run:
         Raises:
             RunError: the folder holds outputs of this stage made with other settings, and not ``overwrite``.
         """
-        changed = self.manifest.differences(name, settings)
-        if changed and any((self.folder.root / output).exists() for output in outputs):
-            listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
-            if not self.config.overwrite:
-                self.note_configuration(self.earlier)
-                raise RunError(
-                    f"{self.folder.root} holds the results of `{name}` made with other settings "
-                    f"({listed}): choose another --out, or give --overwrite to replace them"
-                )
+        if listed := self.changes(name, settings, outputs):
             say(f"{name}: replacing results made with other settings ({listed})")
             self.folder.remove(*outputs)
             self.manifest.stages.pop(name)
         self.note_configuration(saved_form(self.config))
         with self.manifest.stage(name, settings, keep) as entry:
             yield entry
+
+    def changes(self, name: str, settings: Any, outputs: tuple[str, ...], partly: bool = False) -> str:
+        """How settings differ from those of the outputs of a stage, in words; empty where they do not.
+
+        ``partly``: they are those that are known before the stage begins, and the others are not compared.
+
+        Raises:
+            RunError: they differ, and not ``overwrite``.
+        """
+        changed = self.manifest.differences(name, settings, partly)
+        if not changed or not any((self.folder.root / output).exists() for output in outputs):
+            return ""
+        listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
+        if not self.config.overwrite:
+            self.note_configuration(self.earlier)
+            raise RunError(
+                f"{self.folder.root} holds the results of `{name}` made with other settings "
+                f"({listed}): choose another --out, or give --overwrite to replace them"
+            )
+        return listed
 
     def note_configuration(self, config: dict[str, Any] | None) -> None:
         """Write the configuration that the folder goes on with; a command that is refused leaves the earlier one."""
