@@ -76,10 +76,15 @@ class Walker:
         if not maps.any():
             return torch.zeros(len(maps), *subject.size)
         edge = torch.from_numpy(self.edges(subject).edge).float()
+        device = self.run.device
         walked = propagate(
-            maps**settings.power, edge, radius=settings.radius, beta=settings.beta, exp_times=settings.exp_times
+            maps.to(device) ** settings.power,
+            edge.to(device),
+            radius=settings.radius,
+            beta=settings.beta,
+            exp_times=settings.exp_times,
         )
-        scores = image_scores(walked, walked_size(self.run, subject))
+        scores = image_scores(walked, walked_size(self.run, subject)).cpu()
         return scores if scores.shape[1:] == subject.size else resized(scores, subject.size)
 
 
