@@ -56,7 +56,11 @@ def classify(run: Run) -> None:
             on_event=progress,
         )
         entry["result"] = summary(result)
-    say(f"classify: {result.judgement.sentence}")
+        if val is not None and run.config.classify.keep != "last":
+            # The figure is then the highest of several on the images that it is measured on.
+            count = len(result.fit.validations)
+            entry["result"]["sentence"] += f" The weights are those of the best of {count} validations on these images."
+    say(f"classify: {entry['result']['sentence']}")
 
 
 # Made with the classifier, so they go where it goes.
