@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from advcam.data.transforms import normalize
+from advcam.errors import DataError
 from advcam.refine.crf import dense_crf
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa.propagation import affinities, image_scores, propagate, walk_scores
@@ -48,7 +49,7 @@ def psa_scores(
         settings: of the walk. With ``final_crf`` the scores are probabilities after a dense CRF.
 
     Raises:
-        DataError: the maps have values outside [0, 1] or are not of the image.
+        DataError: the maps have values outside [0, 1] or are not of the image's size, or there are none.
 
     >>> from advcam.models.architectures import build_backbone
     >>> network = AffinityNet(build_backbone("mobilenet_v2")).eval()
@@ -66,6 +67,11 @@ def walked_scores(
     settings: PSASettings,
 ) -> Float[Tensor, "k+1 H W"]:
     """:func:`psa_scores` from the affinities of :func:`image_affinities`."""
+    if len(maps) == 0 or maps.shape[1:] != image.shape[:2]:
+        raise DataError(
+            f"the class maps are of shape {tuple(maps.shape)}, but an image of {image.shape[0]} x {image.shape[1]} "
+            "pixels needs at least one of its size: resize them to the image"
+        )
     start = walk_scores(maps.to(links), alpha=settings.alpha)
     walked = propagate(start, links, beta=settings.beta, log_times=settings.log_times)
     scores = image_scores(walked, image.shape[:2])
