@@ -37,7 +37,7 @@ def image_affinities(
 def psa_scores(
     network: AffinityNet,
     image: UInt8[np.ndarray, "H W 3"],
-    maps: Float[Tensor, "k H W"],
+    maps: Float[Tensor, "k rows columns"],
     settings: PSASettings,
 ) -> Float[Tensor, "k+1 H W"]:
     """Scores of background and classes after PSA's random walk; their argmax is the pseudo mask.
@@ -63,7 +63,7 @@ def psa_scores(
 def walked_scores(
     links: Float[Tensor, "o h w"],
     image: UInt8[np.ndarray, "H W 3"],
-    maps: Float[Tensor, "k H W"],
+    maps: Float[Tensor, "k rows columns"],
     settings: PSASettings,
 ) -> Float[Tensor, "k+1 H W"]:
     """:func:`psa_scores` from the affinities of :func:`image_affinities`."""
