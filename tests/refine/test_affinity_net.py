@@ -300,7 +300,9 @@ class TestMasks:
 
     @pytest.mark.parametrize("shape", [(2, 8, 20), (2, 20, 8), (0, 20, 20)])
     def test_maps_of_another_image_are_named(self, narrow, shape):
-        with pytest.raises(DataError, match=r"class maps are of shape \(\d, \d+, \d+\), but an image of 20 x 20 pixels"):
+        with pytest.raises(
+            DataError, match=r"class maps are of shape \(\d, \d+, \d+\), but an image of 20 x 20 pixels"
+        ):
             psa_scores(narrow, np.zeros((20, 20, 3), np.uint8), torch.rand(shape), PSASettings())
 
     def test_a_zero_map_stays_zero(self, narrow):

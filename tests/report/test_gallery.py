@@ -96,6 +96,14 @@ def test_a_card_without_truth_mask_or_class():
     assert (bare.columns, bare.tabs) == (1, ())
 
 
+def test_what_a_mask_sets_aside_is_hatched():
+    mask = np.zeros((12, 16), np.uint8)
+    mask[:, :4] = 255
+    names, palette = ("cat", "dog", "cow"), voc_palette()
+    assert draw_card(subject(mask=mask), names, palette).hatched
+    assert not draw_card(subject(mask=mask % 255, truth=mask), names, palette).hatched
+
+
 def test_many_classes_of_one_image_are_counted():
     maps = {"CAM": np.zeros((6, 12, 16), np.float32)}
     names = tuple(f"class {index}" for index in range(1000))

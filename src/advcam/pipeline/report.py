@@ -86,6 +86,7 @@ def page(run: Run) -> Page:
         curve_panels=curve_panels(metrics, figures),
         cards=cards,
         truth_outlined=any(card.has_truth for card in cards),
+        hatched=any(card.hatched for card in cards),
         strips=strips,
         classifier=classifier_chart(classifier),
         flagged=[FlaggedClass(**asdict(flag)) for flag in flags],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from advcam.report.overlays import OverlaySettings, draw_outlines, heat_overlay, mask_overlay
+from advcam.report.overlays import IGNORE, OverlaySettings, draw_outlines, heat_overlay, mask_overlay
 from advcam.report.pictures import Picture, picture
 
 # Longer side of a picture in the page, in pixels.
@@ -68,6 +68,8 @@ class Card:
     masks: tuple[Picture, ...]
     """The saliency map, seed, masks of the stages, edges, the mask and the ground truth, as far as there are."""
     warnings: tuple[str, ...]
+    hatched: bool = False
+    """Some mask of it leaves pixels open."""
 
     @property
     def has_truth(self) -> bool:
@@ -112,6 +114,9 @@ def draw_card(subject: Subject, class_names: tuple[str, ...], palette: UInt8[np.
         more_classes=tuple(class_names[subject.classes[index]] for index in more),
         masks=tuple(masks),
         warnings=subject.warnings,
+        hatched=any(
+            (values == IGNORE).any() for name, values in labelled.items() if name != TRUTH and values is not None
+        ),
     )
 
 

@@ -76,6 +76,8 @@ class Page:
     cards: Sequence[Card] = ()
     truth_outlined: bool = False
     """Some card shows ground truth."""
+    hatched: bool = False
+    """Some card shows pixels that a mask leaves open."""
     strips: Sequence[Strip] = ()
     classifier: ClassifierChart | None = None
     flagged: Sequence[FlaggedClass] = ()
