@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from advcam.attribute.result import LocalizationMaps
+from advcam.data.images import read_image
 from advcam.data.objects import read_objects
 from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError, RunError, SettingsError
@@ -25,11 +26,13 @@ from advcam.pipeline.report_steps import edge_picture, step_masks
 from advcam.pipeline.run import Run
 from advcam.pipeline.settings import RefineSettings, SplitSettings
 from advcam.pipeline.verbs import run_stages
+from advcam.refine.crf import dense_crf
 from advcam.refine.irn.checkpoint import save_irn
 from advcam.refine.irn.inference import EdgeMap
 from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.objects import FoundObjects
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
+from advcam.refine.unary import unary_from_labels
 
 STAGES = ("classify", "attribute", "refine", "evaluate")
 FOLDERS = ("masks", "crf_masks", "irn_labels", "edges")
@@ -50,6 +53,11 @@ def contents(config: RunConfig, *folders: str) -> dict[str, bytes]:
     root = Path(config.out)
     found = [path for folder in folders for path in (root / folder).rglob("*.*")]
     return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as mask:
+        return np.asarray(mask)
 
 
 def manifest(config: RunConfig) -> dict:
@@ -133,6 +141,32 @@ def test_what_it_leaves_behind(with_irn):
     lent = replace(with_irn.irn, weights=str(root / "irn"))
     run_stages(replace(with_irn, irn=lent, overwrite=True), ("refine",))
     assert contents(with_irn, "masks") == {name: data for name, data in kept.items() if name.startswith("masks")}
+
+
+def test_final_crf(with_irn):
+    with_irn = replace(with_irn, irn_walk=IRNWalkSettings(pad=0, exp_times=0, background=0.6))
+    run_stages(with_irn, STAGES)
+    before = {name: read(Path(with_irn.out) / "masks" / name) for name in ("even/picture 2.png", "odd/picture 1.png")}
+    asked = replace(with_irn, irn_walk=replace(with_irn.irn_walk, final_crf=True), overwrite=True)
+    run_stages(asked, ("refine", "evaluate"))
+    run = Run.open(asked)
+    changed = 0
+    for name, walked in before.items():
+        record = next(record for record in run.wanted if record.id == name.removesuffix(".png"))
+        # Labels of the data set, as labels of the image: 0, 1, ...
+        classes = np.array([0, *(np.array(record.classes) + 1)])
+        local = torch.from_numpy(np.searchsorted(classes, walked).astype(np.uint8))
+        image = torch.from_numpy(read_image(record.image))
+        expected = dense_crf(image, unary_from_labels(local, len(classes)), asked.crf).argmax(dim=0).numpy()
+        found = read(Path(asked.out) / "masks" / name)
+        assert np.array_equal(found, classes[expected])
+        changed += int((found != walked).sum())
+    assert changed
+    results = json.loads((Path(asked.out) / "metrics.json").read_text())["results"]
+    assert [entry["masks"] for entry in results if "seed" not in entry["masks"]] == [
+        "advcam + crf",
+        "advcam + irn + crf",
+    ]
 
 
 def test_refused_before_anything_is_trained(with_irn, small_data, tmp_path):

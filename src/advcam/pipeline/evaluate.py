@@ -109,12 +109,24 @@ def mask_results(run: Run) -> list[SegmentationResult]:
         chosen = made["threshold"]
         threshold = None if chosen is None else chosen["value"]
         source = None if chosen is None else ThresholdSource(chosen["method"], chosen["split"], chosen["images"])
-        name = f"{name_of(run, made['maps'])} " + ("mask" if made["method"] == "none" else f"+ {made['method']}")
+        name = f"{name_of(run, made['maps'])} {way_of(made)}"
         for split in run.mapped_sets:
             scores = score_masks(run, masks, split)
             if scores is not None:
                 results.append(SegmentationResult(name, split, scores, threshold, source, run.class_names))
     return results
+
+
+def way_of(made: dict[str, Any]) -> str:
+    """How a set of masks was made, in a word or two.
+
+    >>> way_of({"method": "none"}), way_of({"method": "irn", "irn_walk": {"final_crf": True}})
+    ('mask', '+ irn + crf')
+    """
+    if made["method"] == "none":
+        return "mask"
+    again = any(made.get(section, {}).get("final_crf") for section in ("irn_walk", "psa"))
+    return f"+ {made['method']}" + (" + crf" if again else "")
 
 
 def network_results(run: Run) -> list[SegmentationResult]:

@@ -69,7 +69,12 @@ def local_labels(run: Run, subject: Subject, threshold: float, crf: bool = True)
     if not crf or not maps.any():
         return labels
     if run.config.refine.unary == "labels":
-        unary = unary_from_labels(labels, len(maps) + 1)
-    else:
-        unary = unary_from_scores(torch.cat([torch.full_like(maps[:1], threshold), maps]))
+        return labels_after_crf(run, subject, labels)
+    unary = unary_from_scores(torch.cat([torch.full_like(maps[:1], threshold), maps]))
+    return dense_crf(torch.from_numpy(subject.image), unary, run.config.crf).argmax(dim=0).to(torch.uint8)
+
+
+def labels_after_crf(run: Run, subject: Subject, labels: UInt8[Tensor, "h w"]) -> UInt8[Tensor, "h w"]:
+    """Labels 0 to k of one image, refined by the dense CRF."""
+    unary = unary_from_labels(labels, len(subject.maps) + 1)
     return dense_crf(torch.from_numpy(subject.image), unary, run.config.crf).argmax(dim=0).to(torch.uint8)

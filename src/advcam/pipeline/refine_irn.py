@@ -20,6 +20,7 @@ from advcam.evaluate import sweep
 from advcam.pipeline.irn import fingerprint, trained_irn
 from advcam.pipeline.irn_files import EDGES_OF, resized, small_maps, stored_edges, walked_size
 from advcam.pipeline.progress import progress
+from advcam.pipeline.refine_crf import labels_after_crf
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import scored_records
@@ -27,7 +28,7 @@ from advcam.pipeline.thresholds import ChosenThreshold
 from advcam.refine.irn.inference import EdgeMap, edge_map
 from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.propagation import image_scores, propagate
-from advcam.refine.seeds import seed_labels
+from advcam.refine.seeds import dataset_labels, local_seed
 
 
 def refiner(run: Run, kind: str) -> IRNRefiner:
@@ -45,7 +46,8 @@ def refiner(run: Run, kind: str) -> IRNRefiner:
 
 def asked(run: Run) -> dict[str, Any]:
     """What the masks depend on besides the maps, ``refine``, the network and the threshold."""
-    return {"irn_walk": asdict(run.config.irn_walk)}
+    walk = run.config.irn_walk
+    return {"irn_walk": asdict(walk)} | ({"crf": asdict(run.config.crf)} if walk.final_crf else {})
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,11 @@ class IRNRefiner:
         return {**asked(self.walker.run), "network": fingerprint(self.walker.network)}
 
     def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
-        return seed_labels(self.walker.scores(subject), subject.classes, self.threshold.value).numpy()
+        scores, run = self.walker.scores(subject), self.walker.run
+        local = local_seed(scores, self.threshold.value)
+        if run.config.irn_walk.final_crf and scores.any():
+            local = labels_after_crf(run, subject, local)
+        return dataset_labels(local, subject.classes).numpy()
 
 
 def swept_background(walker: Walker) -> ChosenThreshold:

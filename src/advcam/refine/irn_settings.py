@@ -82,6 +82,8 @@ class IRNWalkSettings:
     scale: float = 1.0
     """The images are seen and walked at so many times their size (IRN: 1). A cell is 4 pixels, so objects of few dozen
     pixels need a larger one; the training's ``irn.scale`` should lie around it."""
+    final_crf: bool = False
+    """Refine the finished labels by the dense CRF of ``crf`` (not in IRN's program). Helps where edges are weak."""
     pad: int = 512
     """The network sees images filled up with the mean colour to this many pixels per side (IRN: 512); 0 shows them as
     they are, which costs less."""
