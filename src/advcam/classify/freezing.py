@@ -7,12 +7,13 @@ from torch import nn
 from advcam.errors import SettingsError
 
 
-def frozen_parameters(backbone: nn.Module, freeze: str | None) -> list[nn.Parameter]:
+def frozen_parameters(backbone: nn.Module, freeze: str | None, setting: str = "classify.freeze") -> list[nn.Parameter]:
     """The parameters up to a part of the backbone, that part included, in the order in which they are defined.
 
     Args:
         backbone: whose parameters stand in the order in which an image passes them.
         freeze: "stem" for the first convolution and its normalization, the name of a part, or None for nothing.
+        setting: what an error calls ``freeze``.
 
     Raises:
         SettingsError: the backbone has no part of this name; says which it has.
@@ -33,8 +34,7 @@ def frozen_parameters(backbone: nn.Module, freeze: str | None) -> list[nn.Parame
     if not inside:
         parts = dict.fromkeys(_part(name) for name, _ in named)
         raise SettingsError(
-            f"classify.freeze is '{freeze}', but the backbone has no such part: use stem, null or one of "
-            f"{', '.join(parts)}"
+            f"{setting} is '{freeze}', but the backbone has no such part: use stem, null or one of {', '.join(parts)}"
         )
     return parameters[: inside[-1] + 1]
 

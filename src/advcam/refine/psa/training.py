@@ -17,7 +17,7 @@ from advcam.classify.freezing import frozen_parameters
 from advcam.data.images import read_image
 from advcam.data.jitter import jitter_colours
 from advcam.data.transforms import normalize, random_window, scale_image
-from advcam.errors import DataError, SettingsError
+from advcam.errors import DataError
 from advcam.models.batch_norm import freeze_batch_norm
 from advcam.models.resnet38 import FROZEN_UP_TO, RESNET38
 from advcam.refine.pairs import affinity_losses, pair_labels
@@ -88,10 +88,7 @@ def frozen(network: AffinityNet, freeze: str | None) -> list[nn.Parameter]:
     """The parameters of the backbone that do not learn, as ``psa.freeze`` says."""
     if freeze == "auto":
         freeze = FROZEN_UP_TO if network.architecture == RESNET38 else None
-    try:
-        return frozen_parameters(network.backbone, freeze)
-    except SettingsError as error:
-        raise SettingsError(f"psa.{error}") from None
+    return frozen_parameters(network.backbone, freeze, "psa.freeze")
 
 
 def at_size(
