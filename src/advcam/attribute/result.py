@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from advcam.attribute.multiscale import stored_size
-from advcam.data.files import writing
+from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.errors import RunError
 
 
@@ -42,25 +41,17 @@ class LocalizationMaps:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go: it is whole or it is not there. Equal maps give equal bytes."""
-        with writing(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                classes=self.classes.astype(np.int16),
-                maps=self.maps.astype(np.float16),
-                image_size=np.asarray(self.image_size, dtype=np.int32),
-                scores=self.scores.astype(np.float32),
-            )
+        arrays = {
+            "classes": self.classes.astype(np.int16),
+            "maps": self.maps.astype(np.float16),
+            "image_size": np.asarray(self.image_size, dtype=np.int32),
+            "scores": self.scores.astype(np.float32),
+        }
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> LocalizationMaps:
         """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                height, width = (int(side) for side in arrays["image_size"])
-                return cls(arrays["classes"].astype(np.int64), arrays["maps"], (height, width), arrays["scores"])
-        except FileNotFoundError:
-            raise RunError(f"{path} does not exist: run `advcam attribute` for this image first") from None
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{path} is not a whole file of maps ({error}): delete it and run the same command again"
-            ) from error
+        with reading_arrays(path, "file of maps", "attribute") as arrays:
+            height, width = (int(side) for side in arrays["image_size"])
+            return cls(arrays["classes"].astype(np.int64), arrays["maps"], (height, width), arrays["scores"])

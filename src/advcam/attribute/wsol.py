@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from advcam.attribute.climb import ClimbStep, climb_pairs
 from advcam.attribute.settings import ClimbSettings
 from advcam.classify.wsol.acol import ACoL, fused
 from advcam.classify.wsol.method import LocalizationMethod
-from advcam.data.files import writing
-from advcam.errors import RunError
+from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.models.mapper import ClassMapper
 
 
@@ -87,34 +85,26 @@ class ScoreMapFile:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go."""
-        with writing(path) as temporary, temporary.open("wb") as stream:
-            np.savez(
-                stream,
-                label=np.int32(self.label),
-                predicted=np.int32(self.predicted),
-                probability=np.float32(self.probability),
-                cam=self.cam,
-                maps=self.maps,
-                image_size=np.asarray(self.image_size, dtype=np.int32),
-            )
+        arrays = {
+            "label": np.int32(self.label),
+            "predicted": np.int32(self.predicted),
+            "probability": np.float32(self.probability),
+            "cam": self.cam,
+            "maps": self.maps,
+            "image_size": np.asarray(self.image_size, dtype=np.int32),
+        }
+        write_arrays(path, arrays, compressed=False)
 
     @classmethod
     def load(cls, path: Path) -> ScoreMapFile:
         """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                height, width = (int(side) for side in arrays["image_size"])
-                return cls(
-                    int(arrays["label"]),
-                    int(arrays["predicted"]),
-                    float(arrays["probability"]),
-                    arrays["cam"],
-                    arrays["maps"],
-                    (height, width),
-                )
-        except FileNotFoundError:
-            raise RunError(f"{path} does not exist: run `advcam attribute` for this image first") from None
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{path} is not a whole file of score maps ({error}): delete it and run the same command again"
-            ) from error
+        with reading_arrays(path, "file of score maps", "attribute") as arrays:
+            height, width = (int(side) for side in arrays["image_size"])
+            return cls(
+                int(arrays["label"]),
+                int(arrays["predicted"]),
+                float(arrays["probability"]),
+                arrays["cam"],
+                arrays["maps"],
+                (height, width),
+            )

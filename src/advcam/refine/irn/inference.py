@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ import torch
 from jaxtyping import Float, Float16, UInt8
 from torch import Tensor
 
-from advcam.data.files import writing
+from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.data.transforms import normalize
-from advcam.errors import RunError
 from advcam.refine.irn.network import IRNNetwork, cells
 from advcam.refine.irn_settings import STRIDE
 
@@ -31,21 +29,13 @@ class EdgeMap:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go."""
-        with writing(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, edge=self.edge, displacement=self.displacement)
+        write_arrays(path, {"edge": self.edge, "displacement": self.displacement})
 
     @classmethod
     def load(cls, path: Path) -> EdgeMap:
         """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["edge"].astype(np.float16), arrays["displacement"].astype(np.float16))
-        except FileNotFoundError:
-            raise RunError(f"{path} does not exist: run `advcam refine` for this image first") from None
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{path} is not a whole edge map ({error}): delete it and run the same command again"
-            ) from error
+        with reading_arrays(path, "edge map", "refine") as arrays:
+            return cls(arrays["edge"].astype(np.float16), arrays["displacement"].astype(np.float16))
 
 
 @torch.no_grad()

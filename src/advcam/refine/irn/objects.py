@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt16
 from torch import Tensor
 
-from advcam.data.files import writing
-from advcam.errors import RunError
+from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.refine.irn.clustering import Detections, detect, find_centroids, instance_maps, instance_masks
 from advcam.refine.irn.propagation import image_scores, propagate
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNWalkSettings
@@ -49,21 +47,14 @@ class FoundObjects:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go."""
-        with writing(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, numbers=self.numbers, classes=self.classes.astype(np.int16), scores=self.scores)
+        arrays = {"numbers": self.numbers, "classes": self.classes.astype(np.int16), "scores": self.scores}
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> FoundObjects:
         """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["numbers"], arrays["classes"].astype(np.int64), arrays["scores"])
-        except FileNotFoundError:
-            raise RunError(f"{path} does not exist: run `advcam instances` for this image first") from None
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{path} is not a whole file of objects ({error}): delete it and run the same command again"
-            ) from error
+        with reading_arrays(path, "file of objects", "instances") as arrays:
+            return cls(arrays["numbers"], arrays["classes"].astype(np.int64), arrays["scores"])
 
 
 def find_objects(

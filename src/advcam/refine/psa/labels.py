@@ -5,7 +5,6 @@ Shape suffixes: k classes of the image, l = k + 1 labels with the background fir
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import torch
 from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
-from advcam.data.files import writing
-from advcam.errors import RunError
+from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.refine.crf import dense_crf
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.seeds import IGNORE
@@ -97,23 +95,11 @@ class AffinityLabels:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go: it is whole or it is not there."""
-        with writing(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                classes=self.classes.astype(np.int16),
-                low=self.low.astype(np.float16),
-                high=self.high.astype(np.float16),
-            )
+        low, high = self.low.astype(np.float16), self.high.astype(np.float16)
+        write_arrays(path, {"classes": self.classes.astype(np.int16), "low": low, "high": high})
 
     @classmethod
     def load(cls, path: Path) -> AffinityLabels:
         """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["classes"].astype(np.int64), arrays["low"], arrays["high"])
-        except FileNotFoundError:
-            raise RunError(f"{path} does not exist: run `advcam refine` again to make it") from None
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{path} is not a whole file of affinity labels ({error}): delete it and run the same command again"
-            ) from error
+        with reading_arrays(path, "file of affinity labels", "refine") as arrays:
+            return cls(arrays["classes"].astype(np.int64), arrays["low"], arrays["high"])
