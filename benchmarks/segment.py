@@ -109,7 +109,7 @@ def ours_prediction(segmenter: Segmenter, images: ImageSet, out: Path) -> Second
     labeller = Labeller(segmenter, InferenceSettings(), predictions.note_unreadable)
     files = {record.id: record.image for record in images.records}
     start = clock(segmenter.device)
-    assert len(list(label(files, labeller, predictions))) == len(files)
+    assert len(list(label(files, files.keys(), labeller, predictions))) == len(files)
     return elapsed(start, clock(segmenter.device))
 
 
