@@ -85,7 +85,7 @@ def refused(folder: Path, message: str, class_names: tuple[str, ...] | None = No
 
 
 def test_broken_folders(tmp_path: Path) -> None:
-    refused(tmp_path / "nothing", "config.json is not there: name a folder that holds a saved classifier")
+    refused(tmp_path / "nothing", "config.json is not there: name a folder that holds a classifier")
     saved(tmp_path)
     config, weights = tmp_path / "config.json", tmp_path / "model.safetensors"
     text, tensors = config.read_text(), weights.read_bytes()

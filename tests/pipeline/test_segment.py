@@ -287,7 +287,7 @@ def test_a_network_of_other_classes_or_another_making_is_refused(trained: RunCon
     with pytest.raises(ModelError, match="does not hold the network that"):
         advcam.segment.load(folder)
     (folder / "config.json").write_text(json.dumps({"schema": 1, "architecture": "resnet50"}))
-    with pytest.raises(ModelError, match="describes a classifier"):
+    with pytest.raises(ModelError, match="is not the description of a segmentation network"):
         advcam.segment.load(folder)
 
 

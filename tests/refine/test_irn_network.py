@@ -147,7 +147,7 @@ class TestFiles:
         assert all(torch.equal(loaded[ours], tensor) for ours, tensor in network.state_dict().items())
 
     def test_unfit_files_are_named(self, tmp_path: Path):
-        with pytest.raises(ModelError, match=r"config.json is not there: name the irn folder"):
+        with pytest.raises(ModelError, match=r"config.json is not there: name a folder that holds a trained IRN"):
             load_irn(tmp_path)
         torch.save({"fc_edge1.0.weight": torch.zeros(32, 64, 1, 1)}, tmp_path / "half.pth")
         with pytest.raises(ModelError, match=r"half.pth should hold a tensor of shape .* and has none"):

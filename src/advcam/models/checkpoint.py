@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from safetensors.torch import save
-
-from advcam.data.files import write_json, writing
 from advcam.errors import ModelError
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
+from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.weights import read_weights
-
-SCHEMA = 1
-WEIGHTS_NAME = "model.safetensors"
-CONFIG_NAME = "config.json"
 
 
 def save_classifier(
@@ -43,7 +35,6 @@ def save_classifier(
             f"{folder}: {len(class_names)} class names were given for a classifier of {classifier.num_classes} classes"
         )
     config = {
-        "schema": SCHEMA,
         "architecture": classifier.architecture,
         "output_stride": classifier.output_stride,
         "class_names": list(class_names),
@@ -52,13 +43,7 @@ def save_classifier(
         "input_size": list(classifier.input_size),
         "initial_weights": settings.weights,
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in classifier.library_state_dict().items()}
-    header = {"format": "pt", "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
-    # Serialised in memory: the library's own writer gives the file to its owner alone.
-    weights = save(tensors, metadata=header)
-    with writing(folder / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(weights)
-    write_json(folder / CONFIG_NAME, config)
+    save_stored(folder, classifier.library_state_dict(), config)
 
 
 def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None) -> tuple[Classifier, tuple[str, ...]]:
@@ -72,7 +57,7 @@ def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None
         ModelError: a file is missing, broken or of a newer version, or the classes differ; says which and the mend.
     """
     folder = Path(folder)
-    config = _read_config(folder / CONFIG_NAME)
+    config = read_stored(folder, "a classifier", _FIELDS)
     names = tuple(config["class_names"])
     if class_names is not None and tuple(class_names) != names:
         raise ModelError(
@@ -99,29 +84,6 @@ _FIELDS: dict[str, type] = {
     "std": list,
     "input_size": list,
 }
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path} is not there: name a folder that holds a saved classifier, or train one first"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{path} cannot be read as JSON ({error}): train the classifier again, or restore the file"
-        ) from error
-    if not isinstance(config, dict) or not isinstance(config.get("schema"), int):
-        raise ModelError(f"{path} is not the description of a classifier: it has no schema number")
-    if config["schema"] > SCHEMA:
-        raise ModelError(f"{path} has schema {config['schema']}, this version reads up to {SCHEMA}: update advcam")
-    for name, kind in _FIELDS.items():
-        if not isinstance(config.get(name), kind):
-            raise ModelError(
-                f"{path} lacks a {name} of type {kind.__name__}: train the classifier again, or restore the file"
-            )
-    return config
 
 
 def _few(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from advcam.errors import SettingsError
-from advcam.models.checkpoint import CONFIG_NAME
+from advcam.models.stored import CONFIG_NAME
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.saliency.checkpoint import save_detector

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advcam.data.files import writing
 from advcam.errors import RunError, SettingsError
-from advcam.models.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.progress import say
 from advcam.pipeline.settings import ExportVerb
 from advcam.segment.checkpoint import find_folder, load

@@ -14,6 +14,7 @@ from advcam.data.masks import write_mask
 from advcam.data.record import Record
 from advcam.errors import RunError, SettingsError
 from advcam.models.classifier import build_classifier
+from advcam.models.stored import CONFIG_NAME
 from advcam.models.taps import tapped
 from advcam.models.weights import file_digest
 from advcam.pipeline import engine
@@ -24,7 +25,7 @@ from advcam.pipeline.refine_crf import confident_mask
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.threads import in_threads
-from advcam.refine.irn.checkpoint import CONFIG_NAME, load_irn, save_irn
+from advcam.refine.irn.checkpoint import load_irn, save_irn
 from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.train import IRNTask, LabelledImage, set_mean_shift
 from advcam.training import FitProgress, fit

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
+from advcam.models.stored import CONFIG_NAME
 from advcam.models.weights import file_digest
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.engine import digest
@@ -24,7 +25,7 @@ from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.threads import in_threads
 from advcam.pipeline.thresholds import ChosenThreshold, choose
-from advcam.refine.psa.checkpoint import CONFIG_NAME, build_affinity_net, load_affinity_net, save_affinity_net
+from advcam.refine.psa.checkpoint import build_affinity_net, load_affinity_net, save_affinity_net
 from advcam.refine.psa.inference import image_affinities, walked_scores
 from advcam.refine.psa.labels import AffinityLabels
 from advcam.refine.psa.network import AffinityNet

@@ -17,9 +17,9 @@ from advcam.data.files import read_json, write_text
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, voc_palette
 from advcam.data.record import Record
-from advcam.models.checkpoint import CONFIG_NAME
 from advcam.models.fold import fold_batch_norm
 from advcam.models.split import skipping
+from advcam.models.stored import CONFIG_NAME
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.flags import Flag, read_flags

@@ -13,7 +13,7 @@ from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError, RunError
 from advcam.evaluate import SegmentationResult, WeightsSource
-from advcam.models.checkpoint import WEIGHTS_NAME
+from advcam.models.stored import WEIGHTS_NAME, hash_of
 from advcam.pipeline.classify import training_sets
 from advcam.pipeline.labelling import Labeller, ready
 from advcam.pipeline.mask_sources import RUN_MASKS, where_from, with_named_masks
@@ -23,7 +23,7 @@ from advcam.pipeline.scoring import score_records
 from advcam.pipeline.semi_supervision import semi_supervised_images
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.cct.task import CCTTask, start_cct
-from advcam.segment.checkpoint import FOLDER, hash_of, load, save_network
+from advcam.segment.checkpoint import FOLDER, load, save_network
 from advcam.segment.data import MaskedImages, check_masks
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import save
-
-from advcam.data.files import read_json, write_json, writing
 from advcam.errors import ModelError
-from advcam.models.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.weights import WeightFile, read_weights
 from advcam.saliency.detector import PUBLISHED_SIZE
 from advcam.saliency.settings import NETWORKS
 from advcam.saliency.u2net import PLANS, U2Net
 
-SCHEMA = 1
 # Written before each name by torch's wrapper for several GPUs.
 WRAPPED = "module."
 
@@ -32,13 +28,7 @@ def save_detector(folder: str | Path, network: U2Net, name: str, size: int, trai
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = Path(folder)
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    weights = save(tensors, metadata={"format": "pt"})
-    with writing(folder / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(weights)
-    config = {"schema": SCHEMA, "architecture": name, "size": size, "trained_on": trained_on}
-    write_json(folder / CONFIG_NAME, config)
+    save_stored(folder, network.state_dict(), {"architecture": name, "size": size, "trained_on": trained_on})
 
 
 def load_detector(path: str | Path, name: str) -> tuple[U2Net, int]:
@@ -53,8 +43,13 @@ def load_detector(path: str | Path, name: str) -> tuple[U2Net, int]:
     """
     path, size = Path(path), PUBLISHED_SIZE
     if path.is_dir():
-        size = _read_config(path / CONFIG_NAME, name)
-        path = path / WEIGHTS_NAME
+        config = read_stored(path, "a trained detector", {"architecture": str, "size": int})
+        if config["architecture"] != name:
+            raise ModelError(
+                f"the detector in {path} is {config['architecture']}, but saliency.source is {name}: set it to that, "
+                "or name another folder"
+            )
+        size, path = config["size"], path / WEIGHTS_NAME
     network = U2Net(PLANS[name])
     load_published(network, read_weights(path), name)
     return network.eval(), size
@@ -86,22 +81,3 @@ def load_published(network: U2Net, file: WeightFile, name: str) -> None:
             "they are of that one, or name another file"
         )
     network.load_state_dict(expected | found)
-
-
-def _read_config(path: Path, name: str) -> int:
-    """The input size that a folder's description states."""
-    if not path.is_file():
-        raise ModelError(f"{path} is not there: name a folder that holds a trained detector, or a weights file")
-    config = read_json(path)
-    if not isinstance(config, dict) or not isinstance(config.get("schema"), int):
-        raise ModelError(f"{path} is not the description of a detector: it has no schema number")
-    if config["schema"] > SCHEMA:
-        raise ModelError(f"{path} has schema {config['schema']}, this version reads up to {SCHEMA}: update advcam")
-    if config.get("architecture") != name:
-        raise ModelError(
-            f"the detector in {path.parent} is {config.get('architecture')}, but saliency.source is {name}: set it to "
-            "that, or name another folder"
-        )
-    if not isinstance(config.get("size"), int):
-        raise ModelError(f"{path} lacks a size: train the detector again, or restore the file")
-    return config["size"]

@@ -55,11 +55,10 @@ class DetectorTask(Task):
         held: to measure on; may be empty.
     """
 
-    score_name = "f"
-
     def __init__(self, network: U2Net, settings: DetectorSettings, pairs: Sequence[Pair], held: Sequence[Pair]) -> None:
         super().__init__(network.to(memory_format=torch.channels_last), settings)
         self.detector, self.pairs, self.held = settings, pairs, held
+        self.score_name = "f" if held else None
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from torch import nn
 
-from advcam.data.files import write_json, writing
 from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
-from advcam.models.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, hash_of, read_stored, save_stored
 from advcam.models.weights import read_weights
 from advcam.segment.cct.network import CCTNetwork
 from advcam.segment.deeplab import DeepLab
 from advcam.segment.inference import Segmenter
 
-SCHEMA = 1
 # The folder of a run that holds its network.
 FOLDER = "segmentation"
 
@@ -37,9 +32,7 @@ def save_network(folder: str | Path, segmenter: Segmenter, method: str, build: M
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = Path(folder)
     config = {
-        "schema": SCHEMA,
         "method": method,
         "class_names": list(segmenter.class_names),
         "mean": list(segmenter.mean),
@@ -48,11 +41,7 @@ def save_network(folder: str | Path, segmenter: Segmenter, method: str, build: M
         "multiple": segmenter.multiple,
         "build": dict(build),
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in segmenter.network.state_dict().items()}
-    header = {"format": "pt", "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
-    with writing(folder / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(save(tensors, metadata=header))
-    write_json(folder / CONFIG_NAME, config)
+    save_stored(folder, segmenter.network.state_dict(), config)
 
 
 def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmenter:
@@ -115,16 +104,6 @@ def fingerprint(folder: str | Path) -> str:
     return hash_of(*(find_folder(folder) / name for name in (CONFIG_NAME, WEIGHTS_NAME)))
 
 
-def hash_of(*paths: Path) -> str:
-    """A hash over the bytes of files."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(2**20), b""):
-                digest.update(block)
-    return digest.hexdigest()[:16]
-
-
 def build_network(method: str, build: Mapping[str, Any], num_labels: int) -> nn.Module:
     """The network of a method with random weights, from what ``save_network`` was given."""
     return _BUILDERS[method](build, num_labels)
@@ -160,21 +139,11 @@ _FIELDS = {
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The description of a saved network, checked."""
-    path = folder / CONFIG_NAME
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({error}): restore the file, or train again") from error
-    if not isinstance(config, dict) or not isinstance(config.get("schema"), int) or "build" not in config:
-        what = "a classifier" if isinstance(config, dict) and "architecture" in config else "something else"
-        raise ModelError(f"{path} describes {what}, not a segmentation network: name the folder segmentation of a run")
-    if config["schema"] > SCHEMA:
-        raise ModelError(f"{path} has schema {config['schema']}, this version reads up to {SCHEMA}: update advcam")
-    for name, kind in _FIELDS.items():
-        if not isinstance(config.get(name), kind):
-            raise ModelError(f"{path} lacks a {name} of type {kind.__name__}: restore the file, or train again")
+    config = read_stored(folder, "a segmentation network, such as the folder segmentation of a run", _FIELDS)
     if config["method"] not in _BUILDERS:
-        raise ModelError(f"{path} names the method {config['method']!r}, which this version does not know: update it")
+        raise ModelError(
+            f"{folder / CONFIG_NAME} names the method {config['method']!r}, which this version does not know: update it"
+        )
     return config
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from advcam.data.files import read_json, write_json, writing
 from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
 from advcam.models.from_torchvision import IRN_RESNET50
+from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.taps import tapped
 from advcam.models.weights import read_weights
 from advcam.refine.irn.network import IRNNetwork
 
-SCHEMA = 1
-WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 _FIELDS = {"architecture": str, "output_stride": int, "mean": list, "std": list}
 
 # Our name of a part, and the program's: a row is a sequence there, whose items 0 and 1 are convolution and norm.
@@ -44,20 +40,14 @@ def save_irn(folder: str | Path, network: IRNNetwork) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    folder, taps = Path(folder), network.taps
+    taps = network.taps
     config = {
-        "schema": SCHEMA,
         "architecture": taps.architecture,
         "output_stride": taps.strides[-1],
         "mean": list(taps.mean),
         "std": list(taps.std),
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    header = {"format": "pt", "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
-    weights = save(tensors, metadata=header)
-    with writing(folder / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(weights)
-    write_json(folder / CONFIG_NAME, config)
+    save_stored(folder, network.state_dict(), config)
 
 
 def load_irn(source: str | Path) -> IRNNetwork:
@@ -99,15 +89,7 @@ def program_names(network: IRNNetwork) -> dict[str, str]:
 
 
 def _load_folder(folder: Path) -> IRNNetwork:
-    path = folder / CONFIG_NAME
-    if not path.exists():
-        raise ModelError(f"{path} is not there: name the irn folder of a run whose IRN was trained, or a weights file")
-    config = read_json(path)
-    if not isinstance(config, dict) or not isinstance(config.get("schema"), int) or config["schema"] > SCHEMA:
-        raise ModelError(f"{path} is not the description of an IRN of schema {SCHEMA} or before: train it again")
-    for name, kind in _FIELDS.items():
-        if not isinstance(config.get(name), kind):
-            raise ModelError(f"{path} lacks a {name} of type {kind.__name__}: train IRN again, or restore the file")
+    config = read_stored(folder, "a trained IRN, such as the folder irn of a run", _FIELDS)
     backbone = build_backbone(config["architecture"], config["output_stride"])
     taps = tapped(backbone)
     taps.mean, taps.std = tuple(config["mean"]), tuple(config["std"])

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 
-from safetensors.torch import save
-
-from advcam.data.files import read_json, write_json, writing
-from advcam.errors import ModelError, RunError
+from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
 from advcam.models.backbone import Backbone
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
+from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.weights import read_weights
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa_settings import PSASettings
 
-SCHEMA = 1
-KIND = "affinity net"
-WEIGHTS_NAME = "model.safetensors"
-CONFIG_NAME = "config.json"
+_FIELDS = {"kind": str, "architecture": str, "output_stride": int, "mean": list, "std": list}
+_KIND = "affinity net"
 
 
 def build_affinity_net(settings: PSASettings, classifier: Classifier | None = None) -> AffinityNet:
@@ -55,18 +50,13 @@ def save_affinity_net(folder: Path, network: AffinityNet) -> None:
         RunError: the folder cannot be written.
     """
     config = {
-        "schema": SCHEMA,
-        "kind": KIND,
+        "kind": _KIND,
         "architecture": network.architecture,
         "output_stride": network.output_stride,
         "mean": list(network.mean),
         "std": list(network.std),
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.published_state_dict().items()}
-    weights = save(tensors, metadata={"format": "pt"})
-    with writing(folder / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(weights)
-    write_json(folder / CONFIG_NAME, config)
+    save_stored(folder, network.published_state_dict(), config)
 
 
 def load_affinity_net(path: Path, settings: PSASettings | None = None) -> AffinityNet:
@@ -93,17 +83,7 @@ def load_affinity_net(path: Path, settings: PSASettings | None = None) -> Affini
 
 
 def _from_folder(folder: Path) -> AffinityNet:
-    try:
-        config = read_json(folder / CONFIG_NAME)
-    except RunError as error:
-        raise ModelError(f"{folder} holds no trained AffinityNet: {error}") from None
-    if not isinstance(config, dict) or config.get("kind") != KIND:
-        raise ModelError(f"{folder / CONFIG_NAME} does not describe an AffinityNet: name the folder of a trained one")
-    if not isinstance(config.get("schema"), int) or config["schema"] > SCHEMA:
-        raise ModelError(
-            f"{folder / CONFIG_NAME} has schema {json.dumps(config.get('schema'))}, this version reads up to {SCHEMA}: "
-            "update advcam"
-        )
+    config = read_stored(folder, "a trained AffinityNet", _FIELDS)
     network = AffinityNet(build_backbone(config["architecture"], config["output_stride"]))
     file = read_weights(folder / WEIGHTS_NAME)
     network.load_published_state_dict(file.tensors, f"weights file {file.path}")

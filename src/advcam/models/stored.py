@@ -1,0 +1,80 @@
+"""A trained network as a folder, ``model.safetensors`` and ``config.json``: written whole, and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from advcam.data.files import write_json, writing
+from advcam.errors import ModelError
+
+SCHEMA = 1
+WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
+
+
+def save_stored(folder: str | Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Write a network. Each file appears whole or not at all, the description last.
+
+    Args:
+        folder: made if it is not there.
+        tensors: its weights, by name.
+        config: what it is built from. Input statistics, ``mean`` and ``std``, go into the weights file as well.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    statistics = {name: json.dumps(config[name]) for name in ("mean", "std") if name in config}
+    # Serialised in memory: the library's own writer gives the file to its owner alone.
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    weights = save(plain, metadata={"format": "pt", **statistics})
+    with writing(folder / WEIGHTS_NAME) as temporary:
+        temporary.write_bytes(weights)
+    write_json(folder / CONFIG_NAME, {"schema": SCHEMA, **config})
+
+
+def read_stored(folder: str | Path, what: str, fields: Mapping[str, type]) -> dict[str, Any]:
+    """The description of a stored network, checked.
+
+    Args:
+        folder: as given to ``save_stored``.
+        what: is expected there, such as "a classifier".
+        fields: that it must have, and their types.
+
+    Raises:
+        ModelError: the description is missing, broken, of a newer version or of something else.
+    """
+    path = Path(folder) / CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path} is not there: name a folder that holds {what}, or train one first") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}): restore the file, or train again") from error
+    if not isinstance(config, dict) or not isinstance(config.get("schema"), int):
+        raise ModelError(f"{path} is not the description of {what}: it has no schema number")
+    if config["schema"] > SCHEMA:
+        raise ModelError(f"{path} has schema {config['schema']}, this version reads up to {SCHEMA}: update advcam")
+    for name, kind in fields.items():
+        if not isinstance(config.get(name), kind):
+            raise ModelError(
+                f"{path} is not the description of {what}, it lacks a {name} of type {kind.__name__}: name a folder "
+                "that holds one, restore the file, or train again"
+            )
+    return config
+
+
+def hash_of(*paths: Path) -> str:
+    """What tells files from others: a hash over their bytes."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(2**20), b""):
+                digest.update(block)
+    return digest.hexdigest()[:16]
