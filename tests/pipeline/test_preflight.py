@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def check(words: Sequence[str]) -> None:
         (["--backbone.weights", "no.safetensors"], r"backbone\.weights is no\.safetensors, but"),
         (["--wsol.method", "cam", "--segment.method", "deeplab", "--segment.weights", "null"], "boxes, and no masks"),
         (["--wsol.method", "cam", "--processes", "2"], "mapped by one process"),
+        (["--saliency.source", "folder", "--saliency.folder", "no"], r"saliency\.folder is no, but there is no such"),
         (["--instances.method", "irn"], r"take refine\.method irn as well"),
     ],
 )
@@ -47,3 +49,10 @@ def test_what_is_there_passes(tmp_path: Path) -> None:
     check([])
     check(["--backbone.weights", str(weights), "--segment.method", "deeplab", "--segment.weights", "classifier"])
     check(["--refine.method", "psa", "--psa.architecture", "null"])
+
+
+def test_a_missing_detector_is_told_at_once(monkeypatch) -> None:
+    # As where OpenCV is not installed.
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(SettingsError, match=r"spectral_residual needs OpenCV's contributed modules"):
+        check(["--saliency.source", "spectral_residual"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from advcam.errors import SettingsError
 from advcam.models.weights import is_weight_file
 from advcam.pipeline.config import RunConfig
+from advcam.saliency.opencv import CLASSES, OpenCVDetector
 
 # No library brings weights of these.
 WITHOUT_LIBRARY_WEIGHTS = ("caffe_resnet101", "res2net152_v1b", "resnet38")
@@ -27,6 +28,12 @@ def check_ahead(config: RunConfig, stages: Sequence[str]) -> None:
             )
         if weights is not None and is_weight_file(weights) and not Path(weights).exists():
             raise SettingsError(f"{name} is {weights}, but there is no such file: correct it, or put the file there")
+    saliency = config.saliency
+    if "saliency" in stages and saliency.source == "folder" and not Path(saliency.folder or "").is_dir():
+        raise SettingsError(f"saliency.folder is {saliency.folder}, but there is no such folder: correct it")
+    if "saliency" in stages and saliency.source in CLASSES:
+        # Says which package is missing.
+        OpenCVDetector(saliency.source)
     if config.wsol.method != "none" and "segment" in stages and config.segment.method != "none":
         raise SettingsError(
             "a run with wsol.method makes boxes, and no masks for segment.method to learn from: leave one of them out"
