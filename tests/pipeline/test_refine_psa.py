@@ -198,7 +198,7 @@ def test_mistakes_are_told(mapped, tmp_path):
         run_stages(replace(mapped, psa=replace(PSA, batch_size=7)), ("refine",))
     with pytest.raises(SettingsError, match="in no library, so it has no weights 'default'"):
         run_stages(replace(mapped, psa=replace(PSA, architecture="resnet38")), ("refine",))
-    with pytest.raises(ModelError, match="holds no trained AffinityNet"):
+    with pytest.raises(ModelError, match="a folder that holds a trained AffinityNet"):
         run_stages(replace(mapped, psa=replace(PSA, trained=str(tmp_path))), ("refine",))
     torch.save({"conv1a.weight": torch.zeros(1)}, tmp_path / "aff.pth")
     with pytest.raises(ModelError, match=r"does not say what network it is of: name it with psa.architecture"):
