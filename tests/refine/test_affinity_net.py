@@ -105,6 +105,10 @@ class TestNetwork:
         torch.save(tensors, tmp_path / "res38_aff.pth")
         with pytest.raises(ModelError, match=r"1 of \d+ tensors are missing, such as 'f9.weight'"):
             load_affinity_net(tmp_path / "res38_aff.pth")
+        description = tmp_path / "net" / "config.json"
+        description.write_text(description.read_text().replace("affinity net", "another net"))
+        with pytest.raises(ModelError, match="does not describe an AffinityNet"):
+            load_affinity_net(tmp_path / "net")
         (tmp_path / "net" / "config.json").write_text('{"schema": 9, "kind": "affinity net"}')
         with pytest.raises(ModelError, match="has schema 9, this version reads up to 1"):
             load_affinity_net(tmp_path / "net")

@@ -8,7 +8,7 @@ from pathlib import Path
 from advcam.errors import ModelError
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
-from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
+from advcam.models.stored import WEIGHTS_NAME, few, read_stored, save_stored
 from advcam.models.weights import read_weights
 
 
@@ -61,8 +61,8 @@ def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None
     names = tuple(config["class_names"])
     if class_names is not None and tuple(class_names) != names:
         raise ModelError(
-            f"the classifier in {folder} knows {len(names)} classes ({_few(names)}), the data has {len(class_names)} "
-            f"({_few(class_names)}): use the classifier that was trained on this data"
+            f"the classifier in {folder} knows {len(names)} classes ({few(names)}), the data has {len(class_names)} "
+            f"({few(class_names)}): use the classifier that was trained on this data"
         )
     file = read_weights(folder / WEIGHTS_NAME)
     settings = BackboneSettings(
@@ -84,7 +84,3 @@ _FIELDS: dict[str, type] = {
     "std": list,
     "input_size": list,
 }
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +69,6 @@ def read_stored(folder: str | Path, what: str, fields: Mapping[str, type]) -> di
     return config
 
 
-def hash_of(*paths: Path) -> str:
-    """What tells files from others: a hash over their bytes."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(2**20), b""):
-                digest.update(block)
-    return digest.hexdigest()[:16]
+def few(names: Sequence[str]) -> str:
+    """The first names of classes, for a message."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

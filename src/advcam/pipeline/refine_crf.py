@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.pipeline.refiner import Subject
@@ -69,12 +69,12 @@ def local_labels(run: Run, subject: Subject, threshold: float, crf: bool = True)
     if not crf or not maps.any():
         return labels
     if run.config.refine.unary == "labels":
-        return labels_after_crf(run, subject, labels)
-    unary = unary_from_scores(torch.cat([torch.full_like(maps[:1], threshold), maps]))
-    return dense_crf(torch.from_numpy(subject.image), unary, run.config.crf).argmax(dim=0).to(torch.uint8)
+        unary = unary_from_labels(labels, len(maps) + 1)
+    else:
+        unary = unary_from_scores(torch.cat([torch.full_like(maps[:1], threshold), maps]))
+    return labels_by_crf(run, subject, unary)
 
 
-def labels_after_crf(run: Run, subject: Subject, labels: UInt8[Tensor, "h w"]) -> UInt8[Tensor, "h w"]:
-    """Labels 0 to k of one image, refined by the dense CRF."""
-    unary = unary_from_labels(labels, len(subject.maps) + 1)
+def labels_by_crf(run: Run, subject: Subject, unary: Float[Tensor, "K h w"]) -> UInt8[Tensor, "h w"]:
+    """Labels 0 to K - 1 of one image by the dense CRF, from their energies."""
     return dense_crf(torch.from_numpy(subject.image), unary, run.config.crf).argmax(dim=0).to(torch.uint8)

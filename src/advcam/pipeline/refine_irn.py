@@ -20,7 +20,7 @@ from advcam.evaluate import sweep
 from advcam.pipeline.irn import fingerprint, trained_irn
 from advcam.pipeline.irn_files import EDGES_OF, resized, small_maps, stored_edges, walked_size
 from advcam.pipeline.progress import progress
-from advcam.pipeline.refine_crf import labels_after_crf
+from advcam.pipeline.refine_crf import labels_by_crf
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import scored_records
@@ -29,6 +29,7 @@ from advcam.refine.irn.inference import EdgeMap, edge_map
 from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.propagation import image_scores, propagate
 from advcam.refine.seeds import dataset_labels, local_seed
+from advcam.refine.unary import unary_from_labels
 
 
 def refiner(run: Run, kind: str) -> IRNRefiner:
@@ -106,7 +107,7 @@ class IRNRefiner:
         scores, run = self.walker.scores(subject), self.walker.run
         local = local_seed(scores, self.threshold.value)
         if run.config.irn_walk.final_crf and scores.any():
-            local = labels_after_crf(run, subject, local)
+            local = labels_by_crf(run, subject, unary_from_labels(local, len(scores) + 1))
         return dataset_labels(local, subject.classes).numpy()
 
 

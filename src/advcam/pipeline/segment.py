@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from advcam.data.files import contents_digest
 from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError, RunError
 from advcam.evaluate import SegmentationResult, WeightsSource
-from advcam.models.stored import WEIGHTS_NAME, hash_of
+from advcam.models.stored import WEIGHTS_NAME
 from advcam.pipeline.classify import training_sets
 from advcam.pipeline.labelling import Labeller, ready
 from advcam.pipeline.mask_sources import RUN_MASKS, where_from, with_named_masks
@@ -80,7 +81,7 @@ def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
     tell(run, masked)
     origin = {"masks": where_from(run), "images": digest(masked.images, masked.pixels)}
     if config.weights == RUN_CLASSIFIER:
-        origin["classifier"] = hash_of(Path(str(initial_weights(run))))
+        origin["classifier"] = contents_digest({WEIGHTS_NAME: Path(str(initial_weights(run)))})
     settings = {name: value for name, value in numbers_depend_on(config).items() if name not in AFTERWARDS}
     trained = replace(config, **{name: getattr(SegmentSettings, name) for name in MEASURED_ONLY})
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from advcam.data.files import contents_digest
 from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
-from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, hash_of, read_stored, save_stored
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, few, read_stored, save_stored
 from advcam.models.weights import read_weights
 from advcam.segment.cct.network import CCTNetwork
 from advcam.segment.deeplab import DeepLab
@@ -67,8 +68,8 @@ def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmen
     names = tuple(config["class_names"])
     if class_names is not None and tuple(class_names) != names:
         raise ModelError(
-            f"the network in {folder} knows {len(names)} classes ({_few(names)}), the data has {len(class_names)} "
-            f"({_few(class_names)}): use the network that was trained on these classes"
+            f"the network in {folder} knows {len(names)} classes ({few(names)}), the data has {len(class_names)} "
+            f"({few(class_names)}): use the network that was trained on these classes"
         )
     network = build_network(config["method"], config["build"], len(names) + 1)
     file = read_weights(folder / WEIGHTS_NAME)
@@ -101,7 +102,8 @@ def find_folder(folder: str | Path) -> Path:
 
 def fingerprint(folder: str | Path) -> str:
     """What tells one saved network from another: a hash over its two files."""
-    return hash_of(*(find_folder(folder) / name for name in (CONFIG_NAME, WEIGHTS_NAME)))
+    found = find_folder(folder)
+    return contents_digest({name: found / name for name in (CONFIG_NAME, WEIGHTS_NAME)})
 
 
 def build_network(method: str, build: Mapping[str, Any], num_labels: int) -> nn.Module:
@@ -145,7 +147,3 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder / CONFIG_NAME} names the method {config['method']!r}, which this version does not know: update it"
         )
     return config
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

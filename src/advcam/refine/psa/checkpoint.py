@@ -10,7 +10,7 @@ from advcam.models.architectures import build_backbone
 from advcam.models.backbone import Backbone
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
-from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.weights import read_weights
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa_settings import PSASettings
@@ -84,6 +84,8 @@ def load_affinity_net(path: Path, settings: PSASettings | None = None) -> Affini
 
 def _from_folder(folder: Path) -> AffinityNet:
     config = read_stored(folder, "a trained AffinityNet", _FIELDS)
+    if config["kind"] != _KIND:
+        raise ModelError(f"{folder / CONFIG_NAME} does not describe an AffinityNet: name the folder of a trained one")
     network = AffinityNet(build_backbone(config["architecture"], config["output_stride"]))
     file = read_weights(folder / WEIGHTS_NAME)
     network.load_published_state_dict(file.tensors, f"weights file {file.path}")
