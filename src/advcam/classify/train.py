@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from advcam.classify.quality import ClassifierJudgement, judge_classifier
 from advcam.classify.settings import ClassifySettings
 from advcam.classify.targets import prevalence, untrained_classes
@@ -22,6 +20,7 @@ from advcam.models.classifier import build_classifier
 from advcam.models.settings import BackboneSettings
 from advcam.training.machine import accelerator_and_precision
 from advcam.training.progress import FitEvent
+from advcam.training.seeding import seeded
 from advcam.training.trainer import FitResult, fit
 
 _log = logging.getLogger(__name__)
@@ -89,8 +88,7 @@ def train_classifier(
         raise settings.wrong("keep", 'there are no validation images: give some, or take "last", or "auto" for either')
     for name in untrained_classes(train):
         _log.warning("no training image has the class %s, so its maps will mean nothing", name)
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
+    with seeded(settings.seed):
         classifier = build_classifier(backbone, len(train.class_names))
     task = ClassifierTask(classifier, backbone, train, val, settings)
     result = fit(

@@ -14,7 +14,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from advcam.saliency.detector import network_input, squared
 from advcam.saliency.pairs import Pair
 from advcam.saliency.settings import DetectorSettings
-from advcam.saliency.u2net import U2Net
+from advcam.saliency.u2net import U2Net, U2NetPlan
+from advcam.training.seeding import seeded
 from advcam.training.task import Task
 
 # Sums that a validation gathers: absolute error, pixels, true and false positives, misses.
@@ -43,6 +44,12 @@ def deep_loss(
     wide = target[:, None].expand_as(logits)
     each = binary_cross_entropy_with_logits(logits.float(), wide, reduction="none") * known[:, None]
     return each.sum(dim=(0, 2, 3)) / known.sum().clamp(min=1)
+
+
+def start_detector(settings: DetectorSettings, plan: U2NetPlan) -> U2Net:
+    """An untrained network; its weights depend on the seed alone."""
+    with seeded(settings.seed):
+        return U2Net(plan)
 
 
 class DetectorTask(Task):

@@ -21,6 +21,7 @@ from advcam.segment.settings import SegmentSettings
 from advcam.segment.validation import Validation
 from advcam.training import Task
 from advcam.training.schedule import lr_factor
+from advcam.training.seeding import seeded
 
 
 def start_deeplab(settings: SegmentSettings, class_names: tuple[str, ...]) -> tuple[Segmenter, dict[str, Any]]:
@@ -38,10 +39,11 @@ def start_deeplab(settings: SegmentSettings, class_names: tuple[str, ...]) -> tu
         std=settings.std,
     )
     # A classifier knows how weights of every origin come into a backbone; its head is not used.
-    classifier = build_classifier(backbone, num_classes=1)
-    network = DeepLab(
-        classifier.backbone, classifier.head.in_features, len(class_names) + 1, settings.rates, settings.pyramid
-    )
+    with seeded(settings.seed):
+        classifier = build_classifier(backbone, num_classes=1)
+        network = DeepLab(
+            classifier.backbone, classifier.head.in_features, len(class_names) + 1, settings.rates, settings.pyramid
+        )
     if settings.freeze_batch_norm:
         freeze_batch_norm(network, affine_trainable=False)
     build = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor
 
 from advcam.errors import SettingsError
 from advcam.training.schedule import build_optimizer, set_learning_rate
+from advcam.training.seeding import drawn
 from advcam.training.settings import FitSettings
 from advcam.training.task import LAYERS, Task
 
@@ -52,8 +52,7 @@ class TaskModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Random layers then depend on the place in the training alone, so a resumed one repeats the undisturbed one.
-        key = (self.task.settings.seed, LAYERS, self.passes_done, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(drawn(self.task.settings.seed, LAYERS, self.passes_done, self.global_rank))
         self.passes_done += 1
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -104,7 +104,8 @@ def fit(
             strategy += "" if task.sees_all_parameters else "_find_unused_parameters_true"
         recorder = Recorder(state, path, settings.validate_every or per_epoch, on_event)
         try:
-            with torch.random.fork_rng(), quiet_lightning():
+            gpus = range(torch.cuda.device_count()) if accelerator == "gpu" else []
+            with torch.random.fork_rng(gpus), quiet_lightning():
                 trainer = pl.Trainer(
                     accelerator=accelerator,
                     devices=devices if group is None else group[0],

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-import torch
-
 from advcam.classify.wsol.build import build_method, save_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.settings import WSOLSettings
@@ -18,6 +16,7 @@ from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
 from advcam.models.settings import BackboneSettings
 from advcam.training import FitEvent, FitResult, fit
+from advcam.training.seeding import seeded
 from advcam.training.state import FitState, load_best
 from advcam.training.trainer import STATE_NAME
 
@@ -67,8 +66,7 @@ def train_method(
     """
     if settings.keep == "best" and val is None:
         raise settings.wrong("keep", 'there are no validation images: give some, or take "last", or "auto" for either')
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
+    with seeded(settings.seed):
         network = build_method(backbone, len(train.class_names), settings)
     if settings.freeze_batch_norm:
         freeze_batch_norm(network)

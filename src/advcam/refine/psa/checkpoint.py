@@ -14,6 +14,7 @@ from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, read_stored, save_st
 from advcam.models.weights import read_weights
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa_settings import PSASettings
+from advcam.training.seeding import seeded
 
 _FIELDS = {"kind": str, "architecture": str, "output_stride": int, "mean": list, "std": list}
 _KIND = "affinity net"
@@ -33,8 +34,10 @@ def build_affinity_net(settings: PSASettings, classifier: Classifier | None = No
     if settings.architecture is None:
         if classifier is None:
             raise ModelError("psa.architecture is null, which takes the run's classifier, but there is none: name one")
-        return AffinityNet(copy.deepcopy(classifier.as_backbone()))
-    return AffinityNet(_named_backbone(settings, settings.architecture))
+        with seeded(settings.seed):
+            return AffinityNet(copy.deepcopy(classifier.as_backbone()))
+    with seeded(settings.seed):
+        return AffinityNet(_named_backbone(settings, settings.architecture))
 
 
 def _named_backbone(settings: PSASettings, architecture: str) -> Backbone:

@@ -24,10 +24,11 @@ from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
 from advcam.segment.validation import Validation
+from advcam.training.seeding import seeded
 from advcam.training.task import Task
 
 # Apart from the trainer's own uses of the seed.
-_LABELLED_ORDER, _LABELLED_VIEW = 10, 11
+_LABELLED_ORDER, _LABELLED_VIEW, _NETWORK, _AUXILIARY = 10, 11, 12, 13
 
 
 def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segmenter, dict[str, Any]]:
@@ -45,7 +46,8 @@ def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segm
         std=settings.std,
     )
     # A classifier knows how weights of every origin come into a backbone; its head is not used.
-    classifier = build_classifier(backbone, num_classes=1)
+    with seeded(settings.seed):
+        classifier = build_classifier(backbone, num_classes=1)
     channels, stride = classifier.head.in_features, classifier.output_stride
     if settings.crop % stride:
         raise SettingsError(
@@ -53,7 +55,8 @@ def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segm
             f"{max(settings.crop // stride, 1) * stride}"
         )
     width = settings.psp_channels or channels // 4
-    network = CCTNetwork(classifier.backbone, channels, stride=stride, width=width, num_labels=len(class_names) + 1)
+    with seeded(settings.seed, _NETWORK):
+        network = CCTNetwork(classifier.backbone, channels, stride=stride, width=width, num_labels=len(class_names) + 1)
     if settings.checkpoint is not None:
         load_published(network, settings.checkpoint)
     if settings.freeze_batch_norm:
@@ -83,7 +86,8 @@ class CCTTask(Task):
         self, segmenter: Segmenter, data: SemiSupervised, settings: CCTSettings, validation: Validation | None = None
     ) -> None:
         assert isinstance(segmenter.network, CCTNetwork)
-        training = CCTTraining(segmenter.network, settings)
+        with seeded(settings.seed, _AUXILIARY):
+            training = CCTTraining(segmenter.network, settings)
         super().__init__(training, settings)
         self.training, self.told = training, settings
         self.segmenter, self.data, self.validation = segmenter, data, validation
