@@ -1,0 +1,212 @@
+"""The climbs that the figures are made of: the map and the scores of every image at every step, kept on disk.
+
+Shape suffixes: N pairs of (image, class), k classes of one image, T steps, K classes of the data set, h w cells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from advcam.analyse.subject import Subject
+from advcam.attribute.climb import ClimbStep, climb
+from advcam.attribute.multiscale import FULL_STRIDE, add_scales, at_scale, divide_by_max, to_inputs
+from advcam.attribute.settings import ClimbSettings
+from advcam.data import Record
+from advcam.data.arrays import reading_arrays, write_arrays
+from advcam.data.transforms import scale_image
+from advcam.models import ClassMapper
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One image's climb at one scale."""
+
+    maps: Float[Tensor, "k T h w"]
+    """The map of each of its classes at every step, views added; the first is the unchanged image's."""
+    scores: Float[Tensor, "k T K"]
+    """The scores of all classes at every step, mean of the views."""
+
+    @property
+    def sums(self) -> Float[Tensor, "k T h w"]:
+        """The sum of the maps up to every step: the localization map, not yet divided by its maximum (eq. 4)."""
+        return self.maps.double().cumsum(1).to(self.maps)
+
+
+def climb_steps(
+    mapper: ClassMapper,
+    images: Float[Tensor, "n 3 H W"],
+    classes: Sequence[int],
+    settings: ClimbSettings,
+    saliency: Float[Tensor, "n H W"] | None = None,
+) -> tuple[Float[Tensor, "n T h w"], Float[Tensor, "n T K"]]:
+    """Maps and scores of every pair of image and class at every step of its climb, on the CPU.
+
+    >>> import torch, advcam
+    >>> mapper = advcam.ClassMapper(torch.nn.Conv2d(3, 8, 3, stride=4, padding=1), torch.randn(5, 8))
+    >>> maps, scores = climb_steps(mapper, torch.randn(2, 3, 32, 48), [0, 3], advcam.ClimbSettings(steps=4))
+    >>> maps.shape, scores.shape
+    (torch.Size([2, 4, 8, 12]), torch.Size([2, 4, 5]))
+    """
+    maps: list[Tensor] = []
+    scores: list[Tensor] = []
+
+    def keep(step: ClimbStep) -> None:
+        # A pair that has stopped climbing keeps its last map.
+        map_Nhw = maps[-1].clone() if maps else torch.empty_like(step.maps, device="cpu")
+        score_NK = scores[-1].clone() if scores else torch.empty(step.scores[:, 0].shape, dtype=step.scores.dtype)
+        map_Nhw[list(step.pairs)] = step.maps.cpu()
+        score_NK[list(step.pairs)] = step.scores.mean(dim=1).cpu()
+        maps.append(map_Nhw)
+        scores.append(score_NK)
+
+    target = torch.tensor(list(classes), dtype=torch.long, device=images.device)
+    climb(mapper, images, target, settings, saliency=saliency, on_step=keep)
+    wanted = settings.steps + settings.last_map
+    maps += maps[-1:] * (wanted - len(maps))
+    scores += scores[-1:] * (wanted - len(scores))
+    return torch.stack(maps, dim=1), torch.stack(scores, dim=1)
+
+
+def all_steps(subject: Subject, what: str = "climbs") -> Iterator[tuple[Record, tuple[Steps, ...]]]:
+    """The climbs of all images of a subject, one ``Steps`` for each of its scales.
+
+    Images of one size climb together. With ``subject.cache`` each image's climb is kept, and read the next time that
+    it is asked for with the same settings, weights and picture.
+    """
+    stores = [Store(subject, scale) for scale in subject.scales]
+    missing = [record for record in subject.records if any(not store.has(record) for store in stores)]
+    for batch in subject.progress(list(batches(subject, missing)), what):
+        for store in stores:
+            store.make(batch)
+    for record in subject.records:
+        yield record, tuple(store.read(record) for store in stores)
+
+
+def batches(subject: Subject, records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Images of one size that climb together, as many as ``batch_pixels`` has room for at the largest scale."""
+    by_size: dict[tuple[int, int], list[Record]] = {}
+    for record in records:
+        by_size.setdefault(subject.size_of(record), []).append(record)
+    for (height, width), alike in by_size.items():
+        room = subject.batch_pixels / (height * width * max(subject.scales) ** 2 * (1 + subject.climb.flip))
+        batch: list[Record] = []
+        pairs = 0
+        for record in alike:
+            if batch and pairs + len(record.classes) > room:
+                yield batch
+                batch, pairs = [], 0
+            batch.append(record)
+            pairs += len(record.classes)
+        yield batch
+
+
+class Store:
+    """The climbs of single images at one scale: in files where the subject has a cache, else in memory."""
+
+    def __init__(self, subject: Subject, scale: float) -> None:
+        self.subject, self.scale = subject, scale
+        self.settings = at_scale(subject.climb, scale)
+        parts = (asdict(self.settings), scale, subject.max_side, subject.digest, subject.saliency is not None)
+        self.key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+        self._kept: dict[str, Steps] = {}
+
+    def path(self, record: Record) -> Path | None:
+        return None if self.subject.cache is None else self.subject.cache / self.key / f"{record.id}.npz"
+
+    def has(self, record: Record) -> bool:
+        if record.id in self._kept:
+            return True
+        path = self.path(record)
+        if path is None or not path.exists():
+            return False
+        with reading_arrays(path, "climb", "analyse") as arrays:
+            return str(arrays["stamp"]) == stamp(record)
+
+    def read(self, record: Record) -> Steps:
+        path = self.path(record)
+        if path is None:
+            return self._kept[record.id]
+        with reading_arrays(path, "climb", "analyse") as arrays:
+            # Half precision has three digits; the largest value of each climb is beside it.
+            maps = torch.from_numpy(arrays["maps"].astype(np.float32) * arrays["largest"][:, None, None, None])
+            return Steps(maps, torch.from_numpy(arrays["scores"]))
+
+    def make(self, records: Sequence[Record]) -> None:
+        """Climb images of one size and keep what comes of it."""
+        subject = self.subject
+        pictures = [scale_image(subject.picture(record), self.scale) for record in records]
+        own = [index for index, record in enumerate(records) for _ in record.classes]
+        classes = [c for record in records for c in record.classes]
+        held = self._saliency(records, own, pictures[0].shape[:2])
+        images = to_inputs(pictures, subject.mapper)[own]
+        maps, scores = climb_steps(subject.mapper, images, classes, self.settings, held)
+        sizes = [len(record.classes) for record in records]
+        for record, own_maps, own_scores in zip(records, maps.split(sizes), scores.split(sizes), strict=True):
+            self._keep(record, Steps(own_maps.float(), own_scores.float()))
+
+    def _keep(self, record: Record, steps: Steps) -> None:
+        path = self.path(record)
+        if path is None:
+            self._kept[record.id] = steps
+            return
+        largest = steps.maps.abs().amax(dim=(1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
+        arrays = {
+            "maps": (steps.maps / largest[:, None, None, None]).half().numpy(),
+            "largest": largest.numpy(),
+            "scores": steps.scores.numpy(),
+            "stamp": np.array(stamp(record)),
+        }
+        write_arrays(path, arrays)
+
+    def _saliency(
+        self, records: Sequence[Record], own: list[int], size: tuple[int, int]
+    ) -> Float[Tensor, "n H W"] | None:
+        if self.subject.saliency is None:
+            return None
+        maps = [self.subject.saliency(record)[None, None].float() for record in records]
+        # Averaged, as the climb averages them over its cells.
+        resized = torch.cat([interpolate(one, size, mode="area") for one in maps])[:, 0]
+        return resized[own].to(self.subject.mapper.device)
+
+
+def stamp(record: Record) -> str:
+    """What tells one state of an image and its labels from another."""
+    state = record.image.stat()
+    return f"{record.classes} {state.st_size} {state.st_mtime_ns}"
+
+
+def fused(
+    scales: Sequence[Steps], size: tuple[int, int], steps: Sequence[int], *, last: bool = False
+) -> Float[Tensor, "s k H W"]:
+    """Localization maps of the image's size after each of some steps: scales added, divided by the maximum (eq. 4).
+
+    Args:
+        scales: one climb per scale; one that is shorter stays at its end.
+        size: of the image.
+        steps: which ones, from 0.
+        last: the map of that step alone in place of the sum up to it (Table 11).
+    """
+    height, width = (((side - 1) // FULL_STRIDE + 1) * FULL_STRIDE for side in size)
+    kept = [climbed.maps if last else climbed.sums for climbed in scales]
+    fused_steps = []
+    for step in steps:
+        raw = [maps[:, min(step, maps.shape[1] - 1)] for maps in kept]
+        fused_steps.append(divide_by_max(add_scales(raw, (height, width))[:, : size[0], : size[1]]))
+    return torch.stack(fused_steps)
+
+
+def object_shares(mask: UInt8[np.ndarray, "H W"], class_index: int, grid: tuple[int, int]) -> Float[Tensor, "h w"]:
+    """The part of every cell that is the class's object, of its pixels that count; NaN where none does."""
+    counted = torch.from_numpy((mask != 255).astype(np.float32))[None, None]
+    inside = torch.from_numpy((mask == class_index + 1).astype(np.float32))[None, None]
+    parts = [interpolate(part, grid, mode="area")[0, 0] for part in (inside, counted)]
+    return torch.where(parts[1] > 0, parts[0] / parts[1].clamp(min=1e-6), torch.nan)

@@ -1,0 +1,102 @@
+"""What an analysis leaves behind: a table, its main figures beside the paper's, and a plot, each in its file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advcam.data.files import write_text, writing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Value = float | int | str | bool | None
+# Resolution of the PNG; the SVG has none.
+DOTS_PER_INCH = 130
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One figure or table, measured.
+
+    ``rows`` are the measured points, all with the same columns. ``numbers`` are what it comes to, by name; ``paper``
+    has the paper's under the same names, where it prints them. ``facts`` say on what it was measured.
+    """
+
+    name: str
+    title: str
+    caption: str
+    rows: Sequence[Mapping[str, Value]]
+    numbers: Mapping[str, Value]
+    paper: Mapping[str, Value] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    draw: Callable[[Figure], None] | None = None
+    """Draws the plot onto an empty figure."""
+    size: tuple[float, float] = (7.0, 4.0)
+    """Of the plot, in inches."""
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write NAME.csv, NAME.json and, where there is a plot, NAME.png and NAME.svg; returns what was written."""
+        paths = [folder / f"{self.name}.csv", folder / f"{self.name}.json"]
+        write_text(paths[0], self.csv())
+        write_text(paths[1], json.dumps(plain(self.to_json()), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        if self.draw is not None:
+            paths += [folder / f"{self.name}.png", folder / f"{self.name}.svg"]
+            self._plot(paths[2:])
+        return paths
+
+    def csv(self) -> str:
+        """The rows as a table with a header."""
+        stream = io.StringIO()
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: rounded(value) for key, value in row.items()} for row in self.rows)
+        return stream.getvalue()
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("name", "title", "caption", "numbers", "paper", "facts", "rows")
+        return {name: getattr(self, name) for name in names}
+
+    def _plot(self, paths: Sequence[Path]) -> None:
+        from matplotlib import rc_context
+
+        from advcam.analyse.plot import new_figure
+
+        assert self.draw is not None
+        figure = new_figure(self.size)
+        self.draw(figure)
+        for path in paths:
+            kind = path.suffix[1:]
+            # No date and no random names in the file: equal numbers give equal bytes.
+            metadata = {"Date": None} if kind == "svg" else {"Software": None}
+            with writing(path) as temporary, rc_context({"svg.hashsalt": self.name}):
+                figure.savefig(temporary, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+
+
+def rounded(value: Value) -> Value:
+    """A value for a table of text: six significant digits; nothing for what is not defined.
+
+    >>> rounded(1 / 3), rounded(float("nan")), rounded("both")
+    (0.333333, '', 'both')
+    """
+    if isinstance(value, float):
+        return "" if math.isnan(value) else float(f"{value:.6g}")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: null for what is not defined, six significant digits, lists for tuples."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
