@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test test-formats lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the whole chain on generated scenes; ends with a report in $(DEMO)/report.html"
 	@echo "make test    the tests"
+	@echo "make test-formats  our files read by the programs they are for, in an environment of its own"
 	@echo "make lint    ruff and mypy"
 	@echo "make clean   remove the environment and the demo"
 
@@ -32,6 +33,13 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+# Programs of other people, whose pins are theirs.
+FORMATS := .venv-formats
+test-formats:
+	$(PYTHON) -m venv $(FORMATS)
+	$(FORMATS)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[formats]"
+	$(FORMATS)/bin/python -m pytest -m formats tests/export
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +50,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(FORMATS) $(DEMO)

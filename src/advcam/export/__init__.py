@@ -1,0 +1,6 @@
+"""Masks and boxes out into annotation tools and trainings, and corrected ones back."""
+
+from advcam.export.read import read
+from advcam.export.write import FORMATS, write
+
+__all__ = ["FORMATS", "read", "write"]

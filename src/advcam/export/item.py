@@ -1,0 +1,128 @@
+"""What is exported, in the least form that all annotation tools share: class names, pictures, objects on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from advcam.errors import DataError
+
+BACKGROUND, IGNORE = 0, 255
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One object, or all pixels of one class: a 0-based class with a mask, or with a box x0, y0, x1, y1 in pixels."""
+
+    class_index: int
+    mask: Bool[np.ndarray, "H W"] | None = None
+    box: tuple[float, float, float, float] | None = None
+    score: float | None = None
+    """How sure it is, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture and what was found on it."""
+
+    id: str
+    """The image's id; with the ending of ``file`` it is the picture's name in every format."""
+    file: Path
+    size: tuple[int, int]
+    """Height and width, turned by the EXIF orientation as tools show it."""
+    shapes: tuple[Shape, ...]
+    classes: tuple[int, ...] = ()
+    """The labels of the image, 0-based."""
+    doubt: float | None = None
+    """How much a person should look at it, in [0, 1]."""
+    ignored: Bool[np.ndarray, "H W"] | None = None
+    """Pixels that are set aside."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.id}{self.file.suffix}"
+
+    def labels(self) -> UInt8[np.ndarray, "H W"]:
+        """The indexed mask: 0 background, class + 1, 255 set aside; later shapes over earlier ones."""
+        found = np.zeros(self.size, np.uint8)
+        for shape in self.shapes:
+            if shape.mask is not None:
+                found[shape.mask] = shape.class_index + 1
+        if self.ignored is not None:
+            found[self.ignored] = IGNORE
+        return found
+
+    def numbers(self) -> UInt8[np.ndarray, "H W"]:
+        """The number of the object of each pixel, from 1 on; 0 where there is none."""
+        masks = [shape.mask for shape in self.shapes if shape.mask is not None]
+        if len(masks) >= IGNORE:
+            raise DataError(f"{self.file}: {len(masks)} objects, and a picture of objects can hold 254: export masks")
+        found = np.zeros(self.size, np.uint8)
+        for number, mask in enumerate(masks, 1):
+            found[mask] = number
+        return found
+
+
+def shapes_of(labels: UInt8[np.ndarray, "H W"], scores: Mapping[int, float] | None = None) -> tuple[Shape, ...]:
+    """One shape for each class in an indexed mask.
+
+    >>> [shape.class_index for shape in shapes_of(np.array([[0, 2], [255, 1]], np.uint8))]
+    [0, 1]
+    """
+    present = [int(value) for value in np.unique(labels) if value not in (BACKGROUND, IGNORE)]
+    return tuple(Shape(value - 1, labels == value, score=(scores or {}).get(value - 1)) for value in present)
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A set of pictures with what was found on them; the items are made one at a time, so that any number fits."""
+
+    class_names: tuple[str, ...]
+    ids: tuple[str, ...]
+    load: Callable[[str], Item] = field(repr=False)
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self.load(image_id) for image_id in self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Corrections(Mapping[str, UInt8[np.ndarray, "H W"]]):
+    """Masks that came back from a tool, by image id: 0 background, class + 1, 255 ignore. Each is drawn when asked for.
+
+    >>> found = Corrections("png", ("cat",), {"a": lambda: np.ones((2, 2), np.uint8)})
+    >>> len(found), found["a"].max(), found.classes("a")
+    (1, np.uint8(1), (0,))
+    """
+
+    format: str
+    class_names: tuple[str, ...]
+    drawn: Mapping[str, Callable[[], UInt8[np.ndarray, "H W"]]] = field(repr=False)
+    tagged: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The labels of images that the tool has as such, without a mask."""
+    untouched: frozenset[str] = frozenset()
+    """Images of which the tool itself says that nobody has annotated them."""
+    source: object = field(default=None, repr=False)
+    """What must live as long as the masks are drawn: the unpacked archive."""
+
+    def __getitem__(self, image_id: str) -> UInt8[np.ndarray, "H W"]:
+        return self.drawn[image_id]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.drawn)
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def classes(self, image_id: str) -> tuple[int, ...]:
+        """The 0-based classes that the corrected mask has, and those the tool names for the image."""
+        present = set(self.tagged.get(image_id, ()))
+        if image_id in self.drawn:
+            present |= {int(value) - 1 for value in np.unique(self[image_id]) if value not in (BACKGROUND, IGNORE)}
+        return tuple(sorted(present))
