@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from advcam.data.images import open_picture
 from advcam.refine import CRFSettings, dense_crf, unary_from_labels, unary_from_scores
 
 try:
@@ -48,7 +48,7 @@ def photographs(folder: Path, count: int) -> list[Tensor]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})[:count]
     if not files:
         raise SystemExit(f"no .jpg or .png image in {folder}")
-    return [torch.from_numpy(np.array(Image.open(file).convert("RGB"))) for file in files]
+    return [torch.from_numpy(np.array(open_picture(file).convert("RGB"))) for file in files]
 
 
 def unaries(image: Tensor, num_labels: int, preset: str, generator: torch.Generator) -> Tensor:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from advcam.data import open_dataset
+from advcam.data.images import open_picture
 from advcam.data.masks import IGNORE, read_mask
 from advcam.data.record import ImageSet
 from advcam.evaluate import ConfusionMatrix
@@ -78,7 +78,7 @@ def judge_ambiguity(images: ImageSet, maps: Path, masks: Path) -> None:
         if not (masks / f"{record.id}.png").exists():
             continue
         target = read_mask(record)
-        with Image.open(masks / f"{record.id}.png") as file:
+        with open_picture(masks / f"{record.id}.png") as file:
             labels = np.array(file)
         region = salient(read_map(maps / f"{record.id}.png", (target.shape[0], target.shape[1])))
         # As in a run: a map without an object says nothing.

@@ -55,7 +55,7 @@ SENTENCES = {
     "dot.png: the image is 1 x 1 pixels",
     "label.jpg: its mask shows dog, which its labels do not name",
     "masks/odd.png: the mask holds the values 9",
-    "text.jpg: the file is not an image that Pillow can read",
+    "text.jpg: the file is not an image of a kind that is read",
     "truncated.jpg: the image is truncated or damaged",
     "masks/wide.png: the mask is 30 x 24 pixels",
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from jaxtyping import Float64, Num, UInt8
@@ -17,6 +19,8 @@ IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp",
     ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".avif", ".heic", ".heif",
 )  # fmt: skip
+# Pillow knows more, and some of them run programs: it hands PostScript in a file of any name to Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO", "JPEG2000", "AVIF")
 # A picture smaller than this is not a photograph: it would be less than one cell of a feature map.
 MIN_SIDE = 8
 
@@ -82,15 +86,37 @@ def image_size(path: str | Path) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
+def open_picture(file: str | Path | IO[bytes]) -> Image.Image:
+    """Pillow's lazy ``Image.open`` for the kinds in ``FORMATS`` and no others: the one way in to every picture."""
+    # Pillow warns of a size that is refused below. Appended once for all threads: a filter that is set and reset in one
+    # thread is left behind by another.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning, append=True)
+    return Image.open(file, formats=_known_formats())
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that the installed Pillow knows: older ones lack AVIF."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def is_whole_picture(path: str | Path) -> bool:
+    """Whether a file is there and its checksums hold, as far as its kind has any."""
+    try:
+        with open_picture(path) as image:
+            image.verify()
+        return True
+    # Pillow raises errors of many kinds on broken files.
+    except Exception:
+        return False
+
+
 @contextmanager
 def open_image(path: str | Path) -> Iterator[Image.Image]:
     """A file opened by Pillow, of which only the header is read; whatever fails inside becomes a ``DataError``."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of a size that is refused below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path)
-        with opened as image:
+        with open_picture(path) as image:
             limit, pixels = Image.MAX_IMAGE_PIXELS, image.size[0] * image.size[1]
             if limit is not None and pixels > limit:
                 raise DataError(
@@ -115,7 +141,8 @@ def _reason(path: Path, error: Exception) -> str:
         return "the file is empty: replace it, or leave it out with --skip-bad"
     if isinstance(error, Image.UnidentifiedImageError):
         return (
-            "the file is not an image that Pillow can read: convert it to JPEG or PNG, or leave it out with --skip-bad"
+            "the file is not an image of a kind that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000, AVIF): "
+            "convert it, or leave it out with --skip-bad"
         )
     if isinstance(error, Image.DecompressionBombError):
         return (

@@ -6,10 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.files import unwritable
+from advcam.data.images import is_whole_picture
 from advcam.data.record import Record
 from advcam.errors import RunError
 from advcam.pipeline.settings import CONFIG_FILE, MANIFEST_FILE
@@ -104,9 +103,6 @@ class RunFolder:
         try:
             if path.stat().st_mtime_ns < self.maps(record.id, maps_kind).stat().st_mtime_ns:
                 return False
-            with Image.open(path) as image:
-                image.verify()
-            return True
-        # Pillow raises errors of many kinds on broken files; any of them means that the mask is to be made again.
-        except Exception:
+        except OSError:
             return False
+        return is_whole_picture(path)

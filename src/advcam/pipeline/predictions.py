@@ -15,6 +15,7 @@ from PIL import Image
 
 from advcam.data.classes import BACKGROUND
 from advcam.data.files import read_json, remove_leftovers, write_json, writing
+from advcam.data.images import is_whole_picture, open_picture
 from advcam.data.masks import voc_palette, write_mask
 from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError, RunError
@@ -84,16 +85,13 @@ class Predictions:
         try:
             if mask.stat().st_mtime_ns < image.stat().st_mtime_ns:
                 return False
-            with Image.open(mask) as opened:
-                opened.verify()
-        # Pillow raises errors of many kinds on broken files; any of them means that the mask is to be made again.
-        except Exception:
+        except OSError:
             return False
-        return not self.overlays or self.overlay(image_id).exists()
+        return is_whole_picture(mask) and (not self.overlays or self.overlay(image_id).exists())
 
     def counts(self, image_id: str) -> list[int]:
         """Pixels of each label in a mask that is there."""
-        with Image.open(self.mask(image_id)) as opened:
+        with open_picture(self.mask(image_id)) as opened:
             return self.count(np.asarray(opened))
 
     def count(self, labels: UInt8[np.ndarray, "H W"]) -> list[int]:

@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from advcam.data.files import writing
-from advcam.data.images import read_image
+from advcam.data.images import is_whole_picture, read_image
 from advcam.data.record import Record
 from advcam.errors import DataError
 from advcam.pipeline.detector import trained
@@ -125,13 +125,7 @@ def open_source(run: Run) -> tuple[SaliencySource, dict[str, Any]]:
 
 def has_saliency(run: Run, record: Record) -> bool:
     """True where the image's map is whole."""
-    try:
-        with Image.open(run.folder.saliency(record.id)) as image:
-            image.verify()
-        return True
-    # Pillow raises errors of many kinds on broken files; any of them means that the map is to be made again.
-    except Exception:
-        return False
+    return is_whole_picture(run.folder.saliency(record.id))
 
 
 def save(run: Run, maps: dict[str, Float32[np.ndarray, "_ _"] | None]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from advcam.attribute.multiscale import enlarge
 from advcam.attribute.result import LocalizationMaps
+from advcam.data.images import open_picture
 from advcam.data.masks import read_mask
 from advcam.data.record import ImageSet, Record
 from advcam.errors import RunError
@@ -60,7 +60,7 @@ def read_prediction(run: Run, record: Record, kind: str) -> np.ndarray:
     """A mask that the run wrote: UInt8[H W]."""
     path = run.folder.mask(record.id, kind)
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return np.array(image)
     except (OSError, SyntaxError) as error:
         raise RunError(f"{path} is not a whole mask ({error}): delete it and run the same command again") from error

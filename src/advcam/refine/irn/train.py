@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from advcam.data.images import read_image
+from advcam.data.images import open_picture, read_image
 from advcam.data.masks import IGNORE
 from advcam.data.transforms import normalize, random_window, scale_image, scaled_size
 from advcam.errors import DataError
@@ -46,7 +46,7 @@ class LabelledImage:
         if max(image.shape) > self.max_side:
             image = scale_image(image, self.max_side / max(image.shape[:2]))
         try:
-            with Image.open(self.labels) as opened:
+            with open_picture(self.labels) as opened:
                 labels = np.array(opened)
         except (OSError, SyntaxError) as error:
             raise DataError(
