@@ -1,0 +1,1 @@
+"""What a person should look at first, what was decided, and what was corrected."""

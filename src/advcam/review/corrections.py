@@ -1,0 +1,77 @@
+"""Corrected masks and labels in a run folder. They are truth: nothing that the run makes ever replaces them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from advcam.data.files import write_text
+from advcam.data.masks import write_mask
+from advcam.data.text import read_text
+from advcam.errors import DataError, RunError
+
+FOLDER, LABELS = "corrected", "labels.csv"
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The folder ``corrected`` of a run: ``masks/<id>.png`` as the run's own are, and ``labels.csv``."""
+
+    run: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.run / FOLDER
+
+    def mask(self, image_id: str) -> Path:
+        return self.folder / "masks" / f"{image_id}.png"
+
+    def ids(self) -> Iterator[str]:
+        """The images whose mask a person has corrected or accepted, in order."""
+        root = self.folder / "masks"
+        for path in sorted(root.rglob("*.png")):
+            if not path.name.startswith("."):
+                yield path.relative_to(root).with_suffix("").as_posix()
+
+    def has(self, image_id: str) -> bool:
+        return self.mask(image_id).is_file()
+
+    def keep(self, image_id: str, mask: UInt8[np.ndarray, "H W"]) -> None:
+        """Write a corrected mask; an earlier correction of the same image gives way to the later one."""
+        write_mask(self.mask(image_id), mask)
+
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The class names of images whose labels were corrected.
+
+        Raises:
+            RunError: the table is broken.
+        """
+        path = self.folder / LABELS
+        if not path.exists():
+            return {}
+        try:
+            rows = list(csv.DictReader(read_text(path).splitlines()))
+            return {row["image"]: tuple(filter(None, row["labels"].split(";"))) for row in rows}
+        except (KeyError, AttributeError, DataError) as error:
+            raise RunError(f"{path} is not a whole table with the columns image and labels: restore it") from error
+
+    def relabel(self, labels: Mapping[str, Sequence[str]]) -> None:
+        """Note the labels of images, beside those noted before."""
+        text = io.StringIO(newline="")
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(("image", "labels"))
+        table.writerows((image, ";".join(names)) for image, names in sorted({**self.labels(), **labels}.items()))
+        write_text(self.folder / LABELS, text.getvalue())
+
+
+def changed(before: UInt8[np.ndarray, "H W"], after: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether a mask that came back differs from the one that went out, in which no tool can show set-aside pixels."""
+    return before.shape != after.shape or bool(
+        (np.where(before == 255, 0, before) != np.where(after == 255, 0, after)).any()
+    )

@@ -1,0 +1,98 @@
+"""``review.csv``: what to look at, why, and what a person decided. Decisions are never lost."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from advcam.data.files import write_text
+from advcam.errors import RunError
+
+COLUMNS = ("image", "class", "doubt", "reasons", "decision")
+Decision = Literal["", "accepted", "rejected", "corrected", "relabelled"]
+DECISIONS: tuple[str, ...] = get_args(Decision)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One class of one image in the queue."""
+
+    image: str
+    class_name: str
+    doubt: float
+    reasons: tuple[str, ...] = ()
+    """The heaviest first, with their numbers: ``disagree 0.81``."""
+    decision: str = ""
+    """Empty until a person has looked."""
+
+
+def read_table(path: Path) -> list[Entry]:
+    """The queue, the most doubtful first; nothing where there is none.
+
+    Raises:
+        RunError: the file is no such table.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            return [
+                Entry(
+                    row["image"],
+                    row["class"],
+                    float(row["doubt"]),
+                    tuple(filter(None, row["reasons"].split("; "))),
+                    row["decision"],
+                )
+                for row in csv.DictReader(lines)
+            ]
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{path} is not a whole table with the columns {', '.join(COLUMNS)} ({error}): restore it, or remove it "
+            "and run `advcam review` again"
+        ) from error
+
+
+def write_table(path: Path, entries: Iterable[Entry]) -> None:
+    """Write the queue in one go."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for entry in entries:
+        table.writerow((entry.image, entry.class_name, f"{entry.doubt:.4f}", "; ".join(entry.reasons), entry.decision))
+    write_text(path, text.getvalue())
+
+
+def renewed(old: Sequence[Entry], new: Sequence[Entry]) -> list[Entry]:
+    """A new queue with the decisions of the old one, the most doubtful first; decided pairs that are gone are kept.
+
+    >>> old = [Entry("a", "cat", 0.2, (), "accepted"), Entry("b", "dog", 0.1)]
+    >>> [(e.image, e.doubt, e.decision) for e in renewed(old, [Entry("c", "cat", 0.9)])]
+    [('c', 0.9, ''), ('a', 0.2, 'accepted')]
+    """
+    decided = {(entry.image, entry.class_name): entry for entry in old if entry.decision}
+    found = [replace(entry, decision=decided.pop((entry.image, entry.class_name), entry).decision) for entry in new]
+    return sorted([*found, *decided.values()], key=lambda entry: (-entry.doubt, entry.image, entry.class_name))
+
+
+def decide(path: Path, decisions: Mapping[tuple[str, str], str]) -> None:
+    """Note decisions by (image, class) in the table, at once; pairs that are not in it are added."""
+    waiting = dict(decisions)
+    entries = [
+        replace(entry, decision=waiting.pop((entry.image, entry.class_name), entry.decision))
+        for entry in read_table(path)
+    ]
+    entries += [Entry(image, name, 0.0, (), decision) for (image, name), decision in waiting.items()]
+    write_table(path, entries)
+
+
+def by_image(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each image, the image with the most doubtful class first."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.image, []).append(entry)
+    return dict(sorted(found.items(), key=lambda pair: -max(entry.doubt for entry in pair[1])))
