@@ -41,6 +41,20 @@ def test_the_mean_over_images_and_the_area() -> None:
         ScoreDistributions().compute()
 
 
+def test_images_without_boxes_leave_the_gap_to_the_others() -> None:
+    distributions = ScoreDistributions(SMALL)
+    sharp = torch.zeros(20, 20)
+    sharp[5:15, 5:15] = 1.0
+    distributions.update(sharp, [(5, 5, 14, 14)], (20, 20))
+    distributions.update(torch.rand(20, 20))
+    found = distributions.compute()
+    assert (found.inside, found.outside, found.images) == (1.0, 0.0, 2)
+    inside = sharp.numpy() > 0
+    by_object = ScoreDistributions(SMALL)
+    by_object.update(sharp, inside=inside.repeat(2, axis=0).repeat(2, axis=1))
+    assert by_object.compute().gap == 1.0
+
+
 def test_the_best_box_at_a_threshold() -> None:
     score_map = torch.zeros(20, 20)
     score_map[2:8, 2:8], score_map[12:18, 10:18] = 0.5, 1.0

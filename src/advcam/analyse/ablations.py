@@ -94,20 +94,12 @@ def fig11(
 
 def curve_rows(panel: str, name: str, value: float | None, curve: SeedCurve) -> list[dict[str, Any]]:
     """One row for each step of a curve that was scored."""
+    scored = zip(curve.steps, curve.best_scores, curve.thresholds, curve.carried, strict=True)
     return [
-        {
-            "panel": panel,
-            "setting": name,
-            "value": value,
-            "step": step,
-            "miou": 100 * sweep.best.miou,
-            "miou_at_cam_threshold": 100 * carried,
-            "noise": sweep.best.noise,
-            "threshold": sweep.best_threshold,
-            "precision": 100 * sweep.best.precision,
-            "recall": 100 * sweep.best.recall,
-        }
-        for step, sweep, carried in zip(curve.steps, curve.sweeps, curve.carried, strict=True)
+        {"panel": panel, "setting": name, "value": value, "step": step}
+        | {"miou": 100 * best.miou, "miou_at_cam_threshold": 100 * carried, "noise": best.noise}
+        | {"threshold": threshold, "precision": 100 * best.precision, "recall": 100 * best.recall}
+        for step, best, threshold, carried in scored
     ]
 
 
@@ -116,12 +108,12 @@ def curve_numbers(name: str, curve: SeedCurve) -> dict[str, Any]:
     best = curve.best
     return {
         "mIoU of CAM": 100 * curve.miou[0],
-        "best threshold of CAM": curve.sweeps[0].best_threshold,
-        "noise of CAM": curve.noise[0],
+        "best threshold of CAM": curve.thresholds[0],
+        "noise of CAM": curve.best_scores[0].noise,
         f"best mIoU, {name}": 100 * curve.miou[best],
         f"step of the best mIoU, {name}": curve.steps[best],
         f"mIoU at the end, {name}": 100 * curve.miou[-1],
-        f"noise at the end, {name}": curve.noise[-1],
+        f"noise at the end, {name}": curve.best_scores[-1].noise,
     }
 
 

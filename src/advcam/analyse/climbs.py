@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from advcam.analyse.subject import Subject
+from advcam.analyse.kept import stamp
+from advcam.analyse.subject import Subject, no_progress
 from advcam.attribute.climb import ClimbStep, climb
 from advcam.attribute.multiscale import FULL_STRIDE, add_scales, at_scale, divide_by_max, to_inputs
 from advcam.attribute.settings import ClimbSettings
-from advcam.data import Record
+from advcam.data import Record, image_size
 from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.data.transforms import scale_image
 from advcam.models import ClassMapper
@@ -115,7 +116,14 @@ class Store:
     def __init__(self, subject: Subject, scale: float) -> None:
         self.subject, self.scale = subject, scale
         self.settings = at_scale(subject.climb, scale)
-        parts = (asdict(self.settings), scale, subject.max_side, subject.digest, subject.saliency is not None)
+        parts = (
+            asdict(self.settings),
+            scale,
+            subject.max_side,
+            subject.square,
+            subject.digest,
+            subject.saliency is not None,
+        )
         self.key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
         self._kept: dict[str, Steps] = {}
 
@@ -178,12 +186,6 @@ class Store:
         return resized[own].to(self.subject.mapper.device)
 
 
-def stamp(record: Record) -> str:
-    """What tells one state of an image and its labels from another."""
-    state = record.image.stat()
-    return f"{record.classes} {state.st_size} {state.st_mtime_ns}"
-
-
 def fused(
     scales: Sequence[Steps], size: tuple[int, int], steps: Sequence[int], *, last: bool = False
 ) -> Float[Tensor, "s k H W"]:
@@ -210,3 +212,10 @@ def object_shares(mask: UInt8[np.ndarray, "H W"], class_index: int, grid: tuple[
     inside = torch.from_numpy((mask == class_index + 1).astype(np.float32))[None, None]
     parts = [interpolate(part, grid, mode="area")[0, 0] for part in (inside, counted)]
     return torch.where(parts[1] > 0, parts[0] / parts[1].clamp(min=1e-6), torch.nan)
+
+
+def maps_of(subject: Subject, record: Record, steps: Sequence[int]) -> Float[Tensor, "s k H W"]:
+    """The localization maps of one image of a subject after some of its steps; see ``fused``."""
+    alone = replace(subject, records=(record,), progress=no_progress)
+    ((_, scales),) = all_steps(alone)
+    return fused(scales, image_size(record.image), steps)

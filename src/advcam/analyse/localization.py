@@ -5,12 +5,14 @@ Shape suffixes: R ranks, H, W the map.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
+from PIL import Image
 from torch import Tensor
 
 from advcam.errors import DataError
@@ -27,7 +29,8 @@ class ScoreDistribution:
     """The scores of all pixels of maps in falling order (Fig. 15), the mean over the images.
 
     ``rank``: share of the pixels, from 0 to 1. ``score``: at that rank, in [0, 1]. ``area`` under that curve.
-    ``inside``, ``outside``: mean score in the true boxes and elsewhere; NaN without boxes. ``images``: how many.
+    ``inside``, ``outside``: mean score in the true boxes (or objects) and elsewhere, over the images that have some;
+    NaN where none has. ``images``: how many there are.
     """
 
     rank: Float64[Tensor, " r"]
@@ -65,7 +68,9 @@ class ScoreDistributions:
     def __init__(self, settings: ScoreMapSettings | None = None) -> None:
         self.settings = settings or ScoreMapSettings()
         self._sum_R = np.zeros(RANKS + 1)
-        self._inside, self._outside, self._images = 0.0, 0.0, 0
+        self._inside: list[float] = []
+        self._outside: list[float] = []
+        self._images = 0
 
     def update(
         self,
@@ -73,9 +78,12 @@ class ScoreDistributions:
         boxes: Boxes = (),
         image_size: ImageSize = (1, 1),
         *,
+        inside: Bool[np.ndarray, "H W"] | None = None,
         name: str = "the image",
     ) -> None:
         """Add one image; boxes in pixels of the image, size as (width, height), as for ``max_box_acc``.
+
+        Where the object itself is known, ``inside`` takes the place of the boxes.
 
         Raises:
             DataError: the map is empty or infinite; a box is outside the image.
@@ -84,13 +92,18 @@ class ScoreDistributions:
         scores_HW = protocol_map(score_map, size, size, self.settings.normalization, name).numpy()
         falling = np.sort(scores_HW.ravel())[::-1]
         self._sum_R += falling[np.linspace(0, len(falling) - 1, RANKS + 1).round().astype(int)]
+        self._images += 1
+        if inside is None and not len(boxes):
+            return
         inside_HW = np.zeros((size, size), dtype=bool)
-        if len(boxes):
+        if inside is not None:
+            inside_HW |= np.asarray(Image.fromarray(inside).resize((size, size), Image.Resampling.NEAREST))
+        else:
             for x0, y0, x1, y1 in boxes_on_map(boxes, image_size, size, name):
                 inside_HW[y0 : y1 + 1, x0 : x1 + 1] = True
-        self._inside += scores_HW[inside_HW].mean() if inside_HW.any() else np.nan
-        self._outside += scores_HW[~inside_HW].mean() if not inside_HW.all() else 0.0
-        self._images += 1
+        for found, part_HW in ((self._inside, inside_HW), (self._outside, ~inside_HW)):
+            if part_HW.any():
+                found.append(float(scores_HW[part_HW].mean()))
 
     def compute(self) -> ScoreDistribution:
         """The means so far.
@@ -103,7 +116,8 @@ class ScoreDistributions:
         count = self._images
         rank_R = torch.linspace(0, 1, RANKS + 1, dtype=torch.float64)
         score_R = torch.from_numpy(self._sum_R / count)
-        return ScoreDistribution(rank_R, score_R, float(self._inside / count), float(self._outside / count), count)
+        inside, outside = (float(np.mean(part)) if part else math.nan for part in (self._inside, self._outside))
+        return ScoreDistribution(rank_R, score_R, inside, outside, count)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from advcam.analyse.climbs import all_steps, fused
 from advcam.analyse.subject import Subject
 from advcam.data import image_size, read_mask
-from advcam.evaluate import SweepCounts, SweepSettings, ThresholdSweep
+from advcam.evaluate import SegmentationScores, SweepCounts, SweepSettings, ThresholdSweep
 
 # Steps that are scored; the last one of a climb is scored as well.
 MARKS = (0, 1, 2, 3, 5, 8, 10, 13, 16, 20, 26, 30)
@@ -29,26 +30,34 @@ class SeedCurve:
     steps: tuple[int, ...]
     sweeps: tuple[ThresholdSweep, ...]
 
+    @cached_property
+    def _best(self) -> list[int]:
+        return [sweep.best_index for sweep in self.sweeps]
+
+    @cached_property
+    def best_scores(self) -> list[SegmentationScores]:
+        """The scores at each step's own best threshold."""
+        return [sweep.at(threshold) for sweep, threshold in zip(self.sweeps, self.thresholds, strict=True)]
+
     @property
     def miou(self) -> list[float]:
         """mIoU at each step's own best threshold."""
-        return [sweep.best.miou for sweep in self.sweeps]
+        return [scores.miou for scores in self.best_scores]
 
     @property
-    def noise(self) -> list[float]:
-        """Proportion of noise (section 7.1) at each step's own best threshold."""
-        return [sweep.best.noise for sweep in self.sweeps]
+    def thresholds(self) -> list[float]:
+        """Each step's own best threshold."""
+        return [sweep.thresholds[index] for sweep, index in zip(self.sweeps, self._best, strict=True)]
 
-    @property
+    @cached_property
     def carried(self) -> list[float]:
         """mIoU at the plain map's best threshold, kept for all steps."""
-        threshold = self.sweeps[0].best_threshold
-        return [sweep.at(threshold).miou for sweep in self.sweeps]
+        return [sweep.at(self.thresholds[0]).miou for sweep in self.sweeps]
 
     @property
     def best(self) -> int:
         """Index of the step with the highest mIoU."""
-        return max(range(len(self.steps)), key=lambda index: self.miou[index])
+        return max(range(len(self.steps)), key=self.miou.__getitem__)
 
 
 def marks(count: int) -> tuple[int, ...]:
@@ -81,3 +90,11 @@ def seed_curve(subject: Subject, what: str, steps: Sequence[int] | None = None, 
         for count, maps in zip(counts, fused(scales, size, wanted, last=last), strict=True):
             count.update(maps, torch.tensor(record.classes), target, record.id)
     return SeedCurve(wanted, tuple(count.compute() for count in counts))
+
+
+def seed_columns(sweep: ThresholdSweep) -> dict[str, float]:
+    """The scores of seeds at their best threshold, in percent, for a table."""
+    threshold = sweep.best_threshold
+    best = sweep.at(threshold)
+    names = ("miou", "precision", "recall", "f1")
+    return {name: 100 * getattr(best, name) for name in names} | {"noise": best.noise, "threshold": threshold}

@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
+from advcam.classify.wsol.task import square
 from advcam.data import ImageSet, Record, image_size, open_dataset, read_image
 from advcam.data.transforms import resize_long_side, scaled_size
 from advcam.errors import DataError
@@ -42,6 +43,8 @@ class Subject:
     scales: tuple[float, ...] = (1.0,)
     max_side: int = AttributeSettings.max_side
     """Images with a longer side, in pixels, are reduced to it before they are scaled."""
+    square: int | None = None
+    """Bring every image to a square of so many pixels instead, as localization does."""
     saliency: Callable[[Record], Float[Tensor, "H W"]] | None = None
     """The salient-object map of an image at its own size, in [0, 1]."""
     cache: Path | None = None
@@ -69,12 +72,16 @@ class Subject:
         return replace(self, climb=replace(self.climb, **changes))
 
     def picture(self, record: Record) -> UInt8[np.ndarray, "H W 3"]:
-        """An image, reduced to ``max_side``."""
+        """An image, reduced to ``max_side`` or brought to a square."""
         image = read_image(record.image)
+        if self.square is not None:
+            return np.ascontiguousarray(square(image, self.square))
         return resize_long_side(image, self.max_side) if max(image.shape[:2]) > self.max_side else image
 
     def size_of(self, record: Record) -> tuple[int, int]:
         """Height and width of ``picture``, from the file's header."""
+        if self.square is not None:
+            return self.square, self.square
         size = image_size(record.image)
         return size if max(size) <= self.max_side else scaled_size(size, self.max_side / max(size))
 
