@@ -1,0 +1,65 @@
+"""The tab that shows how far a run is and what it came to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import yaml
+
+from advcam.report.figures import name_of_masks
+
+RUN_FILE, METRICS = "run.yaml", "metrics.json"
+# Seconds between two looks at the folder.
+EVERY = 5
+
+
+def run_tab(run: Path) -> None:
+    """Stages, figures and the report of a run; looked up again every few seconds."""
+    gr.Markdown(f"`{run}`")
+    stages = gr.Dataframe(headers=["made", "status", "time"], interactive=False, label="Stages", elem_id="stages")
+    figures = gr.Dataframe(
+        headers=["masks", "split", "images", "mIoU", "threshold"], interactive=False, label="Figures", elem_id="figures"
+    )
+    report = gr.Markdown()
+
+    def look() -> tuple[Any, ...]:
+        there = (run / "report.html").is_file()
+        link = "[The report](/report) opens in a tab of its own." if there else "There is no report yet."
+        return stage_rows(run), figure_rows(run), link
+
+    outputs = [stages, figures, report]
+    gr.Timer(EVERY).tick(look, None, outputs, api_visibility="private", show_progress="hidden")
+    root = gr.context.Context.root_block
+    if root is not None:
+        root.load(look, None, outputs, api_visibility="private")
+
+
+def stage_rows(run: Path) -> list[list[str]]:
+    """What was made, how it stands and how long it took; nothing while the folder cannot be read."""
+    try:
+        content = yaml.safe_load((run / RUN_FILE).read_text(encoding="utf-8")) or {}
+        made = content.get("artifacts", {}).items()
+        return [[name, str(e.get("status", "running")), f"{e.get('seconds', 0.0):.0f} s"] for name, e in made]
+    except (OSError, yaml.YAMLError, AttributeError, ValueError):
+        return []
+
+
+def figure_rows(run: Path) -> list[list[Any]]:
+    """The figures of ``metrics.json``, in percent."""
+    try:
+        results = json.loads((run / METRICS).read_text(encoding="utf-8"))["results"]
+        return [
+            [
+                name_of_masks(result["masks"]),
+                result["split"] + (" (upper bound)" if result["threshold_chosen_on_this_split"] else ""),
+                result["images"],
+                "–" if result["miou"] is None else f"{100 * result['miou']:.1f}",
+                "–" if result["threshold"] is None else f"{result['threshold']:.2f}",
+            ]
+            for result in results
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
