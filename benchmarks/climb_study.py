@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.multiscale import FULL_STRIDE, add_scales, divide_by_max, to_input
+from advcam.attribute.grid import FULL_STRIDE, add_scales, divide_by_max
+from advcam.attribute.inputs import to_input
 from advcam.attribute.settings import ClimbSettings
 from advcam.data import open_dataset, read_image, read_mask
 from advcam.data.transforms import scale_image

@@ -13,16 +13,16 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from dataclasses import replace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
 from advcam.attribute.engine import map_pictures
+from advcam.attribute.grid import full_size
+from advcam.attribute.maps.cam import CAM
 from advcam.attribute.methods import Climb
-from advcam.attribute.multiscale import enlarge
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.data import open_dataset, read_image, read_mask
 from advcam.data.transforms import scale_image
 from advcam.evaluate import SweepCounts, SweepSettings
@@ -51,7 +51,7 @@ def main() -> None:
     plain = classifier.to(asked.device).to(memory_format=torch.channels_last).mapper().eval()
     folded = fold_batch_norm(plain)
     mappers = {"32": folded, "32 again": plain} | {name: in_precision(folded, name) for name in asked.precision}
-    settings = replace(ClimbSettings.released(), steps=asked.steps).adapted_to(folded, classifier.output_stride)
+    settings = adapted(ClimbSettings(steps=asked.steps), CAM(folded).units)
     climb, scales = Climb(settings, tuple(asked.scales)), asked.scales
     thresholds = SweepSettings(high=0.9).thresholds
     counts = {name: SweepCounts(len(images.class_names) + 1, thresholds) for name in mappers}
@@ -71,7 +71,7 @@ def main() -> None:
                 .cpu()
             )
             seconds[name] += time.process_time() - start
-            full = enlarge(found, size)
+            full = full_size(found, size)
             counts[name].update(full, torch.tensor(record.classes), target)
             kept[name].append(full)
             apart[name].append(float((full - kept["32"][-1]).abs().mean()))

@@ -3,7 +3,7 @@
     python benchmarks/wsol_study.py CLASSIFIER --data VOC/wsol --steps 1 2 4 6 --reg 0 0.01 0.1
 
 Prints one line for each weight of the regularizer, number of steps and split; step 1 is the plain map. lambda is in
-the units of cells of 8 pixels (``ClimbSettings.adapted_plain_to``).
+the units of cells of 8 pixels (``advcam.adapted``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import cast
 import torch
 
 from advcam.attribute.climb import ClimbStep, climb_pairs
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.maps.cam import CAM
+from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.classify.wsol.build import load_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.task import load_squares
@@ -38,7 +39,7 @@ def study(
     """The scores of the maps summed over the first so many steps."""
     classifier = network.classifier
     mapper = fold_batch_norm(classifier.mapper())
-    climb = replace(climb.adapted_plain_to(mapper, classifier.output_stride), steps=max(steps))
+    climb = replace(adapted(climb, CAM(mapper, signed=True).units), steps=max(steps))
     scores = {count: BoxAccuracy(BoxAccSettings()) for count in steps}
     for start in range(0, len(images), BATCH):
         records = images.records[start : start + BATCH]

@@ -17,7 +17,7 @@ import torch
 import yaml
 from PIL import Image
 
-from advcam.attribute.multiscale import stored_size
+from advcam.attribute.grid import stored_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.cli import VERBS, main
 from advcam.data.masks import write_mask

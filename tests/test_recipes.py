@@ -28,9 +28,3 @@ def test_table_1_is_the_authors_program():
 def test_the_paper_recipe_is_the_paper_settings():
     config = config_from_file(find_recipe("climb_paper"))
     assert config.climb == type(config.climb).paper()
-
-
-def test_the_fast_recipe_is_the_fast_settings():
-    config = config_from_file(find_recipe("climb_fast"))
-    assert config.climb == type(config.climb).fast()
-    assert config.attribute.scales == (1.0,)

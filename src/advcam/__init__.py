@@ -12,10 +12,13 @@ _HOMES = {
     "AdvCAM": "advcam.attribute.explain",
     "ClassMapper": "advcam.models.mapper",
     "ClimbSettings": "advcam.attribute.settings",
+    "adapted": "advcam.attribute.settings",
     "cam": "advcam.attribute.cam",
     "climb": "advcam.attribute.climb",
     "localization_maps": "advcam.attribute.multiscale",
 }
+# Where the folder is another one than the name says.
+_MODULES = {"maps": "advcam.attribute.maps"}
 _FOLDERS = (
     "data",
     "models",
@@ -31,20 +34,31 @@ _FOLDERS = (
     "pipeline",
 )
 
-__all__ = ["AdvCAM", "ClassMapper", "ClimbSettings", "__version__", "cam", "climb", "localization_maps"]
+__all__ = [
+    "AdvCAM",
+    "ClassMapper",
+    "ClimbSettings",
+    "__version__",
+    "adapted",
+    "cam",
+    "climb",
+    "localization_maps",
+    "maps",
+]
 
 if TYPE_CHECKING:
+    from advcam.attribute import maps
     from advcam.attribute.cam import cam
     from advcam.attribute.climb import climb
     from advcam.attribute.explain import AdvCAM
     from advcam.attribute.multiscale import localization_maps
-    from advcam.attribute.settings import ClimbSettings
+    from advcam.attribute.settings import ClimbSettings, adapted
     from advcam.models.mapper import ClassMapper
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name in _FOLDERS:
-        return import_module(f"advcam.{name}")
+    if name in _FOLDERS or name in _MODULES:
+        return import_module(_MODULES.get(name, f"advcam.{name}"))
     raise AttributeError(f"module 'advcam' has no attribute {name!r}")

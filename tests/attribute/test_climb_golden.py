@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import advcam
+from advcam.attribute import grid
 
 
 def tiny_mapper(arrays: dict[str, np.ndarray]) -> advcam.ClassMapper:
@@ -49,3 +50,11 @@ def test_four_scales_equal_the_authors_program(golden):
     maps = advcam.localization_maps(mapper, image, classes, advcam.ClimbSettings.released())
     np.testing.assert_allclose(maps, arrays["high_res"], rtol=1e-9, atol=1e-12)
     assert maps.shape == (2, 97, 131)
+
+
+def test_both_grids_equal_the_authors_program(golden):
+    arrays = golden("multiscale/case")
+    raw = [torch.from_numpy(arrays[f"acc_{index}"]) for index in arrays["execution_order"]]
+    size = tuple(arrays["size"].tolist())
+    np.testing.assert_allclose(grid.cam(raw, size), arrays["cam"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(grid.high_res(raw, size), arrays["high_res"], rtol=1e-9, atol=1e-12)

@@ -13,8 +13,9 @@ from torch import nn
 import advcam
 from advcam.attribute.climb import check_saliency, climb_pairs
 from advcam.attribute.engine import map_pictures
+from advcam.attribute.grid import divide_by_max, high_res, stored
+from advcam.attribute.inputs import to_input
 from advcam.attribute.methods import Climb
-from advcam.attribute.multiscale import divide_by_max, fuse_full, fuse_stored, to_input
 from advcam.attribute.objective import background
 from advcam.data.transforms import scale_image
 from advcam.errors import SettingsError
@@ -139,12 +140,12 @@ def test_one_map_serves_all_scales():
         half = torch.zeros(2, *view.shape[2:]).double()
         half[:, :, : view.shape[3] // 2] = 1
         raw.append(advcam.climb(mapper(), view, torch.tensor([0, 2]), SETTINGS, saliency=half))
-    torch.testing.assert_close(found, fuse_full(raw, (16, 20)), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(found, high_res(raw, (16, 20)), rtol=1e-10, atol=1e-12)
     pictures = [[scale_image(picture, scale)] for scale in (0.5, 1.5)]
     for batch_pixels in (10**9, 1):
         options = {"scales": (0.5, 1.5), "size": (16, 20), "batch_pixels": batch_pixels, "saliency": left_half()}
         engine = map_pictures(mapper(), pictures, [(0, 2)], Climb(SETTINGS, (0.5, 1.5)), **options)
-        torch.testing.assert_close(engine.maps, fuse_stored(raw, (16, 20)), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(engine.maps, stored(raw, (16, 20), 2), rtol=1e-10, atol=1e-12)
 
 
 def test_the_explanation_takes_it():

@@ -9,14 +9,14 @@ from torch import nn
 
 import advcam
 from advcam.attribute.engine import map_pictures
-from advcam.attribute.methods import CAM, Climb
-from advcam.attribute.multiscale import enlarge, fuse_full, fuse_stored
+from advcam.attribute.grid import cam, full_size, high_res
+from advcam.attribute.methods import Climb, Plain
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.transforms import scale_image
 from advcam.errors import RunError, SettingsError
 
 SCALES = (0.5, 1.0)
-METHODS = {"cam": CAM(), "advcam": Climb(advcam.ClimbSettings(steps=4), SCALES)}
+METHODS = {"cam": Plain(), "advcam": Climb(advcam.ClimbSettings(steps=4), SCALES)}
 
 
 def mapper() -> advcam.ClassMapper:
@@ -72,7 +72,7 @@ class TestContract:
 
 
 def test_stored_maps_enlarge_to_the_pictures_size():
-    columns = enlarge(torch.tensor([[[0.0, 1.0, 2.0]]]), (3, 11))
+    columns = full_size(torch.tensor([[[0.0, 1.0, 2.0]]]), (3, 11))
     assert columns.shape == (1, 3, 11)
     # Cell j of the stored maps is centred on pixel 4 j + 1.5.
     np.testing.assert_allclose(columns[0, 1], np.clip((np.arange(11) - 1.5) / 4, 0, 2))
@@ -87,11 +87,11 @@ def test_one_picture_has_a_map_in_zero_to_one_per_class():
 
 def test_fusion_of_a_constant_and_a_ramp():
     ramp = torch.arange(4.0).expand(1, 3, 4)
-    full = fuse_full([ramp, torch.ones(1, 6, 8)], (20, 30))
+    full = high_res([ramp, torch.ones(1, 6, 8)], (20, 30))
     assert full.shape == (1, 20, 30)
     # On 32 columns the ramp runs from 0 to 3 and the constant adds 1; the crop at column 30 is inside the flat end.
     np.testing.assert_allclose(full[0, 0, [0, 29]], [1 / 4.00001, 4 / 4.00001], rtol=1e-6)
-    assert fuse_stored([ramp], (9, 17)).shape == (1, 3, 5)
+    assert cam([ramp], (9, 17)).shape == (1, 3, 5)
 
 
 def test_scales_that_make_no_sense():

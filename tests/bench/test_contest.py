@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import advcam
+from advcam.attribute.inputs import normalize_bytes, to_inputs
 from advcam.attribute.memory import CPU_MOST, batch_pixels, bytes_per_pixel, free_memory
-from advcam.attribute.multiscale import normalize_bytes, to_inputs
 from advcam.bench.authors import authors_climb
 from advcam.bench.contest import Contest, Outcome, hold
 from advcam.bench.timing import Seconds, in_turns

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import advcam
-from advcam.attribute.multiscale import fuse_full, to_input
+from advcam.attribute.grid import high_res
+from advcam.attribute.inputs import to_input
 from advcam.attribute.settings import ClimbSettings
 from advcam.report.growth import climb_rows, draw_strip, shown_steps
 
@@ -34,7 +35,7 @@ def test_the_last_map_is_that_of_the_climb(mapper, image, settings):
     rows = climb_rows(mapper, image, 1, settings)
     assert [row.name for row in rows] == ["with regularizer", "without"]
     whole = advcam.climb(mapper, to_input(image, mapper)[None], torch.tensor([1]), settings)
-    torch.testing.assert_close(rows[0].maps[-1:], fuse_full([whole], (32, 48)))
+    torch.testing.assert_close(rows[0].maps[-1:], high_res([whole], (32, 48)))
     assert len(rows[0].scores) == settings.steps + settings.last_map
     assert rows[0].maps.shape == (len(shown_steps(len(rows[0].scores))), 32, 48)
     # Both begin at the unchanged image.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from advcam.attribute.pairs import check_pairs
+from advcam.attribute.pairs import as_classes, check_pairs
 from advcam.models.mapper import ClassMapper, of_class
 
 
-def cam(mapper: ClassMapper, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n h w"]:
+def cam(
+    mapper: ClassMapper, images: Float[Tensor, "n _ H W"], classes: Int[Tensor, " n"] | Sequence[int]
+) -> Float[Tensor, "n h w"]:
     """The positive part of each image's class activation map, ``ReLU(w_c . f(x))`` (eq. 2).
 
     Args:
@@ -26,6 +30,7 @@ def cam(mapper: ClassMapper, images: Float[Tensor, "n 3 H W"], classes: Int[Tens
     >>> advcam.cam(mapper, torch.randn(2, 3, 32, 48), torch.tensor([0, 3])).shape
     torch.Size([2, 8, 12])
     """
-    check_pairs(mapper, images, classes, range(len(images)))
+    classes_N = as_classes(classes, images.device)
+    check_pairs(images, classes_N, mapper.num_classes)
     with mapper.frozen(), torch.no_grad():
-        return of_class(mapper.class_maps(images), classes).relu()
+        return of_class(mapper.class_maps(images), classes_N).relu()

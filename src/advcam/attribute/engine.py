@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from advcam.attribute.methods import Attributor
-from advcam.attribute.multiscale import fuse_stored, to_inputs
+from advcam.attribute.climb import stride_of
+from advcam.attribute.grid import stored
+from advcam.attribute.inputs import PictureMap, to_inputs
+from advcam.attribute.methods import Attributor, joined
+from advcam.attribute.pairs import as_classes
 from advcam.models.mapper import ClassMapper
 
 
@@ -22,13 +24,13 @@ class MappedPairs:
     maps: Float[Tensor, "n h4 w4"]
     """The method's maps, each divided by its maximum."""
     cam: Float[Tensor, "n h4 w4"]
-    """The plain class activation maps of the same pictures and scales, likewise: the baseline."""
+    """The plain maps of the same pictures and scales, likewise: the baseline."""
     logits: Float[Tensor, "n K"]
     """Scores of all classes, at the scale nearest to the pictures' own size."""
 
 
 def map_pictures(
-    mapper: ClassMapper,
+    mapper: ClassMapper | PictureMap,
     pictures: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
     classes: Sequence[Sequence[int]],
     attribute: Attributor,
@@ -41,7 +43,7 @@ def map_pictures(
     """Map pictures of one size; what a picture's map becomes depends on the batch in its last bits at most.
 
     Args:
-        mapper: the classifier.
+        mapper: the classifier, or another map of it.
         pictures: for every scale, the pictures at that scale.
         classes: for every picture, its classes.
         attribute: the method.
@@ -54,15 +56,21 @@ def map_pictures(
         Maps in [0, 1]; zero everywhere where a class is not seen.
     """
     owners = [index for index, own in enumerate(classes) for _ in own]
-    targets = torch.tensor([target for own in classes for target in own], device=mapper.device)
     nearest = min(scales, key=lambda scale: abs(scale - 1))
     raw, raw_cam = [], []
     for scale, at_scale in zip(scales, pictures, strict=True):
         inputs_M3HW = to_inputs(at_scale, mapper)
+        targets = as_classes([target for own in classes for target in own], inputs_M3HW.device)
         batch = max(1, batch_pixels // (attribute.views * inputs_M3HW[0, 0].numel()))
-        found = attribute(mapper, inputs_M3HW, targets, owners, scale, batch, saliency)
+        parts = []
+        for start in range(0, len(owners), batch):
+            own = owners[start : start + batch]
+            held = None if saliency is None else saliency[own]
+            parts.append(attribute(mapper, inputs_M3HW[own], targets[start : start + batch], scale, held))
+        found = joined(parts)
         raw.append(found.maps)
         raw_cam.append(found.cam)
         if scale == nearest:
             logits_NK = found.logits
-    return MappedPairs(fuse_stored(raw, size), fuse_stored(raw_cam, size), logits_NK)
+    stride = stride_of(mapper)
+    return MappedPairs(stored(raw, size, stride), stored(raw_cam, size, stride), logits_NK)

@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from advcam.attribute.climb import climb
-from advcam.attribute.multiscale import divide_by_max
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.grid import divide_by_max
+from advcam.attribute.maps.cam import CAM
+from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.models.mapper import ClassMapper
-from advcam.models.split import skipping
-from advcam.models.strides import output_stride_of
 
 
 class AdvCAM:
@@ -41,9 +40,8 @@ class AdvCAM:
     ) -> None:
         if not isinstance(model, ClassMapper):
             model = ClassMapper.from_model(model, feature_layer, head)
-        stride = output_stride_of(nn.Sequential(model.stem, model.features))
-        self.settings = settings or ClimbSettings.released().adapted_to(model, stride)
-        self.mapper = skipping(model, self.settings.skip)
+        self.mapper = model
+        self.settings = settings or adapted(ClimbSettings.released(), CAM(model).units)
 
     def __call__(
         self,

@@ -1,49 +1,50 @@
-"""What every attribution method does with its (image, class) pairs: check them, pick a class, mirror."""
+"""What every map does with its (image, class) pairs: check them, mirror, add the views."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from advcam.errors import SettingsError
-from advcam.models.mapper import ClassMapper
 
 
-def check_pairs(mapper: ClassMapper, images: Tensor, classes: Tensor, owners: Sequence[int]) -> None:
-    """Raise SettingsError where images and classes do not belong together or a class is not the network's.
+def as_classes(classes: Tensor | Sequence[int], device: torch.device) -> Int[Tensor, " n"]:
+    """Class indices as the loop wants them: a list or integers of any type, unsigned ones too.
 
-    ``owners`` says for every class which of the images it belongs to.
+    >>> as_classes([3, 1], torch.device("cpu")).dtype
+    torch.int64
     """
-    if images.ndim != 4 or images.shape[1] != 3:
+    found = torch.as_tensor(classes, device=device)
+    if found.is_floating_point() or found.dtype == torch.bool or found.is_complex() or found.ndim != 1:
+        raise SettingsError(f"classes must be a list of class indices, not {found.dtype} of shape {tuple(found.shape)}")
+    return found.long()
+
+
+def check_pairs(images: Shaped[Tensor, ...], classes: Int[Tensor, " n"], num_classes: int | None) -> None:
+    """Raise SettingsError where images and classes do not belong together or a class is not the network's."""
+    if images.ndim != 4:
         raise SettingsError(f"images must have shape n x 3 x H x W, not {tuple(images.shape)}")
-    if classes.shape != (len(owners),):
+    if not images.is_floating_point():
         raise SettingsError(
-            f"there must be one class per image: {len(owners)} images, classes of shape {tuple(classes.shape)}"
+            f"images must be floating point numbers in the network's input space, not {images.dtype}: normalise them, "
+            "or give pictures to AdvCAM or localization_maps"
         )
-    if owners and not 0 <= min(owners) <= max(owners) < len(images):
-        raise SettingsError(f"owners must be among the {len(images)} images, and are {list(owners)}")
-    if classes.numel() and (int(classes.min()) < 0 or int(classes.max()) >= mapper.num_classes):
-        raise SettingsError(f"class indices must lie in 0..{mapper.num_classes - 1}, and are {classes.tolist()}")
-
-
-def image_batches(owners: Sequence[int], size: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Images that share passes, at most ``size`` in a batch and all with equally many classes, and their pairs.
-
-    >>> list(image_batches([0, 0, 1, 2, 2, 3], size=2))
-    [([1, 3], [2, 5]), ([0, 2], [0, 1, 3, 4])]
-    """
-    pairs_of: dict[int, list[int]] = {}
-    for pair, owner in enumerate(owners):
-        pairs_of.setdefault(owner, []).append(pair)
-    for count in sorted({len(pairs) for pairs in pairs_of.values()}):
-        images = [owner for owner, pairs in pairs_of.items() if len(pairs) == count]
-        for start in range(0, len(images), size):
-            batch = images[start : start + size]
-            yield batch, [pair for owner in batch for pair in pairs_of[owner]]
+    if len(classes) != len(images):
+        raise SettingsError(f"there must be one class per image: {len(images)} images, {len(classes)} classes")
+    if num_classes is None or not classes.numel():
+        return
+    if int(classes.min()) < 0 or int(classes.max()) >= num_classes:
+        raise SettingsError(f"class indices must lie in 0..{num_classes - 1}, and are {classes.tolist()}")
 
 
 def mirror(images: Float[Tensor, "... W"]) -> Float[Tensor, "... W"]:
     """Left and right exchanged."""
     return images.flip(-1)
+
+
+def add_views(maps_NVhw: Float[Tensor, "n v h w"]) -> Float[Tensor, "n h w"]:
+    """The image's map plus the mirror image's map turned back; one view is left as it is."""
+    return maps_NVhw[:, 0] if maps_NVhw.shape[1] == 1 else maps_NVhw[:, 0] + mirror(maps_NVhw[:, 1])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from advcam.attribute.multiscale import stored_size
+from advcam.attribute.grid import stored_size
 from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.errors import RunError
 

@@ -4,24 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from advcam.errors import SettingsError
-
-
-@runtime_checkable
-class NetworkFacts(Protocol):
-    """What the climb's units depend on; a ``ClassMapper`` has it."""
-
-    @property
-    def input_range(self) -> float: ...
-
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def layer(self) -> str | None: ...
-
 
 # The authors' network: pixels normalised with ImageNet's statistics, 2048 channels into the head, output stride 16.
 # lambda and the step size have the meaning of the paper in these units only.
@@ -30,6 +15,19 @@ AUTHORS_CHANNELS = 2048
 AUTHORS_STRIDE = 16
 # Of their networks for localization: cells of 8 pixels (28 x 28 maps).
 LOCALIZATION_STRIDE = 8
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a step size and lambda are measured in for one map of one network."""
+
+    input_range: float = AUTHORS_INPUT_RANGE
+    """Width of the network's input space: 4.76 with ImageNet's statistics, 2 for [-1, 1]."""
+    channels: int = AUTHORS_CHANNELS
+    """How many times smaller a map is than one whose mean is the score. The program's Grad-CAM factor, rho / K+, is
+    about 1 / C for a head of C channels; 1 for maps without the factor."""
+    stride: int = AUTHORS_STRIDE
+    """Pixels of the image per cell of the map."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,9 @@ class ClimbSettings:
     """Lower the scores of all other classes of the data set (eq. 7, second term)."""
     flip: bool = True
     """Climb the image and its mirror image together; their maps are added, the mirrored one turned back."""
-    relu: bool = True
-    """Take the positive part of class maps, in scores and in maps (program), instead of signed ones (eq. 2 and 3)."""
-    gradcam_scale: bool = True
-    """Multiply maps by the factor that the program's Grad-CAM comes to, rho / K+ (see ``climb.pair_map``)."""
+    signed: bool = False
+    """How a ``ClassMapper`` is read: signed class maps and their means (eq. 2 and 3), instead of their positive parts
+    and, for the maps, the factor that the program's Grad-CAM comes to (see ``maps.CAM``)."""
     normalize_mask: bool = True
     """Divide the map by its maximum before comparing with tau (program) instead of comparing it raw (eq. 5)."""
     normalize_gradient: bool = True
@@ -61,13 +58,16 @@ class ClimbSettings:
     """Keep the pair within its own range of values, taken before each step (program); eq. 6 has no bound."""
     last_map: bool = False
     """Sum the map after the last step as well, T + 1 maps (eq. 4); the program sums T maps."""
-    skip: float = 0.0
-    """Climb from a feature map inside the network instead of the pixels: the last one whose layers are at most this
-    part of the network's multiplications, in [0, 1). They run once per image; 0 climbs the pixels, as the paper does.
-    ``step_size`` is then in standard deviations of the pair's values, about 1 for pixels with ImageNet's statistics."""
-    stop_change: float = 0.0
-    """Stop a pair when one step changes its map by no more than this part of it, in absolute values summed over the
-    cells; its last map counts for the steps that are left. With 0 every pair takes all steps."""
+    aggregate: Literal["sum", "last"] = "sum"
+    """"sum" adds the maps of all steps (eq. 4); "last" takes the one of the last step alone (Table 11)."""
+    halve_at_half: bool = True
+    """At scale 0.5 take 13 of 27 steps, as the program does; equations 3 to 7 know no scales."""
+    unit_range: float = AUTHORS_INPUT_RANGE
+    """Width of the network input in which ``step_size`` is given; see ``adapted``."""
+    unit_channels: int = AUTHORS_CHANNELS
+    """Channels of the head in whose maps ``reg_weight`` is given, 1 for maps without the Grad-CAM factor."""
+    unit_stride: int = AUTHORS_STRIDE
+    """Pixels per cell of the map in which ``reg_weight`` is given."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -80,10 +80,8 @@ class ClimbSettings:
             raise SettingsError(f"the climb's reg_weight must not be negative, and is {self.reg_weight}")
         if self.normalize_mask and not 0 <= self.mask_threshold <= 1:
             raise SettingsError(f"the climb's mask_threshold must be within [0, 1], not {self.mask_threshold}")
-        if not 0 <= self.skip < 1:
-            raise SettingsError(f"climb.skip is a part of the network, at least 0 and below 1, not {self.skip}")
-        if not self.stop_change >= 0:
-            raise SettingsError(f"climb.stop_change must not be negative, and is {self.stop_change}")
+        if not min(self.unit_range, self.unit_channels, self.unit_stride) > 0:
+            raise SettingsError("climb.unit_range, unit_channels and unit_stride must be positive")
 
     @classmethod
     def released(cls) -> ClimbSettings:
@@ -96,12 +94,13 @@ class ClimbSettings:
         return cls(
             step_size=0.008,
             flip=False,
-            relu=False,
-            gradcam_scale=False,
+            signed=True,
             normalize_mask=False,
             normalize_gradient=False,
             clamp=False,
             last_map=True,
+            halve_at_half=False,
+            unit_channels=1,
         )
 
     @classmethod
@@ -112,67 +111,49 @@ class ClimbSettings:
         these images were mirrored, scaled and bounded; one view of one size, kept within its own range, is our choice.
         Its step of 0.008 belongs to a raw gradient; with the released program's normalised one 0.08 is taken.
         """
-        return cls(reg_weight=0.01, flip=False, relu=False, gradcam_scale=False)
+        return cls(reg_weight=0.01, flip=False, signed=True, unit_channels=1, unit_stride=LOCALIZATION_STRIDE)
 
-    def adapted_plain_to(self, mapper: NetworkFacts, stride: int) -> ClimbSettings:
-        """As ``adapted_to``, for plain maps (``gradcam_scale`` off) and lambda in the units of cells of 8 pixels.
-
-        The regularizer's pull on one cell, relative to the score, is ``lambda h w``, whatever the channels.
-
-        >>> import torch, advcam
-        >>> mapper = advcam.ClassMapper(torch.nn.Identity(), torch.ones(20, 1280), mean=(0.5,) * 3, std=(0.5,) * 3)
-        >>> advcam.ClimbSettings.localization().adapted_plain_to(mapper, stride=16).reg_weight
-        0.04
-        """
-        return replace(
-            self,
-            step_size=self._adapted_step(mapper),
-            reg_weight=self.reg_weight * (stride / LOCALIZATION_STRIDE) ** 2,
-        )
-
-    @classmethod
-    def fast(cls) -> ClimbSettings:
-        """Few large steps from a feature map, and none for a pair whose map stands still; for the image's own size.
-
-        Our choice, not the paper's: on MobileNetV2 and part of VOC the knee of seed mIoU against cost. Take
-        ``attribute.scales`` [1.0] with it, as recipe ``climb_fast`` does.
-        """
-        return cls(steps=3, step_size=0.4, skip=0.22, stop_change=0.4)
-
-    def adapted_to(self, mapper: NetworkFacts, stride: int) -> ClimbSettings:
-        """The same pull and the same step for another network; the authors' values for the authors' network.
-
-        The step is scaled by the width of the input's range, where it is the pixels that climb. The regularizer's
-        pull on one cell, relative to the score, is ``lambda h w / K+``: with a head of C channels at output stride s
-        it keeps its strength when lambda is multiplied by ``C / 2048`` and ``(s / 16) ** 2`` (``s`` sets h w at a
-        given image size).
-
-        >>> import torch, advcam
-        >>> mapper = advcam.ClassMapper(torch.nn.Identity(), torch.ones(20, 1024), mean=(0.5,) * 3, std=(0.5,) * 3)
-        >>> adapted = advcam.ClimbSettings.released().adapted_to(mapper, stride=16)
-        >>> round(adapted.step_size, 4), adapted.reg_weight
-        (0.0336, 3.5)
-        """
-        return replace(
-            self,
-            step_size=self._adapted_step(mapper),
-            reg_weight=self.reg_weight * (mapper.channels / AUTHORS_CHANNELS) * (stride / AUTHORS_STRIDE) ** 2,
-        )
-
-    def _adapted_step(self, mapper: NetworkFacts) -> float:
-        """The step in this network's input; one in a feature map is relative to its values already."""
-        pixels = self.skip == 0 and mapper.layer is None
-        return self.step_size * (mapper.input_range / AUTHORS_INPUT_RANGE) if pixels else self.step_size
+    @property
+    def maps(self) -> int:
+        """How many maps are made: the last update is not mapped unless ``last_map`` says so."""
+        return self.steps + self.last_map
 
     def steps_at(self, scale: float) -> int:
         """Steps at one scale: the program halves them at scale 0.5 (13 of 27), or runs 5 for 6 <= T <= 10."""
-        if scale != 0.5 or self.steps < 6:
+        if scale != 0.5 or self.steps < 6 or not self.halve_at_half:
             return self.steps
         return self.steps // 2 if self.steps > 10 else 5
 
     def scale_weight(self, scales: tuple[float, ...]) -> float:
         """Factor on all maps: 2 where scale 0.5 takes part with halved steps. It matters against 1e-5 only."""
-        return 2.0 if 0.5 in scales and self.steps > 10 else 1.0
+        return 2.0 if self.halve_at_half and 0.5 in scales and self.steps > 10 else 1.0
+
+
+def adapted(settings: ClimbSettings, units: Units) -> ClimbSettings:
+    """The same climb for another network: the same function in other units of its input or map gives the same maps.
+
+    A step along the normalised gradient is a change of pixels, so it grows with the width of the input; one along the
+    raw gradient, which shrinks as the input widens, grows with its square. lambda weighs a sum over cells against a
+    mean: with cells of s pixels it keeps its pull when it is multiplied by ``s ** 2``, and where maps are divided by
+    the width of the head, by that width.
+
+    >>> found = adapted(ClimbSettings.released(), Units(input_range=2.0, channels=1024, stride=16))
+    >>> round(found.step_size, 4), found.reg_weight
+    (0.0336, 3.5)
+    >>> adapted(ClimbSettings.localization(), Units(2.0, channels=1, stride=16)).reg_weight
+    0.04
+    """
+    wider = units.input_range / settings.unit_range
+    return replace(
+        settings,
+        step_size=settings.step_size * (wider if settings.normalize_gradient else wider**2),
+        reg_weight=settings.reg_weight
+        * (units.channels / settings.unit_channels)
+        * (units.stride / settings.unit_stride) ** 2,
+        unit_range=units.input_range,
+        unit_channels=units.channels,
+        unit_stride=units.stride,
+    )
 
 
 @dataclass(frozen=True)
@@ -185,7 +166,7 @@ class AttributeSettings:
     """Factors on height and width at which an image is mapped; the maps are added (section 5.1, IRN's scales)."""
     adapt: bool = True
     """Bring the climb's step_size and reg_weight, which are given in the units of the authors' network, to those of
-    this network (``ClimbSettings.adapted_to``). No effect on the authors' own network."""
+    this network (``adapted``). No effect on the authors' own network."""
     max_side: int = 640
     """Images with a longer side, in pixels, are reduced to it before they are scaled; VOC and COCO have none."""
     batch_pixels: int | None = None

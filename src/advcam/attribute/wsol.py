@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from advcam.attribute.climb import ClimbStep, climb_pairs
+from advcam.attribute.climb import climb_pairs
+from advcam.attribute.maps.acol import map_of_method
 from advcam.attribute.settings import ClimbSettings
-from advcam.classify.wsol.acol import ACoL, fused
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.models.mapper import ClassMapper
@@ -53,19 +53,8 @@ def score_maps(
         cam, logits = network.score_maps(images, classes)
     if climb is None:
         return ScoreMaps(cam, cam, logits)
-    if not isinstance(network, ACoL):
-        return ScoreMaps(climb_pairs(mapper, images, classes, climb).maps, cam, logits)
-    second = torch.zeros_like(cam)
-
-    def add_second(step: ClimbStep) -> None:
-        nonlocal second
-        with torch.no_grad():
-            for view, found in enumerate(step.images.unbind(dim=1)):
-                own = network.both_maps(found, classes)[1]
-                second = second + (own if view == 0 else own.flip(-1))
-
-    first = climb_pairs(mapper, images, classes, climb, on_step=add_second).maps
-    return ScoreMaps(fused(first, second), cam, logits)
+    found = climb_pairs(map_of_method(network, mapper, signed=climb.signed), images, classes, climb)
+    return ScoreMaps(found.maps, cam, logits)
 
 
 @dataclass(frozen=True)

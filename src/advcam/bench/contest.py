@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from advcam.attribute.climb import climb_pairs
-from advcam.attribute.pixels import memory_order, views
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.maps.cam import CAM
+from advcam.attribute.pixels import views
+from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.bench.authors import authors_climb
 from advcam.bench.timing import Seconds, apart, in_turns, peak_memory
 from advcam.models.architectures import build_backbone
@@ -62,7 +63,7 @@ class Contest:
     def climb(self, steps: int) -> object:
         """All pairs, ``steps`` maps each: as many forward passes and one backward pass less."""
         classes = torch.arange(self.pairs, device=self.device) % NUM_CLASSES
-        settings = ClimbSettings(steps=steps).adapted_to(self.mapper, stride=16)
+        settings = adapted(ClimbSettings(steps=steps), CAM(self.mapper).units)
         return climb_pairs(self.mapper, self.images, classes, settings).maps
 
     def authors(self) -> object:
@@ -76,7 +77,7 @@ class Contest:
 
     def floor(self) -> object:
         """Bare passes of the batch, forward and back to the input, through the network that ``climb`` runs."""
-        x_NV3HW = views(self.images, True, memory_order(self.mapper))
+        x_NV3HW = views(CAM(self.mapper).start(self.images), True)
         with self.mapper.frozen():
             for _ in range(self.steps):
                 x_P3HW = x_NV3HW.flatten(0, 1).requires_grad_()

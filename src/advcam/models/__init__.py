@@ -16,7 +16,6 @@ _HOMES = {
     "load_classifier": "advcam.models.checkpoint",
     "mapper_from_model": "advcam.models.discover",
     "save_classifier": "advcam.models.checkpoint",
-    "split_at": "advcam.models.split",
     "tapped": "advcam.models.taps",
 }
 
@@ -30,7 +29,6 @@ __all__ = [
     "load_classifier",
     "mapper_from_model",
     "save_classifier",
-    "split_at",
     "tapped",
 ]
 
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from advcam.models.discover import mapper_from_model
     from advcam.models.mapper import ClassMapper
     from advcam.models.settings import BackboneSettings
-    from advcam.models.split import split_at
     from advcam.models.taps import TappedBackbone, tapped
 
 

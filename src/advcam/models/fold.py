@@ -27,13 +27,11 @@ def fold_batch_norm(mapper: ClassMapper) -> ClassMapper:
     if mapper.features.training or not any(isinstance(module, nn.BatchNorm2d) for module in mapper.modules()):
         return mapper
     try:
-        stem, features = None if mapper.layer is None else fuse(mapper.stem), fuse(mapper.features)
+        features = fuse(mapper.features)
     # Tracing fails in as many ways as there are networks; the network itself still works.
     except Exception:
         return mapper
-    folded = ClassMapper(
-        features, mapper.weight, mapper.bias, mapper.mean, mapper.std, stem=stem, layer=mapper.layer
-    ).eval()
+    folded = ClassMapper(features, mapper.weight, mapper.bias, mapper.mean, mapper.std).eval()
     # A trace fixes what depends on the input's size; two sizes show whether something does.
     same = all(_equal(mapper, folded, height, width) for height, width in ((64, 96), (104, 72)))
     return folded if same else mapper

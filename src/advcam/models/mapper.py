@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
+from advcam.models.probe import frozen
+from advcam.models.strides import output_stride_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,8 +30,6 @@ class ClassMapper(nn.Module):
         weight: the linear head, ``Float[K C]``.
         bias: the head's bias ``Float[K]``, or None. It moves scores, never maps.
         mean, std: of the input, per channel, for pixel values in [0, 1].
-        stem: where the network is cut in two (see ``advcam.models.split_at``), what runs before ``features``.
-        layer: the name of the layer that it is cut behind; None for a whole network.
 
     Raises:
         ModelError: the head is not a matrix, or the bias does not fit it.
@@ -49,8 +50,6 @@ class ClassMapper(nn.Module):
         bias: Tensor | None = None,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
-        stem: nn.Module | None = None,
-        layer: str | None = None,
     ) -> None:
         super().__init__()
         if weight.ndim != 2:
@@ -59,9 +58,7 @@ class ClassMapper(nn.Module):
             )
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ModelError(f"the head's bias must have {weight.shape[0]} values, not shape {tuple(bias.shape)}")
-        self.stem = nn.Identity() if stem is None else stem
         self.features = features
-        self.layer = layer
         self.register_buffer("weight", weight.detach())
         self.register_buffer("bias", None if bias is None else bias.detach())
         self.mean = tuple(float(value) for value in mean)
@@ -105,13 +102,14 @@ class ClassMapper(nn.Module):
         high = max((1 - m) / s for m, s in zip(self.mean, self.std, strict=True))
         return high - low
 
-    def class_maps(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K h w"]:
-        """Signed class activation maps ``w_k . f`` before pooling, without bias (eq. 2)."""
-        return self.maps_from(self.stem(images))
+    @cached_property
+    def output_stride(self) -> int:
+        """Pixels of the image per cell of the class maps, measured once."""
+        return output_stride_of(self.features)
 
-    def maps_from(self, start: Float[Tensor, "n _ _ _"]) -> Float[Tensor, "n K h w"]:
-        """The class maps from what the stem hands over: the images, where the network is not cut."""
-        features = self.features(start)
+    def class_maps(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n K h w"]:
+        """Signed class activation maps ``w_k . f`` before pooling, without bias (eq. 2)."""
+        features = self.features(images)
         if features.ndim != 4 or features.shape[1] != self.weight.shape[1]:
             raise ModelError(
                 f"the features have shape {tuple(features.shape)}, "
@@ -128,19 +126,9 @@ class ClassMapper(nn.Module):
         """The class scores of images."""
         return self.logits(self.class_maps(images))
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> AbstractContextManager[None]:
         """Inside: evaluation mode and no gradient for any parameter. Outside: as the caller had it."""
-        modes = [(module, module.training) for module in self.modules()]
-        grads = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
-        self.eval().requires_grad_(False)
-        try:
-            yield
-        finally:
-            for module, training in modes:
-                module.training = training
-            for parameter, needed in grads:
-                parameter.requires_grad_(needed)
+        return frozen(self)
 
 
 def of_class(maps_NKhw: Float[Tensor, "n K h w"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n h w"]:

@@ -33,16 +33,8 @@ def in_precision(mapper: ClassMapper, precision: str) -> ClassMapper:
         raise SettingsError(f"the precision must be one of {', '.join(get_args(Precision))}, not {precision}")
     if precision != "bf16":
         return mapper
-    stem, features = (Narrow(copy.deepcopy(part), mapper.dtype) for part in (mapper.stem, mapper.features))
-    narrow = ClassMapper(
-        features,
-        mapper.weight,
-        mapper.bias,
-        mapper.mean,
-        mapper.std,
-        stem=None if mapper.layer is None else stem,
-        layer=mapper.layer,
-    )
+    features = Narrow(copy.deepcopy(mapper.features), mapper.dtype)
+    narrow = ClassMapper(features, mapper.weight, mapper.bias, mapper.mean, mapper.std)
     return narrow.train(mapper.training)
 
 

@@ -33,3 +33,28 @@ def probing(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Inside: evaluation mode and no gradient for any parameter. Outside: everything as the caller had it."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    grads = [(parameter, parameter.requires_grad) for module in modules for parameter in module.parameters()]
+    for module in modules:
+        module.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+        for parameter, needed in grads:
+            parameter.requires_grad_(needed)
+
+
+@contextmanager
+def climbing(target: object) -> Iterator[None]:
+    """Inside: the networks that ``target`` is or holds are frozen, and gradients flow, whatever is around it."""
+    held = [target] if isinstance(target, nn.Module) else vars(target).values()
+    networks = [value for value in held if isinstance(value, nn.Module)]
+    with torch.inference_mode(False), torch.enable_grad(), frozen(*networks):
+        yield

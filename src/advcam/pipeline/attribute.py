@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from advcam.attribute.multiscale import stored_size
+from advcam.attribute.grid import stored_size
 from advcam.data.images import image_size
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
@@ -62,7 +62,6 @@ def attribute(run: Run) -> None:
             "images": len(run.wanted),
             "made": len(missing),
             "device": str(run.device),
-            "climbed_from": engine.mapper.layer or "pixels",
         }
         if kept:
             say(f"attribute: {kept} of {len(run.wanted)} images are there already and kept")

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from advcam.attribute.maps.cam import CAM
 from advcam.attribute.memory import batch_pixels, free_memory
 from advcam.attribute.methods import Attributor, attributor
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.models.classifier import Classifier
 from advcam.models.fold import fold_batch_norm
 from advcam.models.mapper import ClassMapper
 from advcam.models.precision import in_precision
-from advcam.models.split import skipping
 from advcam.pipeline.config import RunConfig
 
 
@@ -31,10 +31,10 @@ class Engine:
     @classmethod
     def of(cls, config: RunConfig, classifier: Classifier, device: torch.device) -> Engine:
         classifier = classifier.to(device).to(memory_format=torch.channels_last)
-        skip = config.climb.skip if config.attribute.method == "advcam" else 0.0
-        mapper = in_precision(fold_batch_norm(skipping(classifier.mapper(), skip)), config.attribute.precision)
-        adapt = config.attribute.adapt
-        climb = config.climb.adapted_to(mapper, classifier.output_stride) if adapt else config.climb
+        mapper = in_precision(fold_batch_norm(classifier.mapper()), config.attribute.precision)
+        climb = config.climb
+        if config.attribute.adapt:
+            climb = adapted(climb, CAM(mapper, signed=climb.signed).units)
         return cls(mapper, attributor(config.attribute, climb), climb)
 
     def moved_to(self, device: torch.device) -> Engine:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from advcam.attribute.multiscale import enlarge
+from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
@@ -122,5 +122,5 @@ def full_maps(result: LocalizationMaps, size: tuple[int, int]) -> Float[Tensor, 
     """Stored maps at the size of the picture, or at another one where a large picture was reduced."""
     maps = torch.from_numpy(result.maps).float()
     if size == result.image_size:
-        return enlarge(maps, size)
+        return full_size(maps, size)
     return torch.nn.functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]

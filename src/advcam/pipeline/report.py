@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from advcam.data.images import read_image
 from advcam.data.masks import read_mask, voc_palette
 from advcam.data.record import Record
 from advcam.models.fold import fold_batch_norm
-from advcam.models.split import skipping
 from advcam.models.stored import CONFIG_NAME
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
@@ -246,8 +245,8 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
     if not records:
         return
     # All steps are shown, also those of a pair that was stopped.
-    settings = replace(ClimbSettings(**stage(run, "attribute")["settings"]["climb"]), stop_change=0.0)
-    mapper = fold_batch_norm(skipping(run_classifier(run).to(run.device).mapper(), settings.skip))
+    settings = ClimbSettings(**stage(run, "attribute")["settings"]["climb"])
+    mapper = fold_batch_norm(run_classifier(run).to(run.device).mapper())
     held = stage(run, "attribute")["settings"].get("saliency") is not None
     shown: set[int] = set()
     for record in records:

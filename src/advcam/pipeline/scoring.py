@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcam.attribute.multiscale import enlarge
+from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import open_picture
 from advcam.data.masks import read_mask
@@ -34,7 +34,7 @@ def sweep_split(run: Run, kind: str, split: str, thresholds: tuple[float, ...] |
         for record in records:
             result = LocalizationMaps.load(run.folder.maps(record.id, kind))
             target = read_mask(record, result.image_size, len(run.class_names))
-            maps = enlarge(torch.from_numpy(result.maps).float(), result.image_size)
+            maps = full_size(torch.from_numpy(result.maps).float(), result.image_size)
             yield maps, torch.from_numpy(result.classes), torch.from_numpy(target)
 
     return sweep(images(), len(run.class_names) + 1, thresholds or run.config.sweep.thresholds)

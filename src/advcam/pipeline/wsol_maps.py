@@ -10,22 +10,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from advcam.attribute.grid import stored
+from advcam.attribute.inputs import to_input
+from advcam.attribute.maps.cam import CAM
 from advcam.attribute.memory import batch_pixels, free_memory
-from advcam.attribute.multiscale import fuse_stored, to_input
 from advcam.attribute.result import LocalizationMaps
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.attribute.wsol import ScoreMapFile, ScoreMaps, score_maps
-from advcam.classify.wsol.acol import ACoL
 from advcam.classify.wsol.build import load_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.task import check_single_class, square
 from advcam.data.images import read_image
 from advcam.data.record import Record
-from advcam.errors import DataError, RunError, SettingsError
+from advcam.errors import DataError, RunError
 from advcam.models.fold import fold_batch_norm
 from advcam.models.mapper import ClassMapper
 from advcam.models.precision import in_precision
-from advcam.models.split import skipping
 from advcam.pipeline.engine import fingerprint
 from advcam.pipeline.flags import write_flags
 from advcam.pipeline.planning import ahead
@@ -47,20 +47,14 @@ def attribute_for_localization(run: Run) -> None:
     loaded, _ = load_method(run.folder.classifier, run.class_names)
     network = cast(LocalizationMethod, loaded.to(run.device).to(memory_format=torch.channels_last))
     classifier = network.classifier
-    skip = run.config.climb.skip if config.method == "advcam" else 0.0
-    if skip and isinstance(loaded, ACoL):
-        raise SettingsError("climb.skip leaves no pixels for ACoL's second head to look at: take climb.skip 0")
-    if config.method == "advcam" and run.config.climb.stop_change and isinstance(loaded, ACoL):
-        raise SettingsError("ACoL's second head looks at every step of all pairs: take climb.stop_change 0")
-    mapper = in_precision(fold_batch_norm(skipping(classifier.mapper(), skip)), config.precision)
+    mapper = in_precision(fold_batch_norm(classifier.mapper()), config.precision)
     climb: ClimbSettings | None = None
     if config.method == "advcam":
         climb = run.config.climb
         if climb == ClimbSettings.released():
             say("attribute: climb has its defaults for segmentation; see recipe voc12_wsol_mobilenet for localization")
         if config.adapt:
-            adapt = climb.adapted_to if climb.gradcam_scale else climb.adapted_plain_to
-            climb = adapt(mapper, classifier.output_stride)
+            climb = adapted(climb, CAM(mapper, signed=climb.signed).units)
     side = run.config.wsol.crop
     settings = {
         "method": config.method,
@@ -151,8 +145,8 @@ def save_unit(run: Run, unit: LoadedUnit, found: ScoreMaps, missing: set[str]) -
         probability = float(probabilities[index, label])
         raw = {"cam": found.cam[index].float().cpu(), "maps": found.maps[index].float().cpu()}
         for kind, score_map in raw.items():
-            stored = fuse_stored([score_map[None]], size).numpy().astype(np.float16)
-            own = LocalizationMaps(np.array([label]), stored, size, np.array([probability], dtype=np.float32))
+            kept = stored([score_map[None]], size).numpy().astype(np.float16)
+            own = LocalizationMaps(np.array([label]), kept, size, np.array([probability], dtype=np.float32))
             own.save(run.folder.maps(record.id, kind))
         file = ScoreMapFile(label, predicted[index], probability, raw["cam"].numpy(), raw["maps"].numpy(), size)
         file.save(run.folder.score_maps(record.id))

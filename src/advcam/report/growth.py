@@ -11,7 +11,8 @@ from markupsafe import Markup
 from torch import Tensor
 
 from advcam.attribute.climb import ClimbStep, climb_pairs
-from advcam.attribute.multiscale import fuse_full, to_input
+from advcam.attribute.grid import high_res
+from advcam.attribute.inputs import to_input
 from advcam.attribute.settings import ClimbSettings
 from advcam.models.mapper import ClassMapper
 from advcam.report.charts import Curve, curves
@@ -67,7 +68,7 @@ def climb_rows(
 
     The first is bounded by the image's saliency map where there is one (section 4.4).
     """
-    steps = shown_steps(settings.steps + settings.last_map)
+    steps = shown_steps(settings.maps)
     rows = [climb_row(mapper, image, class_index, settings, steps, "with regularizer", "advcam", saliency)]
     if settings.reg_weight > 0:
         free = replace(settings, reg_weight=0.0)
@@ -98,7 +99,7 @@ def climb_row(
 
     target = torch.tensor([class_index], device=mapper.device)
     climb_pairs(mapper, to_input(image, mapper)[None], target, settings, saliency=saliency, on_step=keep)
-    return Row(name, style, fuse_full([torch.cat(kept)], image.shape[:2]).float().cpu(), tuple(scores))
+    return Row(name, style, high_res([torch.cat(kept)], image.shape[:2]).float().cpu(), tuple(scores))
 
 
 def draw_strip(image: UInt8[np.ndarray, "H W 3"], name: str, class_name: str, rows: list[Row]) -> Strip:
