@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from advcam.analyse.climbs import all_steps
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
-from advcam.attribute.multiscale import to_input
+from advcam.attribute.inputs import to_input
 from advcam.data import image_size
 from advcam.data.transforms import scale_image
 from advcam.errors import DataError

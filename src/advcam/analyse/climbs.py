@@ -19,7 +19,9 @@ from torch.nn.functional import interpolate
 from advcam.analyse.kept import stamp
 from advcam.analyse.subject import Subject, no_progress
 from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.multiscale import FULL_STRIDE, add_scales, at_scale, divide_by_max, to_inputs
+from advcam.attribute.grid import FULL_STRIDE, add_scales, divide_by_max
+from advcam.attribute.inputs import to_inputs
+from advcam.attribute.multiscale import at_scale
 from advcam.attribute.settings import ClimbSettings
 from advcam.data import Record, image_size
 from advcam.data.arrays import reading_arrays, write_arrays
@@ -61,19 +63,11 @@ def climb_steps(
     scores: list[Tensor] = []
 
     def keep(step: ClimbStep) -> None:
-        # A pair that has stopped climbing keeps its last map.
-        map_Nhw = maps[-1].clone() if maps else torch.empty_like(step.maps, device="cpu")
-        score_NK = scores[-1].clone() if scores else torch.empty(step.scores[:, 0].shape, dtype=step.scores.dtype)
-        map_Nhw[list(step.pairs)] = step.maps.cpu()
-        score_NK[list(step.pairs)] = step.scores.mean(dim=1).cpu()
-        maps.append(map_Nhw)
-        scores.append(score_NK)
+        maps.append(step.maps.cpu())
+        scores.append(step.scores.mean(dim=1).cpu())
 
     target = torch.tensor(list(classes), dtype=torch.long, device=images.device)
     climb(mapper, images, target, settings, saliency=saliency, on_step=keep)
-    wanted = settings.steps + settings.last_map
-    maps += maps[-1:] * (wanted - len(maps))
-    scores += scores[-1:] * (wanted - len(scores))
     return torch.stack(maps, dim=1), torch.stack(scores, dim=1)
 
 

@@ -20,7 +20,7 @@ from advcam.analyse.pictures import contour, show
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
 from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.multiscale import to_input
+from advcam.attribute.inputs import to_input
 from advcam.data import Record, read_mask
 from advcam.data.transforms import scale_image
 from advcam.errors import SettingsError

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from advcam.analyse.kept import Arrays, kept
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
-from advcam.attribute.multiscale import to_input
+from advcam.attribute.inputs import to_input
 from advcam.data.transforms import scale_image
 from advcam.models import ClassMapper
 

@@ -19,7 +19,7 @@ from advcam.analyse.plot import colour, dress
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
 from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.multiscale import to_input
+from advcam.attribute.inputs import to_input
 from advcam.data import Record
 from advcam.data.transforms import scale_image
 from advcam.errors import DataError, SettingsError

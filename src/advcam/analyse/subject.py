@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from advcam.attribute.settings import AttributeSettings, ClimbSettings
+from advcam.attribute.maps.cam import CAM
+from advcam.attribute.settings import AttributeSettings, ClimbSettings, adapted
 from advcam.classify.wsol.task import square
 from advcam.data import ImageSet, Record, image_size, open_dataset, read_image
 from advcam.data.transforms import resize_long_side, scaled_size
 from advcam.errors import DataError
 from advcam.models import ClassMapper, load_classifier
 from advcam.models.fold import fold_batch_norm
-from advcam.models.strides import output_stride_of
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 
@@ -39,7 +39,7 @@ class Subject:
     records: tuple[Record, ...]
     """The sample. Images without a class are left out of it."""
     climb: ClimbSettings
-    """In the network's own units (``ClimbSettings.adapted_to``)."""
+    """In the network's own units (``advcam.adapted``)."""
     scales: tuple[float, ...] = (1.0,)
     max_side: int = AttributeSettings.max_side
     """Images with a longer side, in pixels, are reduced to it before they are scaled."""
@@ -130,7 +130,7 @@ def open_subject(
     mapper = fold_batch_norm(network.mapper())
     settings = climb or ClimbSettings.released()
     if adapt:
-        settings = settings.adapted_to(mapper, output_stride_of(mapper.features))
+        settings = adapted(settings, CAM(mapper, signed=settings.signed).units)
     records = sample(image_set, images)
     facts = {"split": split or "all", "images": len(records), "of": len(image_set), "adapted": adapt}
     return Subject(mapper, image_set.class_names, records, settings, tuple(scales), max_side, facts=facts, **others)
