@@ -10,16 +10,18 @@ _HOMES = {
     "CRFSettings": "advcam.refine.crf_settings",
     "crf_labels": "advcam.refine.crf",
     "dense_crf": "advcam.refine.crf",
+    "regions": "advcam.refine.region_vote",
     "unary_from_labels": "advcam.refine.unary",
     "unary_from_scores": "advcam.refine.unary",
 }
 _MODULES = ("irn", "psa")
 
-__all__ = ["CRFSettings", "crf_labels", "dense_crf", "unary_from_labels", "unary_from_scores"]
+__all__ = ["CRFSettings", "crf_labels", "dense_crf", "regions", "unary_from_labels", "unary_from_scores"]
 
 if TYPE_CHECKING:
     from advcam.refine.crf import crf_labels, dense_crf
     from advcam.refine.crf_settings import CRFSettings
+    from advcam.refine.region_vote import regions
     from advcam.refine.unary import unary_from_labels, unary_from_scores
 
 

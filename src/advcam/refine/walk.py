@@ -107,7 +107,7 @@ def _walk_compiled(scores_NKHW: Tensor, links_NOHW: Tensor, radius: int, steps: 
 
 
 # "contract" allows fused multiply-add and nothing else: sums keep their order, so results are reproducible.
-@njit(nogil=True, fastmath={"contract"})
+@njit(nogil=True, fastmath={"contract"}, cache=True)
 @no_type_check
 def _take_steps(scores, links, shares, offsets, steps):
     """Each step: a cell's own score plus what comes over its links, times its share."""

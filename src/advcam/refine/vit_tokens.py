@@ -1,0 +1,80 @@
+"""What a vision transformer of timm shows of an image: the attention among its patches, and their features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from advcam.errors import ModelError
+
+
+@torch.no_grad()
+def attention_maps(
+    model: nn.Module, images: Float[Tensor, "n 3 H W"], layers: int = 8
+) -> tuple[Float[Tensor, "n l N N"], tuple[int, int]]:
+    """Attention of the last ``layers`` blocks, the mean over heads, among the patches alone; and their grid.
+
+    The weights are computed anew from what each block hands to its attention, so that fused kernels stay as they are.
+
+    Raises:
+        ModelError: the model is no vision transformer of timm.
+
+    >>> import timm
+    >>> model = timm.create_model("vit_tiny_patch16_224", img_size=(32, 48), depth=2, num_classes=3)
+    >>> attention, grid = attention_maps(model, torch.zeros(1, 3, 32, 48), layers=2)
+    >>> attention.shape, grid
+    (torch.Size([1, 2, 6, 6]), (2, 3))
+    """
+    blocks, prefix = _blocks(model), model.num_prefix_tokens
+    seen: list[Tensor] = []
+
+    def keep(attention: nn.Module) -> Callable:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            x = inputs[0]
+            qkv = attention.qkv(x).view(*x.shape[:2], 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+            q, k = attention.q_norm(qkv[0]), attention.k_norm(qkv[1])
+            weights = (q * attention.scale @ k.transpose(-2, -1)).softmax(dim=-1).mean(dim=1)
+            seen.append(weights[:, prefix:, prefix:])
+
+        return hook
+
+    with ExitStack() as stack:
+        for block in blocks[-layers:]:
+            handle = block.attn.register_forward_pre_hook(keep(block.attn))
+            stack.callback(handle.remove)
+        model.eval()
+        model.forward_features(images)
+    return torch.stack(seen, dim=1), _grid(model, images)
+
+
+@torch.no_grad()
+def patch_features(model: nn.Module, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n d h w"]:
+    """The features of the patches after the last block and its norm, as DINO's are used.
+
+    >>> import timm
+    >>> model = timm.create_model("vit_tiny_patch16_224", img_size=(32, 48), depth=1, num_classes=3)
+    >>> patch_features(model, torch.zeros(1, 3, 32, 48)).shape
+    torch.Size([1, 192, 2, 3])
+    """
+    _blocks(model)
+    model.eval()
+    tokens = model.forward_features(images)[:, model.num_prefix_tokens :]
+    height, width = _grid(model, images)
+    return tokens.transpose(1, 2).reshape(len(images), -1, height, width)
+
+
+def _blocks(model: nn.Module) -> nn.Sequential:
+    blocks = getattr(model, "blocks", None)
+    if blocks is None or not hasattr(model, "num_prefix_tokens") or not hasattr(blocks[-1].attn, "qkv"):
+        raise ModelError(f"{type(model).__name__} is no vision transformer of timm with one qkv layer per block")
+    return blocks
+
+
+def _grid(model: nn.Module, images: Tensor) -> tuple[int, int]:
+    height, width = model.patch_embed.patch_size
+    return math.ceil(images.shape[2] / height), math.ceil(images.shape[3] / width)
