@@ -61,7 +61,7 @@ class SegmentAnything:
         if not Path(folder, "config.json").is_file():
             raise ModelError(f"{folder} has no config.json: give a folder that transformers' save_pretrained wrote")
         try:
-            model = SamModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            model: Any = SamModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         except (OSError, ValueError) as error:
             raise ModelError(f"{folder} holds no Segment Anything in safetensors ({error})") from error
         return cls(model.to(device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,10 +31,11 @@ def attention_maps(
     >>> attention.shape, grid
     (torch.Size([1, 2, 6, 6]), (2, 3))
     """
-    blocks, prefix = _blocks(model), model.num_prefix_tokens
+    transformer = _checked(model)
+    prefix = transformer.num_prefix_tokens
     seen: list[Tensor] = []
 
-    def keep(attention: nn.Module) -> Callable:
+    def keep(attention: Any) -> Callable:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0]
             qkv = attention.qkv(x).view(*x.shape[:2], 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
@@ -44,12 +46,11 @@ def attention_maps(
         return hook
 
     with ExitStack() as stack:
-        for block in blocks[-layers:]:
+        for block in transformer.blocks[-layers:]:
             handle = block.attn.register_forward_pre_hook(keep(block.attn))
             stack.callback(handle.remove)
-        model.eval()
-        model.forward_features(images)
-    return torch.stack(seen, dim=1), _grid(model, images)
+        transformer.eval().forward_features(images)
+    return torch.stack(seen, dim=1), _grid(transformer, images)
 
 
 @torch.no_grad()
@@ -61,20 +62,20 @@ def patch_features(model: nn.Module, images: Float[Tensor, "n 3 H W"]) -> Float[
     >>> patch_features(model, torch.zeros(1, 3, 32, 48)).shape
     torch.Size([1, 192, 2, 3])
     """
-    _blocks(model)
-    model.eval()
-    tokens = model.forward_features(images)[:, model.num_prefix_tokens :]
-    height, width = _grid(model, images)
+    transformer = _checked(model)
+    tokens = transformer.eval().forward_features(images)[:, transformer.num_prefix_tokens :]
+    height, width = _grid(transformer, images)
     return tokens.transpose(1, 2).reshape(len(images), -1, height, width)
 
 
-def _blocks(model: nn.Module) -> nn.Sequential:
-    blocks = getattr(model, "blocks", None)
+def _checked(model: nn.Module) -> Any:
+    """The model as one whose parts are known by name."""
+    blocks: Any = getattr(model, "blocks", None)
     if blocks is None or not hasattr(model, "num_prefix_tokens") or not hasattr(blocks[-1].attn, "qkv"):
         raise ModelError(f"{type(model).__name__} is no vision transformer of timm with one qkv layer per block")
-    return blocks
+    return model
 
 
-def _grid(model: nn.Module, images: Tensor) -> tuple[int, int]:
+def _grid(model: Any, images: Tensor) -> tuple[int, int]:
     height, width = model.patch_embed.patch_size
     return math.ceil(images.shape[2] / height), math.ceil(images.shape[3] / width)
