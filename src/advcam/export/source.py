@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import yaml
 from jaxtyping import UInt8
 
 from advcam.attribute.result import LocalizationMaps
-from advcam.data.images import open_image
-from advcam.errors import RunError
+from advcam.data import open_dataset, splits
+from advcam.data.images import image_size, open_image
+from advcam.data.listing import list_images
+from advcam.errors import DataError, RunError, SettingsError
+from advcam.export.item import Annotated, Item, Shape, shapes_of
+from advcam.localize.detection import read_boxes
+from advcam.refine.irn.objects import FoundObjects
 
+RUN_FILE, PREDICTIONS_FILE, REVIEW, CORRECTED = "run.yaml", "predict.json", "review.csv", "corrected"
 MASKS, MAPS = "masks", "maps"
+What = Literal["masks", "instances", "boxes"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,6 @@ class RunView:
     own: str = "advcam"
     baseline: str | None = "cam"
     threshold: float | None = None
-    splits: Mapping[str, str] = field(default_factory=dict)
 
     def mask_file(self, image_id: str, kind: str | None = None) -> Path:
         return self.root / (self.own if kind is None else kind) / MASKS / f"{image_id}.png"
@@ -46,9 +55,18 @@ class RunView:
         return self.root / (self.own if kind is None else kind) / MAPS / f"{image_id}.npz"
 
     def mask(self, image_id: str, kind: str | None = None) -> UInt8[np.ndarray, "H W"] | None:
-        """The mask of an image; None where there is none."""
+        """The mask of an image as the run made it; None where there is none."""
         path = self.mask_file(image_id, kind)
         return read_indices(path) if path.is_file() else None
+
+    def corrected_file(self, image_id: str) -> Path:
+        """Where the mask is that a person corrected or accepted."""
+        return self.root / CORRECTED / MASKS / f"{image_id}.png"
+
+    def best_mask(self, image_id: str) -> UInt8[np.ndarray, "H W"] | None:
+        """The corrected mask where there is one, else the run's."""
+        path = self.corrected_file(image_id)
+        return read_indices(path) if path.is_file() else self.mask(image_id)
 
     def maps(self, image_id: str, kind: str | None = None) -> LocalizationMaps | None:
         """The maps of an image; None where there are none."""
@@ -58,6 +76,144 @@ class RunView:
     def with_masks(self) -> tuple[str, ...]:
         """The images that have a mask, in order."""
         return tuple(image_id for image_id in self.images if self.mask_file(image_id).is_file())
+
+    def doubts(self) -> dict[str, float]:
+        """The doubt of each image in the queue: that of its most doubtful class."""
+        path, found = self.root / REVIEW, dict[str, float]()
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as lines:
+                for row in csv.DictReader(lines):
+                    found[row["image"]] = max(found.get(row["image"], 0.0), float(row["doubt"]))
+        return found
+
+
+def open_view(run: str | Path, images: str | Path | None = None) -> RunView:
+    """The run in a folder, or the predictions in it.
+
+    Args:
+        run: a run folder, or a folder that ``advcam predict`` wrote.
+        images: the pictures that predictions are of; a run knows its own.
+
+    Raises:
+        RunError: the folder is neither, or its record is damaged.
+        DataError: the data set is gone.
+        SettingsError: predictions without ``images``.
+    """
+    root = Path(run)
+    if (root / RUN_FILE).is_file():
+        return _of_run(root)
+    if (root / PREDICTIONS_FILE).is_file():
+        if images is None:
+            raise SettingsError(f"{root} holds predictions: name the folder of their pictures with --images")
+        return _of_predictions(root, Path(images))
+    raise RunError(f"{root} is neither a run folder nor a folder of predictions: correct --out")
+
+
+def _of_run(root: Path) -> RunView:
+    try:
+        content = yaml.safe_load((root / RUN_FILE).read_text(encoding="utf-8"))
+        settings, made = content["settings"], content["artifacts"]
+        own, data = settings["attribute"]["method"], settings["data"]
+        asked = settings["splits"]["maps"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{root / RUN_FILE} is damaged ({error}): restore it from a copy") from error
+    if data is None:
+        raise RunError(f"{root} names no data set: run `advcam run --data FOLDER --out {root}` first")
+    options: dict[str, Any] = {key: settings.get(key) for key in ("labels", "classes")}
+    names = tuple(asked) or splits(data, labels=options["labels"]) or (None,)
+    sets = [open_dataset(data, name, skip_bad=True, **options) for name in names]
+    records = {record.id: record for images in sets for record in images.records}
+    threshold = (made.get(f"{own}/{MASKS}") or {}).get("result", {}).get("threshold")
+    index = {name: number for number, name in enumerate(sets[0].class_names)}
+    labels = {image_id: record.classes for image_id, record in records.items()}
+    for image_id, names_of in _corrected_labels(root).items():
+        labels[image_id] = tuple(sorted(index[name] for name in names_of if name in index))
+    return RunView(
+        root=root,
+        class_names=sets[0].class_names,
+        images={image_id: record.image for image_id, record in records.items()},
+        labels=labels,
+        own=own,
+        baseline="cam" if own != "cam" and (root / "cam" / MAPS).is_dir() else None,
+        threshold=threshold["value"] if isinstance(threshold, dict) else None,
+    )
+
+
+def _of_predictions(root: Path, images: Path) -> RunView:
+    try:
+        names = tuple(yaml.safe_load((root / PREDICTIONS_FILE).read_text(encoding="utf-8"))["classes"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{root / PREDICTIONS_FILE} is damaged ({error}): predict again") from error
+    files = {image_id: images / own[0] for image_id, own in list_images(images).ids.items()}
+    return RunView(root, names, files, {}, own="", baseline=None)
+
+
+def _corrected_labels(root: Path) -> dict[str, tuple[str, ...]]:
+    path = root / CORRECTED / "labels.csv"
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        return {row["image"]: tuple(filter(None, row["labels"].split(";"))) for row in csv.DictReader(lines)}
+
+
+def annotated(view: RunView, what: What = "masks") -> Annotated:
+    """Masks, objects or boxes of a run as a set to be written; corrected masks take the place of the run's.
+
+    Raises:
+        RunError: the run has none of them.
+    """
+    doubts = view.doubts()
+    if what == "boxes":
+        return _boxes(view, doubts)
+    found = view.with_masks()
+    if what == "instances":
+        found = tuple(image_id for image_id in view.images if _objects_file(view, image_id).is_file())
+    if not found:
+        verb = "refine" if what == "masks" else "instances"
+        raise RunError(f"{view.root} has no {what} of its images: run `advcam {verb}` with the same --out first")
+
+    def load(image_id: str) -> Item:
+        labels = view.best_mask(image_id)
+        shapes: tuple[Shape, ...] = ()
+        if what == "instances":
+            shapes = _objects(view, image_id)
+        elif labels is not None:
+            maps = view.maps(image_id) if view.own else None
+            scores = {} if maps is None else dict(zip(maps.classes.tolist(), maps.scores.tolist(), strict=True))
+            shapes = shapes_of(labels, scores)
+        size = labels.shape if labels is not None else image_size(view.images[image_id])
+        item = Item(image_id, view.images[image_id], size, shapes, view.labels.get(image_id, ()), doubts.get(image_id))
+        ignored = None if labels is None else labels == 255
+        return replace(item, ignored=ignored) if ignored is not None and ignored.any() else item
+
+    return Annotated(view.class_names, found, load)
+
+
+def _boxes(view: RunView, doubts: Mapping[str, float]) -> Annotated:
+    by_image: dict[str, list[Shape]] = {}
+    index = {name: number for number, name in enumerate(view.class_names)}
+    for box in read_boxes(view.root / "boxes.csv"):
+        if box.class_name not in index:
+            raise DataError(f"{view.root / 'boxes.csv'} names the class {box.class_name!r}, which the run does not have")
+        x0, y0, x1, y1 = map(float, box.box)
+        by_image.setdefault(box.image, []).append(Shape(index[box.class_name], None, (x0, y0, x1, y1), box.score))
+
+    def load(image_id: str) -> Item:
+        file = view.images[image_id]
+        own, labels = tuple(by_image.get(image_id, ())), view.labels.get(image_id, ())
+        return Item(image_id, file, image_size(file), own, labels, doubts.get(image_id))
+
+    return Annotated(view.class_names, tuple(view.images), load)
+
+
+def _objects_file(view: RunView, image_id: str) -> Path:
+    return view.root / "instances" / f"{image_id}.npz"
+
+
+def _objects(view: RunView, image_id: str) -> tuple[Shape, ...]:
+    found = FoundObjects.load(_objects_file(view, image_id))
+    triples = zip(found.classes, found.masks, found.scores, strict=True)
+    return tuple(Shape(int(index), np.asarray(mask), None, float(score)) for index, mask, score in triples if mask.any())
 
 
 def read_indices(path: Path) -> UInt8[np.ndarray, "H W"]:

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from advcam.data.images import read_image
 from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError
-from advcam.export.source import RunView, read_indices
+from advcam.export.source import RunView
 from advcam.refine.seeds import seed_labels
 from advcam.review.corrections import Corrected
 from advcam.review.table import Entry, by_image, decide, read_table
@@ -70,9 +70,7 @@ class Desk:
 
     def mask(self, image_id: str) -> UInt8[np.ndarray, "H W"]:
         """The corrected mask where there is one, else the run's, at the picture's full size."""
-        if self.corrected.has(image_id):
-            return read_indices(self.corrected.mask(image_id))
-        found = self.view.mask(image_id)
+        found = self.view.best_mask(image_id)
         if found is None:
             raise DataError(f"{image_id} has no mask in {self.view.root}: run `advcam refine` first")
         return found
