@@ -30,6 +30,8 @@ _FOLDERS = (
     "segment",
     "localize",
     "evaluate",
+    "analyse",
+    "export",
     "report",
     "pipeline",
 )

@@ -10,6 +10,8 @@ import torch
 
 import advcam
 from advcam.app.explain import SIDE, Explainer, labels_at, reduced, shown
+from advcam.attribute.maps.cam import CAM
+from advcam.attribute.settings import adapted
 from advcam.errors import ModelError
 
 
@@ -29,7 +31,7 @@ def test_the_last_frame_is_the_map_of_a_whole_climb(explainer: Explainer, pictur
     frames = list(explainer.grow(picture, [1, 4], steps=3, reg_weight=7.0))
     assert [frame.step for frame in frames] == [0, 1, 2]
     assert frames[0].maps.shape == (2, 40, 56)
-    settings = advcam.ClimbSettings(steps=3).adapted_to(explainer.mapper, 4)
+    settings = adapted(advcam.ClimbSettings(steps=3), CAM(explainer.mapper).units)
     explain = advcam.AdvCAM(explainer.mapper, settings)
     images = explainer._input(picture).expand(2, -1, -1, -1)
     assert np.abs(frames[-1].maps - explain(images, torch.tensor([1, 4])).numpy()).max() < 1e-6

@@ -118,6 +118,15 @@ def test_thresholds_chosen_elsewhere_come_first(metrics):
     ]
 
 
+def test_masks_are_held_against_masks_and_seeds_against_seeds(metrics):
+    metrics["results"].append(entry("cam + crf", "val", 70, FIXED, 0.2))
+    found = headline(read_figures(metrics))
+    assert [figure.masks for figure in found.shown] == ["cam seed", "advcam seed", "cam + crf", "advcam + crf"]
+    assert found.gain_of(found.mask) == pytest.approx(0.5 * (0.8 + 100 / 120) - 0.5 * (0.7 + 100 / 130))
+    assert claim_details(found)[-1].endswith("fixed beforehand, against 73.5 for those of CAM (+8.2).")
+    assert groups(read_figures(metrics))[-1].gain(found.mask) == found.gain_of(found.mask)
+
+
 def test_without_another_split_the_own_threshold_comes_before_an_upper_bound():
     figures = read_figures({"results": [entry("cam seed", "train", 40), entry("cam seed", "train", 30, FIXED, 0.3)]})
     found = headline(figures)

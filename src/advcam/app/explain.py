@@ -12,12 +12,14 @@ import numpy as np
 import torch
 import torchvision
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.multiscale import divide_by_max, to_input
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.grid import divide_by_max
+from advcam.attribute.inputs import to_input
+from advcam.attribute.maps.cam import CAM
+from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.data.masks import voc_palette
 from advcam.data.transforms import resize_long_side
 from advcam.errors import ModelError
@@ -25,7 +27,6 @@ from advcam.models.checkpoint import load_classifier
 from advcam.models.classifier import build_classifier
 from advcam.models.mapper import ClassMapper
 from advcam.models.settings import BackboneSettings
-from advcam.models.strides import output_stride_of
 from advcam.report.overlays import heat_overlay, mask_overlay
 
 # Longer side of a picture while it is explained, in pixels.
@@ -108,9 +109,8 @@ class Explainer:
             steps: at least 1.
             reg_weight: lambda of eq. 7 in the authors' units.
         """
-        stride = output_stride_of(nn.Sequential(self.mapper.stem, self.mapper.features))
         asked = replace(ClimbSettings.released(), steps=steps, reg_weight=reg_weight)
-        settings = asked.adapted_to(self.mapper, stride)
+        settings = adapted(asked, CAM(self.mapper).units)
         target = torch.tensor(classes, device=self.mapper.device)
         images = self._input(picture).expand(len(classes), -1, -1, -1)
         size = picture.shape[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -194,7 +194,9 @@ def _boxes(view: RunView, doubts: Mapping[str, float]) -> Annotated:
     index = {name: number for number, name in enumerate(view.class_names)}
     for box in read_boxes(view.root / "boxes.csv"):
         if box.class_name not in index:
-            raise DataError(f"{view.root / 'boxes.csv'} names the class {box.class_name!r}, which the run does not have")
+            raise DataError(
+                f"{view.root / 'boxes.csv'} names the class {box.class_name!r}, which the run does not have"
+            )
         x0, y0, x1, y1 = map(float, box.box)
         by_image.setdefault(box.image, []).append(Shape(index[box.class_name], None, (x0, y0, x1, y1), box.score))
 
@@ -213,7 +215,9 @@ def _objects_file(view: RunView, image_id: str) -> Path:
 def _objects(view: RunView, image_id: str) -> tuple[Shape, ...]:
     found = FoundObjects.load(_objects_file(view, image_id))
     triples = zip(found.classes, found.masks, found.scores, strict=True)
-    return tuple(Shape(int(index), np.asarray(mask), None, float(score)) for index, mask, score in triples if mask.any())
+    return tuple(
+        Shape(int(index), np.asarray(mask), None, float(score)) for index, mask, score in triples if mask.any()
+    )
 
 
 def read_indices(path: Path) -> UInt8[np.ndarray, "H W"]:

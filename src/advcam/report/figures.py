@@ -116,11 +116,21 @@ class Group:
         return self.seed(baseline=True)
 
     def gain(self, figure: Figure) -> float | None:
-        """How far a figure lies above the seed of plain CAM in this group."""
-        base = self.baseline
-        if base is None or base is figure or base.miou is None or figure.miou is None:
-            return None
-        return figure.miou - base.miou
+        """How far a figure lies above that of plain CAM at the same stage in this group."""
+        return gain_over(counterpart(figure, self.figures), figure)
+
+
+def counterpart(figure: Figure, figures: Sequence[Figure]) -> Figure | None:
+    """The figure of plain CAM at the same stage on the same images: the seed for a seed, CRF for CRF."""
+    if figure.method == BASELINE:
+        return None
+    name = " ".join([BASELINE, *figure.masks.split(" ")[1:]])
+    return next((f for f in figures if f.masks == name and f.split == figure.split), None)
+
+
+def gain_over(base: Figure | None, figure: Figure) -> float | None:
+    """Points, in [-1, 1], that a figure lies above another; None where one of them is not there."""
+    return None if base is None or base.miou is None or figure.miou is None else figure.miou - base.miou
 
 
 def groups(figures: Sequence[Figure]) -> list[Group]:
@@ -144,6 +154,8 @@ class Headline:
     """The run's masks on the same split; their threshold may come from elsewhere."""
     own: Group | None = None
     """The seeds on the same split at the run's own threshold, where that was chosen in another way."""
+    baseline_mask: Figure | None = None
+    """Plain CAM's masks of the same kind on the same split, where they were made."""
 
     @property
     def method(self) -> Figure | None:
@@ -156,13 +168,14 @@ class Headline:
         return None if self.method is None else self.seeds.gain(self.method)
 
     def gain_of(self, figure: Figure) -> float | None:
-        """How far a figure lies above the seed of plain CAM, whose threshold may have been chosen otherwise."""
-        return self.seeds.gain(figure)
+        """How far a figure lies above that of plain CAM at the same stage: seed over seed, mask over mask."""
+        return gain_over(self.baseline_mask, figure) if figure is self.mask else self.seeds.gain(figure)
 
     @property
     def shown(self) -> tuple[Figure, ...]:
         """The seeds and the masks, in the order in which they are made."""
-        return tuple(f for f in (self.seeds.baseline, self.method, self.mask) if f is not None)
+        found = (self.seeds.baseline, self.method, self.baseline_mask, self.mask)
+        return tuple(f for f in found if f is not None)
 
 
 def headline(figures: Sequence[Figure]) -> Headline | None:
@@ -184,7 +197,9 @@ def headline(figures: Sequence[Figure]) -> Headline | None:
     masks = [f for f in figures if not f.is_seed and f.split == seeds.split and f.method not in NETWORKS]
     own = [f for f in masks if f.method != BASELINE] or masks
     at_own = [g for g in candidates if g.split == seeds.split and g.figures[0].chosen_by != "sweep" and g is not seeds]
-    return Headline(seeds, own[-1] if own else None, at_own[0] if at_own else None)
+    mask = own[-1] if own else None
+    plain = None if mask is None else counterpart(mask, masks)
+    return Headline(seeds, mask, at_own[0] if at_own else None, plain)
 
 
 @dataclass(frozen=True)

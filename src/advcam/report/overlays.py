@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
@@ -12,6 +12,21 @@ from advcam.errors import DataError, SettingsError
 
 Picture = UInt8[np.ndarray, "H W 3"]
 IGNORE = 255
+# Matplotlib's colour map inferno (CC0), red, green and blue of 256 levels: equal steps look equal, in grey print too.
+_INFERNO = np.frombuffer(
+    base64.b85decode(
+        "000C500jX71_1#G0s#sF0t^BI4g&%Z1OpNT0~7@W7X}0w2L&4l1sw?n9|{K|3kM_&2qp~(DGmuM5D6_23NR81G879m6$>{O3pp4JJQ)l=8w^1l3_"
+        "~6aMIQ`EAq+|*3``^pPbLgeC<{|53sox%S1k)!FA7^R3S2S@UNj0{HVI)k31T@3V>=0CJqcw#31&bFXF>{SL<(p{3Ta0RYDo)fN(^gE3~NmdY)=h"
+        "rQ4VZU4sBEqZB-9#R}gMl5N=u#Zd?*>T@r3z6K-J>ZekQ}WEE~@6>eu1ZfO>7Y8P&77;bGCZf_ZGaT#uM8g6tNZgm@OcN}ea9Bq0XZG0VVeI9Lp9"
+        "&CUgY=R(cgdl5$A!~;rYltFhiXv)^BWaBzX^$jnkR@o6C1{f-XO$*rmnUYJCuW)`Wt%Bvohf9WDr2B3W1=f!qby;iEMTTBV5lx%sV-itFJ7%MU9K"
+        "=(urXV)GFr1TTC_7+wlr9`HCMScR=PG-yf;+6I8(nlQouS<!8%aGJ5R(sPR2b=$39HRKTFC$O3Oh>%tA=cLr2d<M$kn?(ndtnM?=&|Le)w^*GoUx"
+        "Og`C7J=#t@+fX~*Q99mIINwt@;8ix^RyE>RG~-z_<XSQ1TrlQcFXvt^=wL1BVJqrmD(hq^>t-nIXD01wCGKh@?`$LQZXxh*An|b@@pB#WbR6?`8}"
+        "oP>^m!Qddl&V67507<_J9-jf)e+H5cq`;_=gVoi46IR3;B!+`Hl(tkO=yc2l|u;`<4d#mj?Tp2K$=^`<(~;p9lP*2>hc7{G|%~rVRY34g9JP{Hzi"
+        "Dt`hvP6#TLl{InSRwi^4m9s9Z;`@A9hz9ag;Ci=oC`ot>w#x42BFZszb`O7u<%{TbZI``2%_tQZ3)kF5zM)lcA_1jGJ-B0x2Q}p3h^W$3c<z4dTV"
+        "e;r@^6F{v>}~Pwaq;hU@$q@`@_q93g7fu;^Y)7L_>T4YlJ@$R`1_jq{GIy!q5S`("
+    ),
+    np.uint8,
+).reshape(256, 3)
 
 
 @dataclass(frozen=True)
@@ -27,18 +42,12 @@ class OverlaySettings:
     heat: float = 0.75
     """Opacity of a map's colour where the map is 1, in [0, 1]; it falls with the map, so that the image stays
     visible where nothing was found."""
-    colormap: str = "inferno"
-    """A perceptually uniform colour map of matplotlib: equal steps of the map look equal, in grey print too."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.fill <= 1 and 0 <= self.heat <= 1 and self.outline_width >= 0):
             raise SettingsError(
                 f"an overlay needs opacities in [0, 1] and an outline_width of at least 0, not fill={self.fill}, "
                 f"heat={self.heat}, outline_width={self.outline_width}"
-            )
-        if self.colormap not in matplotlib.colormaps:
-            raise SettingsError(
-                f"matplotlib has no colormap {self.colormap!r}: take inferno, magma, viridis or cividis"
             )
 
 
@@ -88,7 +97,7 @@ def heat_overlay(
     Args:
         image: the picture.
         localization_map: values in [0, 1] at the image's size.
-        settings: opacity and colour map.
+        settings: opacity.
 
     Raises:
         DataError: the map has another size than the image, or values outside [0, 1].
@@ -103,7 +112,7 @@ def heat_overlay(
     if not ((localization_map >= 0) & (localization_map <= 1)).all():
         raise DataError("a localization map must have values in [0, 1] to be drawn: normalise it first")
     grey = np.repeat((image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)[..., None], 3, axis=2)
-    colours = (matplotlib.colormaps[settings.colormap](localization_map)[..., :3] * 255).round().astype(np.uint8)
+    colours = _INFERNO[np.minimum(localization_map * 256, 255).astype(np.uint8)]
     # Below a straight line weak but present evidence would vanish; the square root would paint noise.
     return blend(grey, colours, settings.heat * localization_map[..., None] ** 0.75)
 

@@ -123,7 +123,11 @@ def claim_details(found: Headline) -> list[str]:
         text = f"The masks ({found.mask.name}) reach {percent(found.mask.miou)} mIoU"
         if found.mask.source != group.source:
             text += f" with {threshold_phrase(found.mask)}"
-        details.append(f"{text}{' (an upper bound)' if found.mask.upper_bound else ''}.")
+        text += " (an upper bound)" if found.mask.upper_bound else ""
+        if found.baseline_mask is not None:
+            plain = f"{percent(found.baseline_mask.miou)} for those of CAM"
+            text += f", against {plain} ({points(found.gain_of(found.mask))})"
+        details.append(f"{text}.")
     return details
 
 

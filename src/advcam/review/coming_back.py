@@ -61,9 +61,10 @@ def take(view: RunView, found: Corrections, *, unchanged: bool = False) -> Taken
             mask = found[name]
             size = image_size(view.images[image_id])
             if mask.shape != size:
+                found_size = f"{mask.shape[1]} x {mask.shape[0]}"
                 raise DataError(
-                    f"{name}: its mask has {mask.shape[1]} x {mask.shape[0]} pixels and the image {size[1]} x {size[0]}: "
-                    "export it at the image's own size"
+                    f"{name}: its mask has {found_size} pixels and the image {size[1]} x {size[0]}: export it at the "
+                    "image's own size"
                 )
             before = view.best_mask(image_id)
             if unchanged or before is None or changed(before, mask):
