@@ -18,6 +18,9 @@ from advcam.report.gallery import Card
 from advcam.report.growth import Strip
 from advcam.report.localization import BoxSection
 from advcam.report.panels import ClassChart, ClassifierChart, CurvePanel
+from advcam.report.pictures import Picture
+from advcam.report.tiles import Tile, as_data
+from advcam.report.training import TrainingSection
 from advcam.report.wording import Hint, Notice, counted, percent, place, points, tone
 
 # Cards that are open from the beginning; the others are a click away, so that the page can be overseen.
@@ -78,6 +81,14 @@ class Page:
     """Some card shows ground truth."""
     hatched: bool = False
     """Some card shows pixels that a mask leaves open."""
+    tiles: Sequence[Tile] = ()
+    more_images: int = 0
+    """Images beyond those in ``tiles``."""
+    box_shots: Sequence[Picture] = ()
+    """Images with the boxes that were found on them."""
+    box_total: int = 0
+    box_images: int = 0
+    trainings: Sequence[TrainingSection] = ()
     strips: Sequence[Strip] = ()
     classifier: ClassifierChart | None = None
     flagged: Sequence[FlaggedClass] = ()
@@ -94,6 +105,11 @@ class Page:
     config: str = ""
     """The whole configuration as YAML."""
     versions: Sequence[tuple[str, str]] = field(default=())
+
+    @property
+    def tile_classes(self) -> list[str]:
+        """The classes that tiles can be chosen by."""
+        return sorted({name for tile in self.tiles for name in tile.classes})
 
 
 def render(page: Page) -> str:
@@ -113,6 +129,7 @@ def render(page: Page) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = environment.from_string(template).render(
         page=page,
+        tile_data=as_data(page.tiles),
         style=Markup(style),
         script=Markup(script),
         script_digest=digest,
