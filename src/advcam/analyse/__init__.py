@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from advcam.analyse.result import Analysis
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from advcam.analyse.result import Analysis
 
 # Name, where it lives, and what it shows. Imported on first use.
 ANALYSES = {
@@ -32,6 +32,9 @@ ANALYSES = {
     "table11": ("advcam.analyse.aggregation", "the sum of the maps against the last one"),
     "table13": ("advcam.analyse.sizes", "small and large classes over T and tau"),
 }
+
+
+__all__ = ["ANALYSES", "Analysis", "analysis"]
 
 
 def analysis(name: str) -> Callable[..., Analysis]:

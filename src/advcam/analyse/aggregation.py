@@ -18,7 +18,7 @@ def table11(subject: Subject) -> Analysis:
     Raises:
         DataError: an image has no ground truth.
     """
-    last = subject.climb.steps + subject.climb.last_map - 1
+    last = subject.climb.maps - 1
     rows: list[dict[str, Any]] = []
     for name in ("last", "sum"):
         curve = seed_curve(subject, f"table11 {name}", (last,), last=name == "last")

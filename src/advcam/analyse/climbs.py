@@ -18,10 +18,11 @@ from torch.nn.functional import interpolate
 
 from advcam.analyse.kept import stamp
 from advcam.analyse.subject import Subject, no_progress
-from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.grid import FULL_STRIDE, add_scales, divide_by_max
+from advcam.attribute.climb import ClimbStep, climb, stride_of
+from advcam.attribute.grid import FULL_STRIDE, high_res
 from advcam.attribute.inputs import to_inputs
 from advcam.attribute.multiscale import at_scale
+from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings
 from advcam.data import Record, image_size
 from advcam.data.arrays import reading_arrays, write_arrays
@@ -37,6 +38,8 @@ class Steps:
     """The map of each of its classes at every step, views added; the first is the unchanged image's."""
     scores: Float[Tensor, "k T K"]
     """The scores of all classes at every step, mean of the views."""
+    stride: int = FULL_STRIDE
+    """Pixels of the scaled image per cell."""
 
     @property
     def sums(self) -> Float[Tensor, "k T h w"]:
@@ -45,7 +48,7 @@ class Steps:
 
 
 def climb_steps(
-    mapper: ClassMapper,
+    mapper: ClassMapper | Climbable,
     images: Float[Tensor, "n 3 H W"],
     classes: Sequence[int],
     settings: ClimbSettings,
@@ -140,7 +143,7 @@ class Store:
         with reading_arrays(path, "climb", "analyse") as arrays:
             # Half precision has three digits; the largest value of each climb is beside it.
             maps = torch.from_numpy(arrays["maps"].astype(np.float32) * arrays["largest"][:, None, None, None])
-            return Steps(maps, torch.from_numpy(arrays["scores"]))
+            return Steps(maps, torch.from_numpy(arrays["scores"]), stride_of(self.subject.mapper))
 
     def make(self, records: Sequence[Record]) -> None:
         """Climb images of one size and keep what comes of it."""
@@ -153,7 +156,7 @@ class Store:
         maps, scores = climb_steps(subject.mapper, images, classes, self.settings, held)
         sizes = [len(record.classes) for record in records]
         for record, own_maps, own_scores in zip(records, maps.split(sizes), scores.split(sizes), strict=True):
-            self._keep(record, Steps(own_maps.float(), own_scores.float()))
+            self._keep(record, Steps(own_maps.float(), own_scores.float(), stride_of(subject.mapper)))
 
     def _keep(self, record: Record, steps: Steps) -> None:
         path = self.path(record)
@@ -191,12 +194,11 @@ def fused(
         steps: which ones, from 0.
         last: the map of that step alone in place of the sum up to it (Table 11).
     """
-    height, width = (((side - 1) // FULL_STRIDE + 1) * FULL_STRIDE for side in size)
     kept = [climbed.maps if last else climbed.sums for climbed in scales]
     fused_steps = []
     for step in steps:
         raw = [maps[:, min(step, maps.shape[1] - 1)] for maps in kept]
-        fused_steps.append(divide_by_max(add_scales(raw, (height, width))[:, : size[0], : size[1]]))
+        fused_steps.append(high_res(raw, size, scales[0].stride))
     return torch.stack(fused_steps)
 
 

@@ -29,7 +29,7 @@ def fig15(subject: Subject, *, shown: int = 2) -> Analysis:
         subject: its images.
         shown: images beside the curves, spread evenly over the sample.
     """
-    steps = (0, subject.climb.steps + subject.climb.last_map - 1)
+    steps = (0, subject.climb.maps - 1)
     distributions = {kind: ScoreDistributions() for kind in KINDS}
     for record, scales in all_steps(subject, "fig15"):
         size = image_size(record.image)

@@ -23,7 +23,6 @@ from advcam.attribute.climb import ClimbStep, climb
 from advcam.attribute.inputs import to_input
 from advcam.data import Record, read_mask
 from advcam.data.transforms import scale_image
-from advcam.errors import SettingsError
 from advcam.models import ClassMapper
 
 if TYPE_CHECKING:
@@ -63,9 +62,7 @@ def fig4(subject: Subject, *, steps: Sequence[int] = STEPS, shown: int = 4) -> A
         steps: which ones; those beyond the climb's length are its last.
         shown: images in the plot, spread evenly over the sample.
     """
-    if subject.climb.skip:
-        raise SettingsError("fig4 looks at manipulated pixels, and climb.skip climbs feature maps: take climb.skip 0")
-    last = subject.climb.steps + subject.climb.last_map - 1
+    last = subject.climb.maps - 1
     steps = tuple(sorted({min(step, last) for step in steps}))
     rows: list[dict[str, Any]] = []
     pictures: list[tuple[Record, int, np.ndarray]] = []

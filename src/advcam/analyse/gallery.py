@@ -96,7 +96,7 @@ def fig10(subject: Subject, *, shown: int = SHOWN) -> Analysis:
 def map_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int) -> Analysis:
     """Maps of the pairs that a rule chooses by the overlap of their seeds with the objects."""
     subject.need_masks(name)
-    steps = (0, subject.climb.steps + subject.climb.last_map - 1)
+    steps = (0, subject.climb.maps - 1)
     curve = seed_curve(subject, name, steps)
     levels = [sweep.best_threshold for sweep in curve.sweeps]
     pairs = []
@@ -134,7 +134,7 @@ def box_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int)
     records = [record for record in subject.records if true_corners(record) and len(record.classes) == 1]
     if not records:
         raise DataError(f"{name} compares boxes, and no image has one class and a box of it: name a split with boxes")
-    steps = (0, subject.climb.steps + subject.climb.last_map - 1)
+    steps = (0, subject.climb.maps - 1)
     accuracies = [BoxAccuracy(BoxAccSettings((50,))) for _ in steps]
     found = {}
     for record, scales in all_steps(subject, name):

@@ -34,7 +34,7 @@ def fig6(subject: Subject, *, steps: Sequence[int] = (5, 10, 20), shown: int = 3
         steps: which ones; those beyond the climb's length are its last.
         shown: images in the plot, spread evenly over the sample.
     """
-    count = subject.climb.steps + subject.climb.last_map
+    count = subject.climb.maps
     wanted = tuple(sorted({0, *(min(step, count - 1) for step in steps)}))
     rows, numbers = growth_table(subject, wanted, "fig6")
     chosen = spread_evenly(subject.records, shown)
@@ -70,7 +70,7 @@ def fig6(subject: Subject, *, steps: Sequence[int] = (5, 10, 20), shown: int = 3
 
 def fig12(subject: Subject, *, shown: int = 4) -> Analysis:
     """Fig. 12: maps over all steps, with regularization (top row of each image) and without (bottom row)."""
-    wanted = marks(subject.climb.steps + subject.climb.last_map)
+    wanted = marks(subject.climb.maps)
     rows, numbers = growth_table(subject, wanted, "fig12")
     chosen = spread_evenly(subject.records, shown)
     pictured = tuple(dict.fromkeys(wanted[round(i * (len(wanted) - 1) / 6)] for i in range(7)))

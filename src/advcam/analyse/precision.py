@@ -20,7 +20,7 @@ def table9(subject: Subject) -> Analysis:
     Raises:
         DataError: an image has no ground truth.
     """
-    last = subject.climb.steps + subject.climb.last_map - 1
+    last = subject.climb.maps - 1
     curve = seed_curve(replace(subject, saliency=None), "table9", (0, last))
     found = {"CAM": curve.sweeps[0], "AdvCAM": curve.sweeps[1]}
     if subject.saliency is not None:

@@ -82,7 +82,7 @@ def seed_curve(subject: Subject, what: str, steps: Sequence[int] | None = None, 
         DataError: an image has no ground truth.
     """
     subject.need_masks(what)
-    wanted = tuple(steps) if steps is not None else marks(subject.climb.steps + subject.climb.last_map)
+    wanted = tuple(steps) if steps is not None else marks(subject.climb.maps)
     counts = [SweepCounts(len(subject.class_names) + 1, THRESHOLDS) for _ in wanted]
     for record, scales in all_steps(subject, what):
         size = image_size(record.image)

@@ -56,7 +56,7 @@ def fig14(subject: Subject) -> Analysis:
         DataError: an image has no ground truth.
     """
     subject.need_masks("fig14")
-    last = subject.climb.steps + subject.climb.last_map - 1
+    last = subject.climb.maps - 1
     curve = seed_curve(subject, "fig14", (0, last))
     cam, advcam = (sweep.best.iou[1:].tolist() for sweep in curve.sweeps)
     rows: list[dict[str, Any]] = [

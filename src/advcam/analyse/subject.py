@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from advcam.attribute.maps.cam import CAM
+from advcam.attribute.climb import as_climbable
 from advcam.attribute.settings import AttributeSettings, ClimbSettings, adapted
 from advcam.classify.wsol.task import square
 from advcam.data import ImageSet, Record, image_size, open_dataset, read_image
@@ -99,7 +99,7 @@ class Subject:
 
 
 def open_subject(
-    data: str | Path,
+    data: str | Path | ImageSet,
     classifier: str | Path,
     *,
     split: str | None = None,
@@ -114,7 +114,7 @@ def open_subject(
     """A subject from a data set and a classifier's folder.
 
     Args:
-        data: what ``open_dataset`` reads.
+        data: what ``open_dataset`` reads, or what it gives.
         classifier: a folder that ``load_classifier`` reads.
         split: of the data set.
         images: how many, spread evenly over the split; None takes all of them.
@@ -124,15 +124,15 @@ def open_subject(
         device: where it runs.
         others: fields of ``Subject``.
     """
-    image_set = open_dataset(data, split)
+    image_set = data if isinstance(data, ImageSet) else open_dataset(data, split)
     network, _ = load_classifier(classifier, image_set.class_names)
     network = network.eval().to(device).to(memory_format=torch.channels_last)
     mapper = fold_batch_norm(network.mapper())
     settings = climb or ClimbSettings.released()
     if adapt:
-        settings = adapted(settings, CAM(mapper, signed=settings.signed).units)
+        settings = adapted(settings, as_climbable(mapper, settings).units)
     records = sample(image_set, images)
-    facts = {"split": split or "all", "images": len(records), "of": len(image_set), "adapted": adapt}
+    facts = {"split": image_set.split or "all", "images": len(records), "of": len(image_set), "adapted": adapt}
     return Subject(mapper, image_set.class_names, records, settings, tuple(scales), max_side, facts=facts, **others)
 
 

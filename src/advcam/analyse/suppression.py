@@ -38,7 +38,7 @@ def fig5(subject: Subject, *, shown: int = 4) -> Analysis:
         raise DataError("fig5 compares objects of several classes in one image, and no image has them: take more")
     rows: list[dict[str, Any]] = []
     variants = [replace(subject, records=several).with_climb(suppress_others=on) for on in (False, True)]
-    last = subject.climb.steps + subject.climb.last_map - 1
+    last = subject.climb.maps - 1
     for variant, kind in zip(variants, KINDS[1:], strict=True):
         for record, scales in all_steps(variant, f"fig5 {kind}"):
             mask = read_mask(record)
