@@ -28,9 +28,9 @@ from advcam.data.images import read_image
 from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize
-from advcam.pipeline.labelling import Labeller, ready
-from advcam.pipeline.predict import label
-from advcam.pipeline.predictions import Predictions
+from advcam.pipeline.parts import go_through
+from advcam.pipeline.predict import Predictions, PredictWork, sized
+from advcam.pipeline.segment import batches_of, on_device
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 from advcam.segment.settings import SegmentSettings
@@ -105,11 +105,13 @@ def bare_training(task: DeepLabTask, device: torch.device) -> Seconds:
 
 def ours_prediction(segmenter: Segmenter, images: ImageSet, out: Path) -> Seconds:
     """Masks and overlays of all images, by the parts of ``advcam predict``."""
-    predictions = Predictions(out, CLASSES, overlays=True)
-    labeller = Labeller(segmenter, InferenceSettings(), predictions.note_unreadable)
+    predictions = Predictions(out, CLASSES, True, "benchmark")
     files = {record.id: record.image for record in images.records}
     start = clock(segmenter.device)
-    assert len(list(label(files, files.keys(), labeller, predictions))) == len(files)
+    missing = predictions.missing(files)
+    work = PredictWork(segmenter, InferenceSettings(), predictions)
+    for _, outcome in go_through(work, batches_of(segmenter, work.settings, sized(files, predictions)), missing):
+        predictions.note(outcome)
     return elapsed(start, clock(segmenter.device))
 
 
@@ -181,7 +183,7 @@ def main() -> None:
             },
             given.rounds,
         )
-        segmenter = ready(task().segmenter, device)
+        segmenter = on_device(task().segmenter, device)
         bare_prediction(segmenter, images)
         compare(
             "prediction, photographs of 500 x 375 pixels",

@@ -33,13 +33,10 @@ from advcam.attribute.engine import map_pictures
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.bench.timing import apart, resident
 from advcam.models import BackboneSettings, build_classifier, load_classifier, save_classifier
-from advcam.pipeline.attribute import units
-from advcam.pipeline.classify import run_classifier
+from advcam.pipeline.attribute import Mapping
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.engine import Engine
-from advcam.pipeline.mapping import Loader
+from advcam.pipeline.graph import run_stages
 from advcam.pipeline.run import Run
-from advcam.pipeline.verbs import run_stages
 
 # Height and width in 491 images of VOC's list "train"; the rest has 98 other sizes, one or few images of each.
 VOC_SIZES = {(375, 500): 204, (333, 500): 77, (500, 375): 36, (332, 500): 17, (500, 333): 15, (334, 500): 11}
@@ -107,24 +104,23 @@ def clocks() -> Iterator[list[float]]:
 
 def speed(config: RunConfig, turns: int) -> None:
     run = Run.open(config)
-    engine = Engine.of(config, run_classifier(run), run.device)
+    engine = Mapping.of(run, run.class_names)
     pixels = engine.batch_pixels(1)
-    plan = units(run, engine.method.views, pixels)
-    load = Loader(run, {record.id: record for record in run.records})
-    loaded = [load(unit) for unit in plan]
+    plan = engine.plan(run, pixels)
+    loaded = [(batch, engine.load(batch)) for batch in plan if batch.size is not None]
     pairs = sum(len(record.classes) for record in run.records)
     print(f"{len(run.records)} images, {pairs} pairs, {len(plan)} units, batches of {pixels} pixels")
     best: dict[str, list[float]] = {}
     for turn in range(turns):
         with clocks() as alone:
-            for unit in loaded:
+            for batch, unit in loaded:
                 map_pictures(
                     engine.mapper,
                     unit.pictures,
                     [record.classes for record in unit.records],
                     engine.method,
                     scales=config.attribute.scales,
-                    size=unit.size,
+                    size=batch.size,
                     batch_pixels=pixels,
                 )
         own = fresh(config, f"speed {turn}")
@@ -165,9 +161,8 @@ def processes(config: RunConfig, turns: int) -> None:
 def started(config: RunConfig) -> float:
     """Processor seconds from nothing to a network that is ready to map; called in a fresh process."""
     torch.set_num_threads(1)
-    run = Run.open(config, leads=False)
-    classifier, _ = load_classifier(run.folder.classifier)
-    Engine.of(config, classifier, torch.device("cpu"))
+    run = Run.open(config, clean=False)
+    Mapping.of(run, load_classifier(run.folder.classifier)[1])
     return time.process_time()
 
 
@@ -178,7 +173,7 @@ def memory(config: RunConfig, plot: Path | None) -> None:
 
     def watch() -> None:
         while not done.wait(0.5):
-            count = sum(1 for _ in (run_folder / "maps").rglob("*.npz")) if (run_folder / "maps").exists() else 0
+            count = sum(1 for _ in run_folder.glob("*/maps/**/*.npz"))
             samples.append((count, resident() / 2**20))
 
     watcher = threading.Thread(target=watch)

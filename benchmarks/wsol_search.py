@@ -18,7 +18,7 @@ from advcam.classify.wsol.train import train_method
 from advcam.data import open_dataset
 from advcam.errors import SettingsError
 from advcam.evaluate.validation import BoxValidation, boxed
-from advcam.pipeline.arguments import config_from_file, find_recipe
+from advcam.pipeline.arguments import parse
 from advcam.training.progress import FitProgress
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--fixed-stride", action="store_true", help="keep the recipe's output stride")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    config = config_from_file(find_recipe(asked.recipe))
+    config = parse("run", [asked.recipe])
     train, val = (open_dataset(asked.data, split, labels=asked.labels) for split in ("train", "val"))
     backbone = config.backbone if asked.weights is None else replace(config.backbone, weights=asked.weights)
     base = replace(config.wsol, method=asked.method)

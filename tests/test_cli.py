@@ -48,16 +48,16 @@ def test_help_lists_every_verb(capsys):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_a_function_and_help(verb, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([verb, "--help"])
-    assert stop.value.code == 0
-    assert f"usage: advcam {verb}" in capsys.readouterr().out
+    assert main([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"usage: advcam {verb}" in text
+    assert len(text.splitlines()) <= 60
 
 
 def test_help_loads_no_torch():
     program = "import sys; from advcam.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
-    program = "import sys, advcam.pipeline.arguments as a; a.parser_of('run', ''); sys.exit('torch' in sys.modules)"
+    program = "import sys; from advcam.cli import main; main(['attribute', '--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
 
 
@@ -68,7 +68,7 @@ def test_help_loads_no_torch():
         (["run", "voc12_tabel1_cam_crf"], "did you mean voc12_table1_cam_crf"),
         (["run", "--climb.step", "3"], "there is no setting --climb.step, did you mean --climb.steps"),
         (["run", "--climb.steps", "many"], "--climb.steps is many, and must be a whole number"),
-        (["run", "--attribute.scales", "1.0"], '--attribute.scales is 1.0, and must be a list such as "[1.0, 2.0]"'),
+        (["run", "--attribute.scales", "1.0"], '--attribute.scales is 1.0, and must be a list such as "[1, 2]"'),
         (["run", "--seed.threshold", "high"], "must be a number or one of auto, swept"),
         (["run", "--limit", "x"], "--limit is x, and must be a whole number"),
         (["run", "--climb.steps", "0"], "climb.steps must be at least 1"),

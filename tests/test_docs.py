@@ -24,8 +24,8 @@ from advcam.data.masks import write_mask
 from advcam.evaluate import SegmentationResult, ThresholdSource, segmentation
 from advcam.pipeline.arguments import parse
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.manifest import plain
-from advcam.pipeline.verbs import STAGES
+from advcam.pipeline.keys import plain
+from advcam.pipeline.stages import BY_VERB
 from advcam.segment.checkpoint import build_network, save_network
 from advcam.segment.inference import Segmenter
 
@@ -102,8 +102,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
         write_mask(folder / "photos" / "masks" / f"{index:02d}.png", truth)
         maps = generator.random((1, *stored_size(size))).astype(np.float16)
-        LocalizationMaps(np.array([index]), maps, size, np.array([0.9])).save(run / "maps" / f"{image_id}.npz")
-        write_mask(run / "masks" / f"{image_id}.png", prediction)
+        LocalizationMaps(np.array([index]), maps, size, np.array([0.9])).save(run / f"advcam/maps/{image_id}.npz")
+        write_mask(run / "advcam/masks" / f"{image_id}.png", prediction)
         rows.append(f"{image_id}.png,{name}")
         predictions.append(prediction)
         truths.append(truth)
@@ -140,8 +140,8 @@ def test_examples_run(page: str, in_workspace: Path) -> None:
 def test_commands_parse(page: str, in_workspace: Path) -> None:
     for verb, *words in commands(page):
         assert verb in VERBS or verb.startswith("-"), f"{page}: there is no verb {verb!r}"
-        if verb in ("run", *STAGES) and "--print_config" not in words:
-            parse(verb, words, goes_on=verb != "run", description="")
+        if verb in ("run", *BY_VERB) and "--print_config" not in words:
+            parse(verb, words)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -210,10 +210,8 @@ _HELP: dict[str, set[str]] = {}
 
 
 def help_settings(verb: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """The settings that ``advcam VERB --help`` lists."""
+    """The settings that ``advcam VERB --help-all`` lists."""
     if verb not in _HELP:
-        with pytest.raises(SystemExit) as stop:
-            main([verb, "--help"])
-        assert stop.value.code in (0, None)
+        assert main([verb, "--help-all"]) == 0
         _HELP[verb] = set(re.findall(r"(?<![\w-])--[a-z][\w.-]*", capsys.readouterr().out))
     return _HELP[verb]

@@ -40,7 +40,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert [words[0] for words in commands] == ["doctor", "run"]
     assert main(commands[0]) == 0
     assert re.search(r"problems +none", capsys.readouterr().out)
-    config = parse("run", commands[1][1:], goes_on=False, description="")
+    config = parse("run", commands[1][1:])
     assert (config.data, config.out) == ("photos", "runs/photos")
 
 

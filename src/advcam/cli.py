@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from advcam import __version__
 from advcam.errors import UserError
@@ -14,7 +13,7 @@ from advcam.errors import UserError
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-# Each verb is the function of that name in ``advcam.pipeline.verbs``, which gets the rest of the command line.
+# What each does is in ``advcam.pipeline.verbs``, which is loaded once one is chosen.
 VERBS = {
     "demo": "the whole chain on generated scenes; ends with a report",
     "run": "all stages of a recipe or of a configuration, on your data",
@@ -23,12 +22,14 @@ VERBS = {
     "attribute": "localization maps: climb every image towards its classes (AdvCAM)",
     "refine": "masks from the maps: seed, dense CRF, IRN, PSA",
     "instances": "one mask per object, after masks by IRN",
-    "segment": "train a segmentation network (DeepLab-v2) on the masks",
+    "segment": "train a segmentation network (DeepLab-v2, CCT) on the masks",
     "localize": "boxes from the maps: a table, COCO's JSON, overlays",
     "evaluate": "mIoU, precision, recall and noise where there is ground truth",
+    "report": "one HTML file to look at",
+    "status": "what is there, what is stale, and why",
+    "recipes": "the recipes, with cost and expected figures; or one of them",
     "predict": "label new images with the trained network: masks, overlays, areas",
     "export": "the trained network as ONNX, or as a folder that loads with one line",
-    "report": "one HTML file to look at",
     "scenes": "write a generated data set",
     "bench": "how fast it is on this machine, against the authors' way",
     "doctor": "what is installed, which device, is the data set sound",
@@ -50,7 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in VERBS:
         return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
     try:
-        getattr(import_module("advcam.pipeline.verbs"), name)(rest)
+        from advcam.pipeline import verbs
+        from advcam.pipeline.arguments import Help
+
+        try:
+            verbs.VERBS[name](rest)
+        except Help as text:
+            print(text)
     except UserError as error:
         return complain(str(error))
     except KeyboardInterrupt as interruption:

@@ -147,7 +147,7 @@ def test_labels_from_elsewhere_and_the_table_itself(tmp_path: Path) -> None:
 def test_hidden_files_and_results_are_not_data(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "b.jpg", ".cache/x.jpg", "__MACOSX/a.jpg", "run/masks/a.png")
     (tmp_path / "._a.jpg").touch()
-    (tmp_path / "run/manifest.json").write_text("{}")
+    (tmp_path / "run/run.yaml").write_text("{}")
     labels(tmp_path, "a.jpg,cat", "b.jpg,dog")
     assert len(open_dataset(tmp_path)) == 2
 

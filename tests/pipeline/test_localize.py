@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from runs import entry
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.errors import DataError, RunError
 from advcam.localize.settings import LocalizeSettings
-from advcam.pipeline.verbs import run_stages, wanted_stages
+from advcam.pipeline.graph import run_stages
+from advcam.pipeline.stages import BY_VERB, in_run
 
 LISTS = {"train": ("a", "b"), "test": ("c",)}
 
@@ -46,7 +48,7 @@ def boxed(config, tmp_path: Path):
         maps[0, y0 // 4 : y1 // 4, x0 // 4 : x1 // 4] = 1.0
         # A wider plateau at 0.5 on one image only makes low thresholds wrong there.
         maps[0, :, :2] = 0.5
-        LocalizationMaps(np.array([1]), maps, (48, 64), np.array([0.5])).save(Path(mine.out) / f"maps/{name}.npz")
+        LocalizationMaps(np.array([1]), maps, (48, 64), np.array([0.5])).save(Path(mine.out) / f"cam/maps/{name}.npz")
     return mine
 
 
@@ -76,10 +78,9 @@ def test_swept_says_where_it_was_chosen_and_evaluate_measures(boxed):
     swept = replace(boxed, localize=LocalizeSettings(threshold="swept", overlays=False))
     run_stages(swept, ("localize", "evaluate"))
     assert not (Path(boxed.out) / "box_overlays").exists()
-    manifest = json.loads((Path(boxed.out) / "manifest.json").read_text())
-    stage = manifest["stages"]["localize"]
-    assert stage["source"] == {"method": "sweep", "split": "train", "image_count": 2}
-    assert 0.3 <= stage["settings"]["chosen"] < 1
+    made = entry(boxed, "boxes").result
+    assert made["source"] == {"method": "sweep", "split": "train", "image_count": 2}
+    assert 0.3 <= made["threshold"] < 1
     own, other = json.loads((Path(boxed.out) / "metrics.json").read_text())["boxes"]
     assert (own["split"], own["f1"], own["threshold_chosen_on_this_split"]) == ("train", 1.0, True)
     assert (other["split"], other["f1"], other["threshold_chosen_on_this_split"]) == ("test", 1.0, False)
@@ -88,7 +89,7 @@ def test_swept_says_where_it_was_chosen_and_evaluate_measures(boxed):
 
 def test_other_settings_are_refused(boxed):
     run_stages(boxed, ("localize",))
-    with pytest.raises(RunError, match=r"made with other settings \(chosen 'auto' there, 0\.9 now"):
+    with pytest.raises(RunError, match=r"boxes made otherwise \(chosen 'auto' there, 0\.9 now"):
         run_stages(replace(boxed, localize=LocalizeSettings(threshold=0.9)), ("localize",))
 
 
@@ -101,5 +102,5 @@ def test_boxes_need_maps_and_sweeping_needs_boxes(config):
 
 
 def test_run_makes_boxes_when_asked(config):
-    assert "localize" not in wanted_stages(config)
-    assert "localize" in wanted_stages(replace(config, localize=LocalizeSettings(in_run=True)))
+    assert BY_VERB["localize"] not in in_run(config)
+    assert BY_VERB["localize"] in in_run(replace(config, localize=LocalizeSettings(in_run=True)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.errors import DataError
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.graph import run_stages
+from advcam.pipeline.record import RunRecord
 from advcam.pipeline.settings import RefineSettings, ReportSettings
-from advcam.pipeline.verbs import run_stages
 from advcam.refine import CRFSettings
 from advcam.refine.irn_settings import IRNSettings, IRNWalkSettings
 from advcam.refine.psa_settings import PSASettings
@@ -78,12 +78,12 @@ def test_every_mask_is_of_its_image_and_its_classes(odd, method):
     asked = replace(odd, refine=RefineSettings(method=method, ambiguity=True, max_side=64))
     root = Path(asked.out)
     run_stages(asked, ("classify", "saliency", "attribute"))
-    both = LocalizationMaps.load(root / "maps/both.npz")
+    both = LocalizationMaps.load(root / "advcam/maps/both.npz")
     maps = both.maps.copy()
     maps[1] = 0
-    replace(both, maps=maps).save(root / "maps/both.npz")
+    replace(both, maps=maps).save(root / "advcam/maps/both.npz")
     run_stages(asked, ("refine", "report"))
-    masks = {path.stem: np.asarray(Image.open(path)) for path in (root / "masks").iterdir()}
+    masks = {path.stem: np.asarray(Image.open(path)) for path in (root / "advcam/masks").iterdir()}
     assert {name: mask.shape for name, mask in masks.items()} == {
         name: (height, width) for name, (height, width, _) in PICTURES.items()
     }
@@ -97,12 +97,12 @@ def test_every_mask_is_of_its_image_and_its_classes(odd, method):
     assert (masks["none"][:, 20:] == 255).all()
     assert (masks["both"][:, 32:] != 0).all()
     assert not (masks["plain"] == 255).any()
-    manifest = json.loads((root / "manifest.json").read_text())
-    assert "thin.png: the image is 60 x 1 pixels, but at least 8 x 8 are needed" in str(manifest["left_out"])
+    left_out = RunRecord(root).content.left_out
+    assert "thin.png: the image is 60 x 1 pixels, but at least 8 x 8 are needed" in str(left_out)
     assert "hatched in a mask is set aside" in (root / "report.html").read_text()
 
 
 def test_an_image_of_one_row_is_named(odd):
     with pytest.raises(DataError, match=r"thin\.png: the image is 60 x 1 pixels, but at least 8 x 8 are needed"):
         run_stages(replace(odd, skip_bad=False), ("classify", "saliency", "attribute"))
-    assert not (Path(odd.out) / "maps").exists()
+    assert not (Path(odd.out) / "advcam/maps").exists()

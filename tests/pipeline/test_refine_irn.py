@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from runs import contents, entry
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
@@ -21,11 +22,13 @@ from advcam.errors import DataError, RunError, SettingsError
 from advcam.models.architectures import build_backbone
 from advcam.models.taps import tapped
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.instance_scoring import instance_results, objects_path
-from advcam.pipeline.report_steps import edge_picture, step_masks
+from advcam.pipeline.evaluate import instance_results
+from advcam.pipeline.graph import run_stages
+from advcam.pipeline.keys import Line
+from advcam.pipeline.record import Entry
+from advcam.pipeline.report import edge_picture, step_masks
 from advcam.pipeline.run import Run
 from advcam.pipeline.settings import RefineSettings, SplitSettings
-from advcam.pipeline.verbs import run_stages
 from advcam.refine.crf import dense_crf
 from advcam.refine.irn.checkpoint import save_irn
 from advcam.refine.irn.inference import EdgeMap
@@ -35,7 +38,7 @@ from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalk
 from advcam.refine.unary import unary_from_labels
 
 STAGES = ("classify", "attribute", "refine", "evaluate")
-FOLDERS = ("masks", "crf_masks", "irn_labels", "edges")
+FOLDERS = ("advcam/masks", "advcam/crf", "advcam/irn/labels", "advcam/irn/edges")
 
 
 @pytest.fixture
@@ -49,19 +52,9 @@ def with_irn(config: RunConfig) -> RunConfig:
     )
 
 
-def contents(config: RunConfig, *folders: str) -> dict[str, bytes]:
-    root = Path(config.out)
-    found = [path for folder in folders for path in (root / folder).rglob("*.*")]
-    return {str(path.relative_to(root)): path.read_bytes() for path in found}
-
-
 def read(path: Path) -> np.ndarray:
     with Image.open(path) as mask:
         return np.asarray(mask)
-
-
-def manifest(config: RunConfig) -> dict:
-    return json.loads((Path(config.out) / "manifest.json").read_text())
 
 
 def test_what_it_leaves_behind(with_irn):
@@ -69,21 +62,16 @@ def test_what_it_leaves_behind(with_irn):
     root = Path(with_irn.out)
     for folder in FOLDERS:
         assert len([path for path in (root / folder).rglob("*.*") if path.is_file()]) == 6
-    assert {path.name for path in (root / "irn").iterdir()} >= {"model.safetensors", "config.json", "log.csv"}
-    assert not (root / "irn" / "training.pt").exists()
-    stages = manifest(with_irn)["stages"]
-    assert stages["irn"]["status"] == "done"
-    assert stages["irn"]["result"]["updates"] == 2
-    assert {name: made["method"] for name, made in stages["refine"]["settings"]["sets"].items()} == {
-        "crf_masks": "crf",
-        "masks": "irn",
-    }
-    edges = EdgeMap.load(root / "edges/even/picture 2.npz")
+    assert {path.name for path in (root / "advcam/irn").iterdir()} >= {"model.safetensors", "config.json", "log.csv"}
+    assert not (root / "advcam/irn/training.pt").exists()
+    assert entry(with_irn, "advcam/irn").result["updates"] == 2
+    assert [entry(with_irn, f"advcam/{step}").result["method"] for step in ("crf", "masks")] == ["crf", "irn"]
+    edges = EdgeMap.load(root / "advcam/irn/edges/even/picture 2.npz")
     assert edges.edge.shape == (12, 16)
-    with Image.open(root / "irn_labels/even/picture 2.png") as labels:
+    with Image.open(root / "advcam/irn/labels/even/picture 2.png") as labels:
         assert set(np.unique(labels)) <= {0, 1, 2, 255}
     results = json.loads((root / "metrics.json").read_text())["results"]
-    masks = {entry["masks"]: entry for entry in results if "seed" not in entry["masks"]}
+    masks = {found["masks"]: found for found in results if "seed" not in found["masks"]}
     assert list(masks) == ["advcam + crf", "advcam + irn"]
     assert masks["advcam + irn"]["threshold"] == 0.25
     assert masks["advcam + irn"]["threshold_method"] == "fixed"
@@ -99,54 +87,52 @@ def test_what_it_leaves_behind(with_irn):
     assert picture.shape == (24, 32)
 
     # Masks that are lost are made again, and nothing else: equal bytes, no second training.
-    kept = contents(with_irn, *FOLDERS, "irn")
-    trained = (root / "irn/model.safetensors").stat().st_mtime_ns
-    (root / "masks/even/picture 2.png").unlink()
-    (root / "edges/even/picture 2.npz").write_bytes(b"cut short")
-    (root / "edges/odd/picture 1.npz").unlink()
-    (root / "masks/odd/picture 1.png").unlink()
+    kept = contents(with_irn, "advcam/masks", "advcam/crf", "advcam/irn")
+    trained = (root / "advcam/irn/model.safetensors").stat().st_mtime_ns
+    (root / "advcam/masks/even/picture 2.png").unlink()
+    (root / "advcam/irn/edges/even/picture 2.npz").write_bytes(b"cut short")
+    (root / "advcam/irn/edges/odd/picture 1.npz").unlink()
+    (root / "advcam/masks/odd/picture 1.png").unlink()
     run_stages(with_irn, ("refine",))
-    assert contents(with_irn, *FOLDERS, "irn") == kept
-    assert (root / "irn/model.safetensors").stat().st_mtime_ns == trained
+    assert contents(with_irn, "advcam/masks", "advcam/crf", "advcam/irn") == kept
+    assert (root / "advcam/irn/model.safetensors").stat().st_mtime_ns == trained
 
     # What changes no number is no other training.
     slower = replace(with_irn.irn, workers=1, checkpoint_seconds=5.0)
     run_stages(replace(with_irn, irn=slower), ("refine",))
-    assert (root / "irn/model.safetensors").stat().st_mtime_ns == trained
+    assert (root / "advcam/irn/model.safetensors").stat().st_mtime_ns == trained
 
     # Another walk needs no other network; another training does.
     walked = replace(with_irn, irn_walk=replace(with_irn.irn_walk, background="swept"), overwrite=True)
     run_stages(walked, ("refine",))
-    assert (root / "irn/model.safetensors").stat().st_mtime_ns == trained
-    chosen = manifest(with_irn)["stages"]["refine"]["settings"]["sets"]["masks"]["threshold"]
+    assert (root / "advcam/irn/model.safetensors").stat().st_mtime_ns == trained
+    chosen = entry(with_irn, "advcam/masks").result["threshold"]
     assert (chosen["method"], chosen["images"]) == ("sweep", 6)
-    with pytest.raises(RunError, match=r"holds the results of `irn` made with other settings \(irn.epochs 2 there"):
+    with pytest.raises(RunError, match=r"holds advcam/irn made otherwise \(irn.epochs 2 there"):
         run_stages(replace(walked, irn=replace(with_irn.irn, epochs=3), overwrite=False), ("refine",))
 
     # At twice the size there are four times the cells; edges of the former size are replaced, not mixed up.
     larger = replace(walked, irn_walk=replace(walked.irn_walk, scale=2.0))
     run_stages(larger, ("refine",))
-    assert EdgeMap.load(root / "edges/even/picture 2.npz").edge.shape == (24, 32)
-    with Image.open(root / "masks/even/picture 2.png") as mask:
+    assert EdgeMap.load(root / "advcam/irn/edges/even/picture 2.npz").edge.shape == (24, 32)
+    with Image.open(root / "advcam/masks/even/picture 2.png") as mask:
         assert mask.size == (64, 48)
-    with pytest.raises(RunError, match=r"holds the results of `refine` .*irn_walk.scale 2.0 there"):
+    with pytest.raises(RunError, match=r"holds advcam/masks .*settings.scale 2.0 there"):
         run_stages(replace(walked, overwrite=False), ("refine",))
     run_stages(walked, ("refine",))
 
-    # A trained network can be taken over, and an edge map of another size is refused by name.
-    EdgeMap(np.zeros((3, 4), np.float16), np.zeros((2, 3, 4), np.float16)).save(root / "edges/even/picture 2.npz")
-    (root / "masks/even/picture 2.png").unlink()
-    with pytest.raises(DataError, match=r"picture 2.npz is an edge map of 4 x 3 cells, but its image of 64 x 48"):
-        run_stages(walked, ("refine",))
-    lent = replace(with_irn.irn, weights=str(root / "irn"))
+    # A trained network can be taken over.
+    lent = replace(with_irn.irn, weights=str(root / "advcam/irn"))
     run_stages(replace(with_irn, irn=lent, overwrite=True), ("refine",))
-    assert contents(with_irn, "masks") == {name: data for name, data in kept.items() if name.startswith("masks")}
+    assert contents(with_irn, "advcam/masks") == {name: data for name, data in kept.items() if "/masks/" in name}
 
 
 def test_final_crf(with_irn):
     with_irn = replace(with_irn, irn_walk=IRNWalkSettings(pad=0, exp_times=0, background=0.6))
     run_stages(with_irn, STAGES)
-    before = {name: read(Path(with_irn.out) / "masks" / name) for name in ("even/picture 2.png", "odd/picture 1.png")}
+    before = {
+        name: read(Path(with_irn.out) / "advcam/masks" / name) for name in ("even/picture 2.png", "odd/picture 1.png")
+    }
     asked = replace(with_irn, irn_walk=replace(with_irn.irn_walk, final_crf=True), overwrite=True)
     run_stages(asked, ("refine", "evaluate"))
     run = Run.open(asked)
@@ -158,12 +144,12 @@ def test_final_crf(with_irn):
         local = torch.from_numpy(np.searchsorted(classes, walked).astype(np.uint8))
         image = torch.from_numpy(read_image(record.image))
         expected = dense_crf(image, unary_from_labels(local, len(classes)), asked.crf).argmax(dim=0).numpy()
-        found = read(Path(asked.out) / "masks" / name)
+        found = read(Path(asked.out) / "advcam/masks" / name)
         assert np.array_equal(found, classes[expected])
         changed += int((found != walked).sum())
     assert changed
     results = json.loads((Path(asked.out) / "metrics.json").read_text())["results"]
-    assert [entry["masks"] for entry in results if "seed" not in entry["masks"]] == [
+    assert [found["masks"] for found in results if "seed" not in found["masks"]] == [
         "advcam + crf",
         "advcam + irn + crf",
     ]
@@ -172,16 +158,16 @@ def test_final_crf(with_irn):
 def test_refused_before_anything_is_trained(with_irn, small_data, tmp_path):
     root = Path(with_irn.out)
     run_stages(replace(with_irn, refine=RefineSettings()), ("classify", "attribute", "refine"))
-    masks = contents(with_irn, "masks")
-    with pytest.raises(RunError, match=r"`refine` made with other settings \(method 'crf' there, 'irn' now"):
+    masks = contents(with_irn, "advcam/masks")
+    with pytest.raises(RunError, match=r"advcam/masks made otherwise \(method 'crf' there, 'irn' now"):
         run_stages(with_irn, ("refine",))
-    assert contents(with_irn, "masks") == masks
+    assert contents(with_irn, "advcam/masks") == masks
     bare = tmp_path / "bare"
     shutil.copytree(small_data, bare, ignore=shutil.ignore_patterns("masks"))
     swept = replace(with_irn, data=str(bare), irn_walk=replace(with_irn.irn_walk, background="swept"), overwrite=True)
     with pytest.raises(DataError, match=r"irn_walk.background is swept, but .* has no masks for all: take a number"):
         run_stages(swept, ("refine",))
-    assert not {"irn", "irn_labels", "edges"} & {path.name for path in root.iterdir()}
+    assert not (root / "advcam/irn").exists()
 
 
 def test_a_lent_network_that_changes_is_another(with_irn, tmp_path):
@@ -192,10 +178,10 @@ def test_a_lent_network_that_changes_is_another(with_irn, tmp_path):
         save_irn(tmp_path / "lent", IRNNetwork(tapped(build_backbone("timm/resnet10t"))))
         if seed == 0:
             run_stages(lent, ("refine",))
-    kept = contents(with_irn, "irn", "masks")
-    with pytest.raises(RunError, match=r"holds the results of `irn` made with other settings \(network '\w+' there"):
+    kept = contents(with_irn, "advcam/irn", "advcam/masks")
+    with pytest.raises(RunError, match=r"holds advcam/irn made otherwise \(network '\w+' there"):
         run_stages(lent, ("refine",))
-    assert contents(with_irn, "irn", "masks") == kept
+    assert contents(with_irn, "advcam/irn", "advcam/masks") == kept
 
 
 def test_instances(with_irn):
@@ -235,13 +221,13 @@ def test_instances_are_measured(tmp_path: Path):
         RunConfig(), data=str(data), out=str(tmp_path / "run"), splits=SplitSettings(train="train", maps=("val",))
     )
     run = Run.open(config)
-    run.manifest.stages["instances"] = {"status": "done"}
+    run.record.artifacts["instances"] = Entry("", {}, "done")
     assert instance_results(run) == []
     for record in run.wanted:
         classes, masks = read_objects(record)
         numbers = (masks * np.arange(1, len(classes) + 1)[:, None, None]).sum(axis=0).astype(np.uint16)
-        objects_path(run, record).parent.mkdir(parents=True, exist_ok=True)
-        FoundObjects(numbers, classes, np.ones(len(classes), np.float32)).save(objects_path(run, record))
+        FoundObjects(numbers, classes, np.ones(len(classes), np.float32)).save(run.folder.objects(record.id))
+        run.ledger("instances").note([Line(record.id, "made")])
     results = instance_results(run)
     assert [(found["iou"], found["split"], found["images"], found["ap"]) for found in results] == [
         (0.5, "val", 3, 1.0),
@@ -254,7 +240,7 @@ def test_zero_maps_and_classes_of_zero(with_irn, monkeypatch):
     run_stages(with_irn, ("classify", "attribute"))
     root = Path(with_irn.out)
     for name, value in (("even/picture 2", (1.0, 0.0)), ("odd/picture 5", (0.0, 0.0))):
-        path = root / "maps" / f"{name}.npz"
+        path = root / "advcam/maps" / f"{name}.npz"
         found = LocalizationMaps.load(path)
         maps = np.zeros_like(found.maps)
         for index, peak in enumerate(value):
@@ -263,7 +249,7 @@ def test_zero_maps_and_classes_of_zero(with_irn, monkeypatch):
     run_stages(with_irn, ("refine",))
     masks = {}
     for name in ("even/picture 2", "odd/picture 5"):
-        with Image.open(root / f"masks/{name}.png") as mask:
+        with Image.open(root / f"advcam/masks/{name}.png") as mask:
             masks[name] = set(np.unique(mask).tolist())
     assert masks == {"even/picture 2": {0, 1}, "odd/picture 5": {0}}
 
@@ -279,7 +265,7 @@ def test_unfit_settings_are_named(with_irn):
     with pytest.raises(SettingsError, match="batch_size is 7, but there are only 6 items"):
         run_stages(replace(with_irn, irn=replace(with_irn.irn, batch_size=7)), ("refine",))
     # What fails before it has made anything leaves nothing behind.
-    assert not (Path(with_irn.out) / "irn").exists()
+    assert not (Path(with_irn.out) / "advcam/irn/model.safetensors").exists()
     with pytest.raises(SettingsError, match=r"refine.rule confident makes masks of the seed or the CRF, not of irn"):
         RefineSettings(method="irn", rule="confident")
 
@@ -298,7 +284,7 @@ def test_images_smaller_than_the_radius(with_irn, shape, tmp_path: Path):
     narrow = replace(with_irn, data=str(data), irn=replace(with_irn.irn, batch_size=2, epochs=1))
     narrow = replace(narrow, attribute=replace(narrow.attribute, scales=(1.0,)), climb=replace(narrow.climb, steps=1))
     run_stages(narrow, ("classify", "attribute", "refine"))
-    with Image.open(Path(narrow.out) / "masks/0.png") as mask:
+    with Image.open(Path(narrow.out) / "advcam/masks/0.png") as mask:
         assert mask.size == (shape[1], shape[0])
         assert set(np.unique(mask)) <= {0, 1}
-    assert torch.isfinite(torch.from_numpy(EdgeMap.load(Path(narrow.out) / "edges/0.npz").edge)).all()
+    assert torch.isfinite(torch.from_numpy(EdgeMap.load(Path(narrow.out) / "advcam/irn/edges/0.npz").edge)).all()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from runs import entry
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import AttributeSettings
@@ -19,12 +20,12 @@ from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.models import BackboneSettings, build_classifier
 from advcam.pipeline import refine_psa
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.refiner import Subject
+from advcam.pipeline.graph import run_stages
+from advcam.pipeline.refiner import Prepared, Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.settings import RefineSettings
-from advcam.pipeline.verbs import run_stages
 from advcam.refine import CRFSettings
-from advcam.refine.psa import PSASettings
+from advcam.refine.psa import PSASettings, checkpoint
 from advcam.refine.psa.labels import AffinityLabels
 
 PSA = PSASettings(
@@ -61,7 +62,7 @@ def copied(config: RunConfig, out: Path) -> RunConfig:
 
 
 def masks_of(config) -> dict[str, bytes]:
-    root = Run.open(config).folder.root / "masks"
+    root = Run.open(config).folder.root / "cam/masks"
     return {path.name: path.read_bytes() for path in sorted(root.rglob("*.png"))}
 
 
@@ -70,22 +71,21 @@ def test_from_maps_to_masks(mapped):
     run = Run.open(mapped)
     assert len(masks_of(mapped)) == 6
     for record in run.records:
-        with Image.open(run.folder.mask(record.id)) as mask, Image.open(record.image) as image:
+        with Image.open(run.folder.mask("cam", record.id)) as mask, Image.open(record.image) as image:
             assert mask.size == image.size
             allowed = {0, *(index + 1 for index in record.classes)}
             assert set(np.unique(np.asarray(mask)).tolist()) <= allowed
-    learned = refine_psa.learnable(run, "maps")
+    learned = refine_psa.learnable(run, "cam")
     for record in learned:
-        labels = AffinityLabels.load(refine_psa.label_path(run, "maps", record))
+        labels = AffinityLabels.load(refine_psa.label_path(run, "cam", record.id))
         assert labels.classes.tolist() == list(record.classes)
-        size = LocalizationMaps.load(run.folder.maps(record.id)).image_size
+        size = LocalizationMaps.load(run.folder.maps("cam", record.id)).image_size
         assert labels.low.shape == labels.high.shape == (len(record.classes), *size)
-    assert (run.folder.root / "psa" / "network" / "model.safetensors").exists()
-    stages = run.manifest.stages
-    assert (stages["psa_labels"]["made"], stages["psa"]["settings"]["images"]) == (len(learned), len(learned))
-    assert stages["psa"]["updates"] == len(learned) // 2
+    assert (run.folder.root / "cam/psa" / "network" / "model.safetensors").exists()
+    made = entry(mapped, "cam/psa").result
+    assert (made["images"], made["updates"]) == (len(learned), len(learned) // 2)
     results = read_json(run.folder.metrics)["results"]
-    scored = [entry for entry in results if entry["masks"] == "cam + psa"]
+    scored = [found for found in results if found["masks"] == "cam + psa"]
     assert len(scored) == 1
     assert scored[0]["threshold"] is None
 
@@ -93,23 +93,23 @@ def test_from_maps_to_masks(mapped):
 def test_the_walk_can_change_without_a_new_training(mapped):
     run_stages(mapped, ("refine",))
     run = Run.open(mapped)
-    before = (run.folder.root / "psa" / "network" / "model.safetensors").stat().st_mtime_ns
+    before = (run.folder.root / "cam/psa" / "network" / "model.safetensors").stat().st_mtime_ns
     # What changes no number is no other training either.
     run_stages(replace(mapped, psa=replace(PSA, workers=1, checkpoint_seconds=5.0)), ("refine",))
     other = replace(mapped, psa=replace(PSA, beta=2.0))
-    with pytest.raises(RunError, match=r"`refine` made with other settings .*beta"):
+    with pytest.raises(RunError, match=r"cam/masks made otherwise .*beta"):
         run_stages(other, ("refine",))
     run_stages(replace(other, overwrite=True), ("refine",))
-    assert (run.folder.root / "psa" / "network" / "model.safetensors").stat().st_mtime_ns == before
-    with pytest.raises(RunError, match=r"`refine` made with other settings .*psa\.epochs 1 there, 2 now"):
+    assert (run.folder.root / "cam/psa" / "network" / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(RunError, match=r"cam/psa made otherwise .*psa\.epochs 1 there, 2 now"):
         run_stages(replace(other, psa=replace(other.psa, epochs=2)), ("refine",))
 
 
 def test_refused_before_anything_is_trained(mapped):
     run_stages(replace(mapped, refine=replace(mapped.refine, method="crf")), ("refine",))
-    with pytest.raises(RunError, match=r"`refine` made with other settings \(method 'crf' there, 'psa' now"):
+    with pytest.raises(RunError, match=r"cam/masks made otherwise \(method 'crf' there, 'psa' now"):
         run_stages(mapped, ("refine",))
-    assert not (Run.open(mapped).folder.root / "psa").exists()
+    assert not (Run.open(mapped).folder.root / "cam/psa").exists()
 
 
 def test_weights_that_change_are_others(mapped, tmp_path):
@@ -120,7 +120,7 @@ def test_weights_that_change_are_others(mapped, tmp_path):
     run_stages(named, ("refine",))
     masks = masks_of(named)
     torch.save({name: tensor + 1 for name, tensor in tensors.items()}, weights)
-    with pytest.raises(RunError, match=r"results of `psa` made with other settings \(weights_file '\w+' there"):
+    with pytest.raises(RunError, match=r"cam/psa made otherwise \(weights.content '\w+' there"):
         run_stages(named, ("refine",))
     assert masks_of(named) == masks
 
@@ -142,7 +142,7 @@ def test_a_stopped_training_goes_on(mapped, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ("refine",))
     monkeypatch.setattr(AffinityLabels, "save", original)
-    monkeypatch.setattr(refine_psa, "save_affinity_net", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(checkpoint, "save_affinity_net", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ("refine",))
     monkeypatch.undo()
@@ -153,38 +153,38 @@ def test_a_stopped_training_goes_on(mapped, tmp_path, monkeypatch):
 def test_a_trained_network_is_taken_over(mapped, tmp_path):
     other = copied(mapped, tmp_path / "other")
     run_stages(mapped, ("refine",))
-    trained = Run.open(mapped).folder.root / "psa" / "network"
+    trained = Run.open(mapped).folder.root / "cam/psa" / "network"
     other = replace(other, psa=replace(PSA, trained=str(trained)))
     run_stages(other, ("refine",))
     assert masks_of(other) == masks_of(mapped)
-    assert not (Run.open(other).folder.root / "psa").exists()
+    assert not (Run.open(other).folder.root / "cam/psa").exists()
 
 
 def test_threads_do_not_meet(mapped):
     """The masks do not depend on how many threads make them."""
     run_stages(mapped, ("refine",))
     run = Run.open(mapped)
-    refiner = refine_psa.refiner(run, "maps")
-    subjects = [Subject.read(run, record, "maps") for record in run.records] * 3
+    labels = refine_psa.PSA.labels(run, "cam", Prepared())
+    subjects = [Subject.read(run, record, "cam") for record in run.records] * 3
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(refiner.labels, subjects))
+        together = list(pool.map(labels, subjects))
     for subject, found in zip(subjects, together, strict=True):
-        with Image.open(run.folder.mask(subject.record.id)) as mask:
+        with Image.open(run.folder.mask("cam", subject.record.id)) as mask:
             assert np.array_equal(found, np.asarray(mask))
 
 
 def test_images_whose_maps_are_zero(mapped):
     run = Run.open(mapped)
-    first, *rest = refine_psa.learnable(run, "maps")
-    path = run.folder.maps(first.id)
+    first, *rest = refine_psa.learnable(run, "cam")
+    path = run.folder.maps("cam", first.id)
     maps = LocalizationMaps.load(path)
     replace(maps, maps=np.zeros_like(maps.maps)).save(path)
     run_stages(mapped, ("refine",))
-    assert Run.open(mapped).manifest.stages["psa"]["settings"]["images"] == len(rest)
-    with Image.open(run.folder.mask(first.id)) as mask:
+    assert entry(mapped, "cam/psa").result["images"] == len(rest)
+    with Image.open(run.folder.mask("cam", first.id)) as mask:
         assert not np.asarray(mask).any()
     for record in rest:
-        path = run.folder.maps(record.id)
+        path = run.folder.maps("cam", record.id)
         maps = LocalizationMaps.load(path)
         replace(maps, maps=np.zeros_like(maps.maps)).save(path)
     with pytest.raises(DataError, match=r"none of the 6 images .* not zero everywhere"):

@@ -19,11 +19,12 @@ import pytest
 import yaml
 from PIL import Image
 
-import advcam.pipeline.mapping as mapping
 from advcam.attribute.result import LocalizationMaps
 from advcam.errors import DataError, RunError
-from advcam.pipeline.manifest import plain
-from advcam.pipeline.verbs import run_stages
+from advcam.pipeline.attribute import Mapping
+from advcam.pipeline.graph import run_stages
+from advcam.pipeline.keys import plain
+from advcam.pipeline.record import RunRecord
 
 STAGES = ("classify", "attribute", "refine", "evaluate")
 
@@ -31,7 +32,7 @@ STAGES = ("classify", "attribute", "refine", "evaluate")
 def outputs(config) -> dict[str, bytes]:
     """The bytes of all maps and masks."""
     root = Path(config.out)
-    kinds = ("maps", "cam", "masks", "cam_masks")
+    kinds = ("advcam/maps", "cam/maps", "advcam/masks", "cam/masks")
     return {str(path.relative_to(root)): path.read_bytes() for kind in kinds for path in (root / kind).rglob("*.*")}
 
 
@@ -53,28 +54,28 @@ def test_what_a_run_leaves_behind(config):
     run_stages(config, STAGES)
     root = Path(config.out)
     names = {f"{folder}/picture {index}" for index in range(6) for folder in [("even", "odd")[index % 2]]}
-    for kind, suffix in (("maps", "npz"), ("cam", "npz"), ("masks", "png"), ("cam_masks", "png")):
+    for kind, suffix in (("advcam/maps", "npz"), ("cam/maps", "npz"), ("advcam/masks", "png"), ("cam/masks", "png")):
         found = {str(path.relative_to(root / kind).with_suffix("")) for path in (root / kind).rglob(f"*.{suffix}")}
         assert found == names
-    maps = LocalizationMaps.load(root / "maps/even/picture 2.npz")
+    maps = LocalizationMaps.load(root / "advcam/maps/even/picture 2.npz")
     assert maps.classes.tolist() == [0, 1]
     assert maps.maps.shape == (2, 12, 16)
     assert maps.maps.dtype == np.float16
     assert maps.image_size == (48, 64)
-    with Image.open(root / "overlays/even/picture 2.jpg") as overlay:
+    with Image.open(root / "advcam/overlays/even/picture 2.jpg") as overlay:
         assert overlay.size == (64, 48)
         assert overlay.mode == "RGB"
-    assert len(list((root / "overlays").rglob("*.jpg"))) == 6
-    with Image.open(root / "masks/even/picture 2.png") as mask:
+    assert len(list((root / "advcam/overlays").rglob("*.jpg"))) == 6
+    with Image.open(root / "advcam/masks/even/picture 2.png") as mask:
         assert mask.mode == "P"
         assert mask.size == (64, 48)
         assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
         assert set(np.unique(mask)) <= {0, 1, 2}
-    manifest = json.loads((root / "manifest.json").read_text())
-    assert manifest["schema"] == 1
-    assert {name: stage["status"] for name, stage in manifest["stages"].items()} == dict.fromkeys(STAGES, "done")
-    assert manifest["versions"]["torch"]
-    assert yaml.safe_load((root / "config.yaml").read_text()) == plain(config)
+    record = RunRecord(root)
+    made = ("classifier", "advcam/maps", "cam/maps", "advcam/masks", "cam/masks", "metrics")
+    assert {name: entry.status for name, entry in record.artifacts.items()} == dict.fromkeys(made, "done")
+    assert record.content.versions["torch"]
+    assert record.content.settings == config
     with (root / "flagged.csv").open() as lines:
         assert {"image", "class", "probability", "reason"} == set(csv.DictReader(lines).fieldnames)
     assert not [path for path in root.rglob("*") if path.name.startswith(".")]
@@ -105,21 +106,21 @@ def test_every_figure_says_where_it_comes_from(config):
 def test_done_images_are_kept_and_the_rest_is_equal_byte_for_byte(config, undisturbed, monkeypatch):
     wanted = whole(config, undisturbed)
     saved = []
-    save = mapping.save_unit
+    save = Mapping.save
 
     def interrupted(*arguments):
         if len(saved) == 2:
             raise KeyboardInterrupt
         saved.append(save(*arguments))
+        return saved[-1]
 
-    monkeypatch.setattr(mapping, "save_unit", interrupted)
+    monkeypatch.setattr(Mapping, "save", interrupted)
     with pytest.raises(KeyboardInterrupt, match="is kept in"):
         run_stages(config, STAGES)
-    manifest = json.loads((Path(config.out) / "manifest.json").read_text())
-    assert manifest["stages"]["attribute"]["status"] == "interrupted"
+    assert RunRecord(Path(config.out)).artifacts["advcam/maps"].status == "interrupted"
     kept = {name: (Path(config.out) / name).stat().st_mtime_ns for name in outputs(config)}
     assert 0 < len(kept) < len(wanted)
-    monkeypatch.setattr(mapping, "save_unit", save)
+    monkeypatch.setattr(Mapping, "save", save)
     run_stages(config, STAGES)
     assert outputs(config) == wanted
     assert all((Path(config.out) / name).stat().st_mtime_ns == then for name, then in kept.items())
@@ -141,7 +142,7 @@ def test_killed_and_started_again(config, undisturbed):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "advcam", "run", str(file)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    maps = Path(config.out) / "maps"
+    maps = Path(config.out) / "advcam/maps"
     until = time.monotonic() + 120
     while not list(maps.rglob("*.npz")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
@@ -162,17 +163,17 @@ def test_other_settings_are_refused_by_name_and_replaced_when_asked(config):
     with pytest.raises(RunError, match=r"climb\.steps 3 there, 4 now.*--overwrite"):
         run_stages(other, STAGES)
     assert outputs(config) == before
-    assert yaml.safe_load((Path(config.out) / "config.yaml").read_text())["climb"]["steps"] == 3
+    assert RunRecord(Path(config.out)).content.settings.climb.steps == 3
     run_stages(replace(other, overwrite=True), STAGES)
     after = outputs(config)
     assert after.keys() == before.keys()
-    assert after["maps/even/picture 2.npz"] != before["maps/even/picture 2.npz"]
-    assert after["cam/even/picture 2.npz"] == before["cam/even/picture 2.npz"]
+    assert after["advcam/maps/even/picture 2.npz"] != before["advcam/maps/even/picture 2.npz"]
+    assert after["cam/maps/even/picture 2.npz"] == before["cam/maps/even/picture 2.npz"]
 
 
 def test_a_damaged_map_is_made_again(config, undisturbed):
     run_stages(config, STAGES)
-    path = Path(config.out) / "maps/even/picture 2.npz"
+    path = Path(config.out) / "advcam/maps/even/picture 2.npz"
     path.write_bytes(path.read_bytes()[:100])
     run_stages(config, STAGES)
     assert outputs(config) == whole(config, undisturbed)
@@ -185,7 +186,7 @@ def test_corrected_labels_are_mapped_again(config, small_data, tmp_path):
     labels = data / "labels.csv"
     labels.write_text(labels.read_text().replace("picture 0.png,disc", "picture 0.png,bar;disc"))
     run_stages(mine, STAGES)
-    assert LocalizationMaps.load(Path(config.out) / "maps/even/picture 0.npz").classes.tolist() == [0, 1]
+    assert LocalizationMaps.load(Path(config.out) / "advcam/maps/even/picture 0.npz").classes.tolist() == [0, 1]
 
 
 def test_a_broken_image_stops_the_run_or_is_left_out(config, small_data, tmp_path):
@@ -196,9 +197,9 @@ def test_a_broken_image_stops_the_run_or_is_left_out(config, small_data, tmp_pat
     with pytest.raises(DataError, match=r"picture 3\.png"):
         run_stages(mine, STAGES)
     run_stages(replace(mine, skip_bad=True), STAGES)
-    manifest = json.loads((Path(config.out) / "manifest.json").read_text())
-    assert ["picture 3.png" in sentence for sentence in manifest["left_out"]["all"]] == [True]
-    assert len(list((Path(config.out) / "masks").rglob("*.png"))) == 5
+    left_out = RunRecord(Path(config.out)).content.left_out["all"]
+    assert ["picture 3.png" in sentence for sentence in left_out] == [True]
+    assert len(list((Path(config.out) / "advcam/masks").rglob("*.png"))) == 5
 
 
 def test_a_folder_of_something_else_is_left_alone(config):

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from runs import entry
 
 from advcam.attribute.settings import ClimbSettings
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.cli import main
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.graph import run_stages
 from advcam.pipeline.settings import ReportSettings
-from advcam.pipeline.verbs import run_stages
 from advcam.refine.seed_settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
 
@@ -46,11 +47,7 @@ def salient(config: RunConfig, maps: Path, **changes) -> RunConfig:
     return replace(config, saliency=SaliencySettings(source="folder", folder=str(maps), **changes))
 
 
-def manifest(config: RunConfig) -> dict:
-    return json.loads((Path(config.out) / "manifest.json").read_text())["stages"]
-
-
-def made(config: RunConfig, kind: str = "maps") -> dict[str, bytes]:
+def made(config: RunConfig, kind: str = "advcam/maps") -> dict[str, bytes]:
     root = Path(config.out) / kind
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.*"))}
 
@@ -66,16 +63,13 @@ def test_saliency_bounds_the_climb(config, maps):
     run_stages(plain, MAPPED)
     with Image.open(Path(config.out) / "saliency/even/picture 0.png") as found:
         assert (found.mode, found.size) == ("L", (64, 48))
-    assert "saliency" not in manifest(plain)
-    assert manifest(plain)["attribute"]["settings"]["saliency"] is None
+    assert entry(plain, "advcam/maps").facts["saliency"] is None
     assert not (Path(plain.out) / "saliency").exists()
-    assert made(config, "cam") == made(plain, "cam")
+    assert made(config, "cam/maps") == made(plain, "cam/maps")
     # A map whose background is within the mask of eq. 5 already stays as it is.
     assert sum(made(config)[name] != data for name, data in made(plain).items()) >= 3
-    stage = manifest(config)["attribute"]["settings"]["saliency"]
-    files = stage.pop("files")
-    assert stage == {"source": "folder", "folder": str(maps), "rule": "fixed", "threshold": 0.5}
-    assert len(files) == 16
+    assert entry(config, "advcam/maps").facts["saliency"] == {"rule": "fixed", "threshold": 0.5}
+    assert len(entry(config, "saliency").facts["files"]) == 16
 
 
 def test_missing_maps_stop_the_run_or_are_climbed_without(config, maps, capsys):
@@ -85,7 +79,7 @@ def test_missing_maps_stop_the_run_or_are_climbed_without(config, maps, capsys):
         run_stages(salient(config, maps), MAPPED)
     assert not (Path(config.out) / "saliency").exists()
     run_stages(salient(config, maps, missing="without"), MAPPED)
-    assert manifest(config)["saliency"]["missing"] == ["even/picture 0"]
+    assert entry(config, "saliency").result["missing"] == ["even/picture 0"]
     # A map of zeros knows of no object, though the label does.
     assert "2 images were climbed without region D" in capsys.readouterr().err
     plain = replace(config, out=config.out + " plain")
@@ -106,10 +100,10 @@ def test_what_is_stopped_goes_on_and_another_rule_is_another_climb(config, maps)
         run_stages(config, ("attribute",))
     run_stages(config, ("saliency",))
     assert made(config, "saliency") == whole
-    assert manifest(config)["saliency"]["made"] == 2
+    assert entry(config, "saliency").result["made"] == 2
     with pytest.raises(RunError, match=r"saliency\.rule 'fixed' there, 'otsu' now"):
         run_stages(salient(config, maps, rule="otsu"), ("attribute",))
-    with pytest.raises(RunError, match="results of `attribute` made with other settings"):
+    with pytest.raises(RunError, match="advcam/maps made otherwise"):
         run_stages(replace(config, saliency=SaliencySettings()), ("attribute",))
 
 
@@ -124,7 +118,7 @@ def test_maps_that_change_in_their_folder_are_others(config, maps):
     run_stages(config, MAPPED)
     Image.new("L", (32, 24), 255).save(maps / "even/picture 2.png")
     (Path(config.out) / "saliency/odd/picture 1.png").unlink()
-    with pytest.raises(RunError, match=r"results of `saliency` made with other settings \(files '\w+' there"):
+    with pytest.raises(RunError, match=r"holds saliency made otherwise \(files '\w+' there"):
         run_stages(config, ("saliency",))
     run_stages(replace(config, overwrite=True), MAPPED)
     changed = {name for name, data in made(config, "saliency").items() if whole[name] != data}
@@ -135,7 +129,7 @@ def test_ambiguous_pixels_are_ignored(config, maps):
     seeds = replace(config.refine, method="none", overlays=False)
     config = replace(salient(config, maps), refine=seeds, seed=SeedSettings(threshold=0.6))
     run_stages(config, (*MAPPED, "refine"))
-    before = {kind: masks_of(config, kind) for kind in ("masks", "cam_masks")}
+    before = {kind: masks_of(config, kind) for kind in ("advcam/masks", "cam/masks")}
     run_stages(replace(config, refine=replace(seeds, ambiguity=True), overwrite=True), ("refine",))
     regions = {name: grey >= 128 for name, grey in masks_of(config, "saliency").items()}
     for kind, masks in before.items():
@@ -176,7 +170,7 @@ def test_a_detector_is_trained_on_other_images_first(config, small_data, tmp_pat
     run_stages(trained, ("saliency",))
     root = Path(config.out)
     assert json.loads((root / "detector/config.json").read_text())["size"] == 48
-    assert manifest(config)["detector"]["result"]["updates"] == 2
+    assert entry(config, "detector").result["updates"] == 2
     maps, weights = made(trained, "saliency"), (root / "detector/model.safetensors").read_bytes()
     assert len(maps) == 6
     shutil.rmtree(root / "saliency")

@@ -52,14 +52,14 @@ def stage(config):
 def test_trains_measures_and_goes_on(cct_config, capsys, monkeypatch):
     run = stage(cct_config)
     assert "2 images with masks, 4 with no masks" in capsys.readouterr().err
-    entry = run.manifest.stages["segment"]
-    assert (entry["status"], entry["images"], entry["without_masks"]) == ("done", 2, 4)
+    made = run.record.artifacts["segmentation"]
+    assert (made.status, made.result["images"], made.result["without_masks"]) == ("done", 2, 4)
     segmenter = load(run.folder.root, ("bar", "disc"))
     image = np.zeros((30, 45, 3), np.uint8)
     assert segmenter(image).shape == (30, 45)
     assert segmenter(image, InferenceSettings(scales=(0.5, 1.0), flip=True, crf=True)).shape == (30, 45)
-    predict_split(run, run.image_set(None))
-    labels = [sorted((run.folder.root / look.folder).rglob("*.png")) for look in looks(True, True)]
+    predict_split(run, "all", run.image_set(None))
+    labels = [sorted((run.folder.segmentation / look.folder).rglob("*.png")) for look in looks(True, True)]
     assert [len(files) for files in labels] == [6, 6, 6]
     seen, make = [], Segmenter.labels
     monkeypatch.setattr(
@@ -68,7 +68,7 @@ def test_trains_measures_and_goes_on(cct_config, capsys, monkeypatch):
     lost = next(path for path in labels[0] if path.stem == "picture 3")
     before = lost.read_bytes()
     lost.unlink()
-    predict_split(run, run.image_set(None))
+    predict_split(run, "all", run.image_set(None))
     # It has the batch it had: three pictures have its size.
     assert (seen, lost.read_bytes()) == ([3], before)
     written = (run.folder.root / "segmentation" / "model.safetensors").stat().st_mtime_ns
@@ -96,8 +96,8 @@ def test_without_a_split_to_validate_on(cct_config, capsys):
         stage(replace(cct_config, cct=replace(cct_config.cct, keep="best")))
     run = stage(replace(cct_config, cct=replace(cct_config.cct, keep="auto")))
     assert "so the weights after the last update are kept" in capsys.readouterr().err
-    assert run.manifest.stages["segment"]["settings"]["keep"] == "last"
-    assert "chosen" not in run.manifest.stages["segment"]["result"]
+    assert run.record.artifacts["segmentation"].facts["settings"]["keep"] == "last"
+    assert "chosen" not in run.record.artifacts["segmentation"].result
 
 
 def test_pseudo_masks_of_a_folder(cct_config, small_data, tmp_path):
@@ -108,7 +108,7 @@ def test_pseudo_masks_of_a_folder(cct_config, small_data, tmp_path):
         cct_config, segment=replace(cct_config.segment, masks=str(folder)), cct=replace(cct_config.cct, weak=True)
     )
     run = stage(weak)
-    assert run.manifest.stages["segment"]["settings"]["pseudo masks"] == f"masks of {folder}"
+    assert len(run.record.artifacts["segmentation"].facts["masks"]["pseudo"]) == 16
     masks[-1].unlink()
     with pytest.raises(DataError, match="1 of 4 images without masks have no pseudo mask"):
         stage(replace(weak, out=str(tmp_path / "other")))
@@ -137,7 +137,7 @@ def test_bad_input(cct_config, small_data, tmp_path):
 
 def test_looks():
     assert [look.words for look in looks(False, True)] == ["", " + crf"]
-    assert [look.folder.removeprefix("segmentation/") for look in looks(True, True)] == [
+    assert [look.folder for look in looks(True, True)] == [
         "predictions",
         "predictions_scales",
         "predictions_scales_crf",

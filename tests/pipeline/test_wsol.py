@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from runs import entry
 from safetensors.torch import load_file
 
 from advcam import climb
@@ -27,8 +28,9 @@ from advcam.evaluate import max_box_acc
 from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
 from advcam.models import BackboneSettings
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.graph import run_stages
 from advcam.pipeline.settings import ReportSettings, SplitSettings
-from advcam.pipeline.verbs import run_stages, wanted_stages
+from advcam.pipeline.stages import in_run
 
 SIDE = 64
 LISTS = {"train": 8, "val": 4, "test": 3}
@@ -83,21 +85,21 @@ def config_for(lists: Path, out: Path, method: str = "cam") -> RunConfig:
 @pytest.fixture(scope="module")
 def finished(lists: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     config = config_for(lists, tmp_path_factory.mktemp("run") / "run")
-    run_stages(config, wanted_stages(config))
+    run_stages(config, [stage.verb for stage in in_run(config)])
     return config
 
 
 def test_what_a_localization_run_leaves_behind(finished: RunConfig) -> None:
     root = Path(finished.out)
-    assert wanted_stages(finished) == tuple(name for name in wanted_stages(finished) if name != "refine")
-    names = {path.stem for path in (root / "score_maps").glob("*.npz")}
+    assert [stage.verb for stage in in_run(finished)] == ["classify", "attribute", "localize", "evaluate", "report"]
+    names = {path.stem for path in (root / "advcam/scores").glob("*.npz")}
     assert names == {f"{split}{number}" for split in ("val", "test") for number in range(LISTS[split])}
-    for kind in ("maps", "cam"):
+    for kind in ("advcam/maps", "cam/maps"):
         assert {path.stem for path in (root / kind).glob("*.npz")} == names
-    assert LocalizationMaps.load(root / "maps/val1.npz").maps.shape == (1, 12, 16)
+    assert LocalizationMaps.load(root / "advcam/maps/val1.npz").maps.shape == (1, 12, 16)
     assert (root / "boxes.csv").exists()
-    assert not (root / "masks").exists()
-    result = json.loads((root / "manifest.json").read_text())["stages"]["classify"]["result"]
+    assert not (root / "advcam/masks").exists()
+    result = entry(finished, "classifier").result
     assert result["kept"] == "last"
     assert {"top1_cls", "boxes", "box_acc_30", "box_acc_50", "box_acc_70", "top1_loc"} <= set(result["scores"])
     for folder in ("", "last", "best"):
@@ -127,7 +129,7 @@ def test_maps_are_those_of_the_library(finished: RunConfig, lists: Path) -> None
     record = open_dataset(lists, "val").records[1]
     _, image = load_squares([record], SIDE, mapper.mean, mapper.std)
     classes = torch.tensor(record.classes)
-    file = ScoreMapFile.load(Path(finished.out) / "score_maps/val1.npz")
+    file = ScoreMapFile.load(Path(finished.out) / "advcam/scores/val1.npz")
     with torch.no_grad():
         logits = network.classifier(image)[0]
         cam = mapper.class_maps(image)[0, record.classes[0]]
@@ -144,7 +146,7 @@ def test_figures_are_those_of_the_library(finished: RunConfig, lists: Path) -> N
     found = {(row["masks"], row["split"]): row for row in metrics["wsol"]}
     assert set(found) == {(kind, split) for kind in ("cam", "advcam") for split in ("val", "test")}
     records = open_dataset(lists, "test").records
-    files = [ScoreMapFile.load(Path(finished.out) / f"score_maps/{record.id}.npz") for record in records]
+    files = [ScoreMapFile.load(Path(finished.out) / f"advcam/scores/{record.id}.npz") for record in records]
     expected = max_box_acc(
         [file.maps for file in files],
         [[(box.x0, box.y0, box.x1, box.y1) for box in record.boxes or ()] for record in records],
@@ -167,7 +169,7 @@ def test_figures_are_those_of_the_library(finished: RunConfig, lists: Path) -> N
 
 
 def test_a_stopped_mapping_goes_on_and_ends_alike(finished: RunConfig, lists: Path) -> None:
-    path = Path(finished.out) / "score_maps/test1.npz"
+    path = Path(finished.out) / "advcam/scores/test1.npz"
     before = path.read_bytes()
     path.unlink()
     run_stages(finished, ("attribute",))
@@ -190,7 +192,7 @@ def test_acol_is_climbed_with_both_heads(lists: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(once.maps, once.cam, atol=1e-5, rtol=1e-5)
     other = replace(config, out=str(tmp_path / "other"), classifier=str(tmp_path / "run/classifier"))
     run_stages(other, ("classify", "attribute"))
-    name = f"score_maps/{record.id}.npz"
+    name = f"advcam/scores/{record.id}.npz"
     assert (tmp_path / "other" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
@@ -225,7 +227,7 @@ def test_bad_boxes_are_named(lists: Path, finished: RunConfig, tmp_path: Path, l
 
 @pytest.mark.parametrize("values", [np.zeros((4, 4)), np.full((4, 4), 0.7), np.full((4, 4), np.nan)])
 def test_maps_without_information_count_as_the_benchmark_has_it(finished: RunConfig, lists: Path, values) -> None:
-    path = Path(finished.out) / "score_maps/val0.npz"
+    path = Path(finished.out) / "advcam/scores/val0.npz"
     before = path.read_bytes()
     file = ScoreMapFile.load(path)
     replace(file, maps=values.astype(np.float32), cam=values.astype(np.float32)).save(path)

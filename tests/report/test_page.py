@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from types import SimpleNamespace
 
 from advcam.report.facts import changed_settings, instance_facts, stage_facts
 from advcam.report.page import LISTED, Fact, FlaggedClass, Page, StageTime, render
@@ -86,38 +87,40 @@ def test_a_classifier_of_a_thousand_classes_stays_small():
     assert len(html) < 60_000
 
 
+def made(result: dict, **facts: object) -> SimpleNamespace:
+    """The record of an artifact."""
+    return SimpleNamespace(facts=facts, result=result)
+
+
 def test_what_was_run_in_lines():
     climb = {"steps": 27, "step_size": 0.08, "reg_weight": 7.0}
-    stages = {
-        "classify": {"settings": {"classify": {"epochs": 1}, "train": "train", "val": None, "images": 89}},
-        "attribute": {"settings": {"method": "advcam", "scales": [0.5, 1.0], "climb": climb}},
-        "refine": {
-            "settings": {
-                "method": "crf",
-                "rule": "seed",
-                "sets": {"masks": {"threshold": {"value": 0.3, "method": "sweep", "split": "train"}}},
-            }
-        },
+    artifacts = {
+        "classifier": made({"trained": {"epochs": 1, "split": "train", "images": 89}, "measured": None}),
+        "advcam/maps": made({"kind": "advcam", "scales": [0.5, 1.0], "climb": climb}),
+        "advcam/masks": made(
+            {"method": "crf", "threshold": {"value": 0.3, "method": "sweep", "split": "train"}},
+            refine={"rule": "seed", "ambiguity": False},
+        ),
     }
-    assert [fact.text for fact in stage_facts(stages, "irn_resnet50")] == [
+    assert [fact.text for fact in stage_facts(artifacts, "advcam", "irn_resnet50")] == [
         "irn_resnet50, 1 epoch on train (89 images), not measured",
         "AdvCAM, scales 0.5, 1, 27 steps of 0.08, regularizer 7",
         "dense CRF; background threshold 0.30, best of a sweep over the ground truth of train",
     ]
-    adopted = {"classify": {"settings": {"classifier": "a.safetensors"}}}
-    assert stage_facts(adopted, "irn_resnet50")[0].text == "irn_resnet50, taken from a.safetensors"
-    assert stage_facts({}, "irn_resnet50") == []
+    adopted = {"classifier": made({"taken": "a.safetensors"})}
+    assert stage_facts(adopted, "advcam", "irn_resnet50")[0].text == "irn_resnet50, taken from a.safetensors"
+    assert stage_facts({}, "advcam", "irn_resnet50") == []
 
 
 def test_saliency_is_told_of_as_supervision() -> None:
-    def told(settings: dict, **others: dict) -> str:
-        return stage_facts({"saliency": {"settings": settings}} | others, "irn_resnet50")[0].text
+    def told(result: dict, weights: str | None = None, **others: SimpleNamespace) -> str:
+        facts = {} if weights is None else {"weights": weights}
+        return stage_facts({"saliency": made(result, **facts)} | others, "advcam", "irn_resnet50")[0].text
 
-    network = {"source": "u2netp", "weights": "0123", "size": 320}
     assert told({"source": "folder", "folder": "maps/dss"}) == "maps from maps/dss"
     assert told({"source": "fine_grained"}) == "fine_grained, without training"
-    assert told(network) == "u2netp, weights from elsewhere"
-    assert told(network, detector={"settings": {"pairs": 360}}) == "u2netp, trained on 360 masks"
+    assert told({"source": "u2netp"}, "0123") == "u2netp, weights from elsewhere"
+    assert told({"source": "u2netp"}, "0123", detector=made({"pairs": 360})) == "u2netp, trained on 360 masks"
 
 
 def test_instances_in_a_line():
@@ -129,4 +132,4 @@ def test_instances_in_a_line():
 
 def test_changed_settings():
     changed = changed_settings({"a": {"b": [1.0, 2.0], "c": 1}, "d": None}, {"a": {"b": [1.0], "c": 1}, "d": "x"})
-    assert changed == [("--a.b", "1.0, 2.0"), ("--d", "None")]
+    assert changed == [("--a.b", "'[1.0, 2.0]'"), ("--d", "null")]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from advcam.data.files import read_json
+from advcam.pipeline.attribute import read_flags
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.flags import read_flags
-from advcam.pipeline.verbs import run_stages
+from advcam.pipeline.graph import run_stages
 from advcam.report.figures import headline, read_figures
 from advcam.report.wording import percent
 

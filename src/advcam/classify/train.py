@@ -94,6 +94,7 @@ def train_classifier(
     result = fit(
         task, folder, origin=origin_of(backbone, train, val), device=device, devices=devices, on_event=on_event
     )
+    classifier.loss = settings.loss
     save_classifier(folder, classifier, backbone, train.class_names)
     kept, shares = result.kept or {}, {} if val is None else prevalence(val)
     update = round(kept.get("update", result.updates))

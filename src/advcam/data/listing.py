@@ -13,7 +13,7 @@ from advcam.data.images import IMAGE_SUFFIXES
 from advcam.data.record import Problem
 
 # Written into every run folder: its pictures are results, not data.
-_RUN_MARK = "manifest.json"
+_RUN_MARKS = ("run.yaml", "manifest.json")
 _NOT_DATA = frozenset(("__MACOSX", "__pycache__"))
 
 
@@ -68,7 +68,11 @@ def list_images(root: Path, without: Collection[str] = (), suffixes: Collection[
         for entry in _entries(root / prefix, problems):
             relative = prefix + entry.name
             if entry.is_dir():
-                if relative in without or entry.name in _NOT_DATA or Path(entry.path, _RUN_MARK).exists():
+                if (
+                    relative in without
+                    or entry.name in _NOT_DATA
+                    or any(Path(entry.path, mark).exists() for mark in _RUN_MARKS)
+                ):
                     continue
                 real = os.path.realpath(entry.path)
                 if not any(Path(parent).is_relative_to(real) for parent in parents):

@@ -42,6 +42,7 @@ def save_classifier(
         "std": list(classifier.std),
         "input_size": list(classifier.input_size),
         "initial_weights": settings.weights,
+        "loss": classifier.loss,
     }
     save_stored(folder, classifier.library_state_dict(), config)
 
@@ -73,6 +74,7 @@ def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None
     classifier.mean, classifier.std = tuple(config["mean"]), tuple(config["std"])
     classifier.input_size = (config["input_size"][0], config["input_size"][1])
     classifier.origin = str(folder)
+    classifier.loss = config.get("loss")
     return classifier.eval(), names
 
 

@@ -48,6 +48,8 @@ class Classifier(nn.Module):
         self.mean = backbone.mean
         self.std = backbone.std
         self.origin = "random weights"
+        # "multilabel_soft_margin" or "softmax", where it is known what the head was trained with.
+        self.loss: str | None = None
         self.head_is_new = True
         self._prefix = backbone.prefix
         self._head_name = backbone.head_name

@@ -1,65 +1,122 @@
-"""From a command line, recipes and YAML files to a ``RunConfig``."""
+"""From a command line, recipes and YAML files to settings. Names, types, defaults, help: from the dataclasses."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+import ast
+import inspect
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar
 
-import jsonargparse
+import msgspec
+import yaml
 
 from advcam.errors import SettingsError
+from advcam.pipeline import recipes
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import CONFIG_FILE
+from advcam.pipeline.keys import plain
+from advcam.pipeline.recipes import hints, must_be
+from advcam.pipeline.record import RUN_FILE, RunRecord
+from advcam.pipeline.stages import BY_VERB, STAGES
 
 Settings = TypeVar("Settings")
-# What the parser calls a type, and what a person does.
-_KINDS = {
-    "class 'int'": "a whole number",
-    "class 'float'": "a number",
-    "class 'bool'": "true or false",
-    "class 'tuple'": 'a list such as "[1.0, 2.0]"',
-    "class 'str'": "text",
-}
+# Lines of a verb's help, at most.
+HELP_LINES = 60
+# Settings that every stage has.
+COMMON = ("data", "out", "labels", "classes", "splits", "device", "processes", "part", "limit", "overwrite", "skip_bad")
 
 
-def parse(verb: str, words: Sequence[str], *, goes_on: bool, description: str) -> RunConfig:
-    """The configuration of a verb: defaults, then a recipe or a YAML file, then the command line.
+class Help(Exception):
+    """The text that was asked for instead of a command."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A command line, taken apart."""
+
+    positional: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    """Names, with underscores, and values as they were typed."""
+    config: str | None = None
+    help: Literal["", "short", "all", "config"] = ""
+
+
+def parse(verb: str, words: Sequence[str], description: str = "") -> RunConfig:
+    """The settings of a stage's verb, or of ``run``: defaults, or what the run folder goes on with, or a recipe or a
+    YAML file; above them the command line.
 
     Args:
-        verb: its name, for the help.
+        verb: its name.
         words: the command line after the verb. A first word that is no option names a recipe or a YAML file.
-        goes_on: whether a run folder's own configuration takes the place of the defaults.
         description: first line of the help.
 
     Raises:
         SettingsError: an unknown setting, or a value that does not fit.
-        SystemExit: after ``--help``.
+        Help: after ``--help``.
     """
-    words = spelled_out(words)
-    positional = [words.pop(0)] if words and not words[0].startswith("-") else []
-    recipe = [] if not positional else ["--config", str(find_recipe(positional[0]))]
-    parser = parser_of(verb, description)
-    saved = Path(_option(words, "--out") or RunConfig.out) / CONFIG_FILE
-    if goes_on and saved.exists() and not recipe and "--config" not in words:
-        recipe = ["--config", str(saved)]
-    try:
-        namespace = parser.instantiate(parser.parse_args([*recipe, *words]))
-    except jsonargparse.ArgumentError as error:
-        raise SettingsError(explain(str(error), parser)) from error
-    return RunConfig(**{field.name: getattr(namespace, field.name) for field in fields(RunConfig)})
+    found = take_apart(words, RunConfig)
+    own = own_sections(verb)
+    if len(found.positional) > 1:
+        raise SettingsError(
+            f"advcam {verb} takes one recipe, not {' and '.join(found.positional)}: name settings with --"
+        )
+    if found.positional and found.config:
+        raise SettingsError(f"give a recipe, {found.positional[0]}, or a file with --config, not both")
+    for name, _ in found.settings:
+        check_name(verb, name, own)
+    source = found.positional[0] if found.positional else found.config
+    out = next((value for name, value in reversed(found.settings) if name == "out"), None)
+    if source is not None:
+        asked = recipes.load(source)
+        base = {name: value for name, value in asked.items() if name in (*COMMON, *own) or verb == "run"}
+        if verb not in ("run", "demo"):
+            # What other stages were made with stays as the folder has it.
+            base = _merged(_saved(out or asked.get("out")), base)
+    else:
+        base = _saved(out)
+    if found.help in ("short", "all"):
+        config = settings_from(RunConfig, _with(base, found.settings, RunConfig), source)
+        raise Help(help_text(verb, description, config, found.help == "all"))
+    config = settings_from(RunConfig, _with(base, found.settings, RunConfig), source)
+    if found.help == "config":
+        raise Help(yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True).rstrip())
+    return config
 
 
-def parser_of(verb: str, description: str) -> jsonargparse.ArgumentParser:
-    """A parser of all settings; the names, types, defaults and help come from the dataclasses."""
-    parser = _empty_parser(verb, description)
-    parser.add_argument("--config", action="config", help="a YAML file with settings; --print_config writes one")
-    parser.add_class_arguments(RunConfig, nested_key=None)
-    return parser
+def _saved(out: Any) -> dict[str, Any]:
+    """The settings that a run folder goes on with; nothing where there is none."""
+    root = Path(str(out or RunConfig.out))
+    if not (root / RUN_FILE).exists():
+        return {}
+    found = plain(RunRecord(root).content.settings)
+    # The folder may have been moved, or be reached from another working folder.
+    return found | {"out": str(root)}
+
+
+def own_sections(verb: str) -> tuple[str, ...]:
+    """The names of ``RunConfig`` that a verb takes beside the common ones."""
+    if verb in BY_VERB:
+        return (*BY_VERB[verb].sections, *(("classifier",) if verb == "classify" else ()))
+    if verb in ("run", "demo"):
+        return tuple(field.name for field in fields(RunConfig) if field.name not in COMMON)
+    return ()
+
+
+def check_name(verb: str, name: str, own: Sequence[str]) -> None:
+    """Refuse a setting that there is not, or that is another verb's."""
+    head = name.split(".")[0]
+    if field_of(RunConfig, name) is None:
+        known = [known for known, _ in leaves(RunConfig) if known.split(".")[0] in (*COMMON, *own)]
+        raise SettingsError(f"there is no setting --{name}{nearest(name, known)}: see `advcam {verb} --help`")
+    if head not in (*COMMON, *own):
+        owners = [stage.verb for stage in STAGES if name.split(".")[0] in stage.sections]
+        where = f"`advcam {owners[0]}`" if owners else "`advcam classify`"
+        raise SettingsError(f"--{name} is a setting of {where}, and {verb} goes by what that has made: leave it out")
 
 
 def parse_settings(
@@ -74,108 +131,248 @@ def parse_settings(
 
     Raises:
         SettingsError: an unknown setting, or a value that does not fit.
+        Help: after ``--help``.
     """
-    parser = _empty_parser(verb, description)
-    skipped: set[str | int] = set() if positional is None else {positional}
-    parser.add_class_arguments(kind, nested_key=None, skip=skipped)
+    found = take_apart(words, kind)
+    names = [name for name, _ in leaves(kind)]
+    if found.help:
+        place = f" {positional.upper()}" if positional else ""
+        lines = [f"usage: advcam {verb}{place} [--SETTING VALUE ...]", "", description, ""]
+        raise Help("\n".join([*lines, *option_lines(kind, "", kind(), found.help == "all", skip=(positional or "",))]))
+    for name, _ in found.settings:
+        if name not in names:
+            raise SettingsError(f"there is no setting --{name}{nearest(name, names)}: see `advcam {verb} --help`")
+    settings = list(found.settings)
+    if len(found.positional) > (positional is not None):
+        extra = found.positional[positional is not None]
+        raise SettingsError(f"advcam {verb} does not know what to do with {extra!r}: settings begin with --")
     if positional is not None:
-        parser.add_argument(positional, type=str)
+        if not found.positional:
+            raise SettingsError(f"advcam {verb} needs {positional.upper()}: see `advcam {verb} --help`")
+        settings.append((positional, found.positional[0]))
+    return settings_from(kind, _with({}, settings, kind), None)
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def take_apart(words: Sequence[str], kind: type) -> Words:
+    """A command line's positional words and settings; a yes-or-no setting needs no value.
+
+    >>> take_apart(["demo", "--skip-bad", "--out", "a-b", "--climb.steps=3"], RunConfig).settings
+    (('skip_bad', 'true'), ('out', 'a-b'), ('climb.steps', '3'))
+    """
+    positional: list[str] = []
+    settings: list[tuple[str, str]] = []
+    config, asked_help = None, ""
+    flags = {name for name, field in leaves(kind) if hints(field.owner)[field.name] is bool}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word in ("-h", "--help"):
+            asked_help = "short"
+        elif word in ("--help-all", "--help_all"):
+            asked_help = "all"
+        elif word in ("--print_config", "--print-config"):
+            asked_help = "config"
+        elif not word.startswith("--"):
+            positional.append(word)
+        else:
+            name, equals, value = word[2:].partition("=")
+            name = name.replace("-", "_")
+            if not equals:
+                if name in flags and (not waiting or waiting[0].startswith("-")):
+                    value = "true"
+                elif waiting and not waiting[0].startswith("--"):
+                    value = waiting.pop(0)
+                else:
+                    raise SettingsError(f"--{name} needs a value behind it, such as --{name} VALUE")
+            if name == "config":
+                config = value
+            else:
+                settings.append((name, value))
+    return Words(tuple(positional), tuple(settings), config, asked_help)  # type: ignore[arg-type]
+
+
+def _with(base: Mapping[str, Any], settings: Sequence[tuple[str, str]], kind: type) -> dict[str, Any]:
+    """Settings with those of the command line above them."""
+    found: dict[str, Any] = dict(base)
+    for name, text in settings:
+        *sections, last = name.split(".")
+        place = found
+        for section in sections:
+            place[section] = dict(place.get(section) or {})
+            place = place[section]
+        field = field_of(kind, name)
+        assert field is not None
+        place[last] = value_of(field, text, f"--{name}")
+    return found
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested settings, the second above the first."""
+    return recipes.merged(below, above)
+
+
+def value_of(field: Owned, text: str, name: str) -> Any:
+    """A value as it was typed, as the setting's type has it."""
+    kind = hints(field.owner)[field.name]
     try:
-        return kind(**vars(parser.parse_args(spelled_out(words, kind))))
-    except jsonargparse.ArgumentError as error:
-        raise SettingsError(explain(str(error), parser)) from error
+        value = yaml.load(text, Loader=recipes.Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        value = text
+    for candidate in (value, text):
+        try:
+            return msgspec.convert(candidate, kind)
+        except (msgspec.ValidationError, RecursionError) as error:
+            if isinstance(error.__cause__, SettingsError):
+                raise SettingsError(str(error.__cause__)) from None
+    raise SettingsError(f"{name} is {text}, and must be {must_be(kind)}: see --help")
 
 
-def spelled_out(words: Sequence[str], kind: type = RunConfig) -> list[str]:
-    """A command line with underscores in its settings' names, and a value behind every yes-or-no setting.
-
-    >>> spelled_out(["--skip-bad", "--out", "a-b", "--refine.baseline"])
-    ['--skip_bad', 'true', '--out', 'a-b', '--refine.baseline', 'true']
-    """
-    flags = set(_flags(kind))
-    spelled: list[str] = []
-    for index, word in enumerate(words):
-        if not word.startswith("--"):
-            spelled.append(word)
-            continue
-        name, equals, value = word[2:].partition("=")
-        name = name.replace("-", "_")
-        spelled.append(f"--{name}{equals}{value}")
-        following = words[index + 1] if index + 1 < len(words) else "--"
-        if name in flags and not equals and following.startswith("-"):
-            spelled.append("true")
-    return spelled
+def settings_from(kind: type[Settings], found: Mapping[str, Any], source: str | None) -> Settings:
+    """Settings from nested values, checked."""
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, SettingsError):
+            raise SettingsError(str(error.__cause__)) from None
+        place = f"{source}: " if source else ""
+        raise SettingsError(f"{place}{str(error).replace('`', '').replace('$.', '')}: see --help") from None
+    except RecursionError:
+        raise SettingsError(f"{source}: settings are nested without end: correct the file") from None
 
 
-def _flags(kind: type, prefix: str = "") -> Iterator[str]:
-    """The names of all yes-or-no settings of a dataclass and of those within it."""
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        if hints[field.name] is bool:
-            yield prefix + field.name
-        elif is_dataclass(hints[field.name]):
-            yield from _flags(hints[field.name], f"{prefix}{field.name}.")
-
-
-def _empty_parser(verb: str, description: str) -> jsonargparse.ArgumentParser:
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    return jsonargparse.ArgumentParser(
-        prog=f"advcam {verb}", description=description, exit_on_error=False, allow_abbrev=False
-    )
-
-
-def config_from_file(path: Path) -> RunConfig:
-    """The configuration that a YAML file alone gives, as the tests parse every recipe."""
-    return parse("run", ["--config", str(path)], goes_on=False, description="")
-
-
-def recipes() -> dict[str, Path]:
-    """The recipes that come with the package, by name."""
-    folder = Path(str(files("advcam") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def find_recipe(name: str) -> Path:
-    """A recipe's file by its name, or a YAML file by its path.
-
-    Raises:
-        SettingsError: neither is there.
-    """
-    known = recipes()
-    if name in known:
-        return known[name]
-    if Path(name).is_file():
-        return Path(name)
+def nearest(name: str, known: Sequence[str]) -> str:
+    """An offer of the nearest name."""
     close = get_close_matches(name, known, n=1)
-    hint = f", did you mean {close[0]}?" if close else ""
-    raise SettingsError(f"there is no recipe and no file {name!r}{hint}: the recipes are {', '.join(known)}")
+    return f", did you mean --{close[0]}?" if close else ""
 
 
-def explain(message: str, parser: jsonargparse.ArgumentParser) -> str:
-    """A parser's complaint as one sentence, with the nearest setting where one is unknown."""
-    flat = " ".join(message.split())
-    misfit = re.search(r'Parser key "([\w.]+)":.*Got value: (.*)$|Parser key "([\w.]+)":.*Given value: (.*)$', flat)
-    if misfit:
-        name, value = (misfit[1] or misfit[3]), (misfit[2] or misfit[4])
-        flat = flat.split(" Errors: ")[0]
-        kind = " or ".join(dict.fromkeys(word for pattern, word in _KINDS.items() if pattern in flat))
-        options = ", ".join(re.findall(r"'([^']*)'", "".join(re.findall(r"Literal\[([^\]]*)\]", flat))))
-        asked = " or ".join(part for part in (kind, f"one of {options}" if options else "") if part)
-        return f"--{name} is {value.rstrip('.')}, and must be {asked}: see --help"
-    unknown = [word for word in flat.split() if word.startswith("--")] if "unrecognized" in flat.lower() else []
-    if not unknown:
-        return f"{flat.rstrip('.')}: see --help"
-    known = [option for action in parser._actions for option in action.option_strings]
-    close = get_close_matches(unknown[0].split("=")[0], known, n=1)
-    hint = f", did you mean {close[0]}?" if close else ""
-    return f"there is no setting {unknown[0].split('=')[0]}{hint}: see --help"
+# -- settings as the dataclasses have them ---------------------------------------------------------------------------
 
 
-def _option(words: Sequence[str], name: str) -> str | None:
-    """The value of an option before the command line is parsed."""
-    for index, word in enumerate(words):
-        if word == name and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith(f"{name}="):
-            return word.split("=", 1)[1]
-    return None
+@dataclass(frozen=True)
+class Owned:
+    """A field of a dataclass of settings."""
+
+    owner: type
+    name: str
+
+
+def leaves(kind: type, prefix: str = "") -> Iterator[tuple[str, Owned]]:
+    """All settings of a dataclass and of those within it, by name."""
+    for field in fields(kind):
+        inner = hints(kind)[field.name]
+        if is_dataclass(inner):
+            yield from leaves(inner, f"{prefix}{field.name}.")  # type: ignore[arg-type]
+        else:
+            yield prefix + field.name, Owned(kind, field.name)
+
+
+def field_of(kind: type, name: str) -> Owned | None:
+    """A setting by its name."""
+    return _leaves(kind).get(name)
+
+
+@cache
+def _leaves(kind: type) -> dict[str, Owned]:
+    return dict(leaves(kind))
+
+
+@cache
+def documented(kind: type) -> dict[str, str]:
+    """What stands below each field of a dataclass, its own and those it inherits."""
+    found: dict[str, str] = {}
+    for owner in reversed(kind.__mro__):
+        if not is_dataclass(owner):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for statement, following in zip(body.body, body.body[1:], strict=False):
+            if (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+                and isinstance(following.value.value, str)
+            ):
+                found[statement.target.id] = " ".join(following.value.value.split())
+    return found
+
+
+# -- help ------------------------------------------------------------------------------------------------------------
+
+
+def help_text(verb: str, description: str, config: RunConfig, everything: bool) -> str:
+    """The help of a verb on a run folder: its own settings, in at most ``HELP_LINES`` lines unless all are wanted."""
+    recipe = "[RECIPE | FILE.yaml] " if verb == "run" else ""
+    lines = [f"usage: advcam {verb} {recipe}[--out RUN] [--data DATA] [--SETTING VALUE ...]", "", description, ""]
+    if verb in ("run", "demo"):
+        sections = [field.name for field in fields(RunConfig) if is_dataclass(hints(RunConfig)[field.name])]
+        shown = [] if not everything else sections
+    else:
+        own = BY_VERB.get(verb)
+        shown = [] if own is None else list(own.sections if everything or own.shown is None else own.shown(config))
+    common = [name for name in COMMON if name != "splits"] + (["classifier"] if verb in ("run", "classify") else [])
+    lines += option_lines(RunConfig, "", config, everything, only=common)
+    if everything:
+        lines += option_lines(RunConfig, "", config, True, only=["splits"])
+    tail = []
+    if verb == "run" and not everything:
+        for stage in STAGES:
+            tail.append(f"  {stage.verb:<10} --{', --'.join(f'{name}.*' for name in stage.sections)}")
+        tail = ["", "settings of each stage (`advcam STAGE --help` lists them):", *tail]
+        tail += ["", "`advcam recipes` lists the recipes; `advcam run --out RUN` goes on with a run."]
+    elif not everything:
+        tail = ["", f"`advcam {verb} --help-all` has all settings, those of splits and other methods too, in full."]
+    if not everything:
+        room = HELP_LINES - len(lines) - len(tail) - 2 * len(shown)
+        listed = {name: option_lines(RunConfig, "", config, False, only=[name]) for name in shown}
+        while sum(map(len, listed.values())) > room:
+            longest = max(listed, key=lambda name: len(listed[name]))
+            listed[longest] = listed[longest][:-1]
+        for name in shown:
+            count = sum(leaf.startswith(f"{name}.") for leaf, _ in leaves(RunConfig)) - len(listed[name])
+            more = f" ({count} more: --help-all)" if count else ""
+            lines += ["", f"{documented(RunConfig)[name].rstrip('.')}{more}:"[:100], *listed[name]]
+    else:
+        for name in shown:
+            lines += ["", documented(RunConfig)[name], *option_lines(RunConfig, "", config, True, only=[name])]
+    return "\n".join([*lines, *tail])
+
+
+def option_lines(
+    kind: type, prefix: str, values: Any, full: bool, only: Sequence[str] | None = None, skip: Sequence[str] = ()
+) -> list[str]:
+    """A line for each setting, with its value and what it is; its whole text where ``full``."""
+    width = max(80, min(120, shutil.get_terminal_size((110, 24)).columns))
+    lines: list[str] = []
+    for field in fields(kind):
+        if (only is not None and field.name not in only) or field.name in skip:
+            continue
+        inner, value = hints(kind)[field.name], getattr(values, field.name)
+        if is_dataclass(inner):
+            lines += option_lines(inner, f"{prefix}{field.name}.", value, full)  # type: ignore[arg-type]
+            continue
+        text = documented(kind).get(field.name, "")
+        head = f"  --{prefix}{field.name} {typed(value)}"
+        if full:
+            choices = must_be(inner)
+            lines += [
+                f"{head}   ({choices})",
+                *textwrap.wrap(text, width - 8, initial_indent=" " * 6, subsequent_indent=" " * 6),
+            ]
+        else:
+            first = text.split(". ")[0].split(".\n")[0]
+            line = f"{head:<36} {first}"
+            lines.append(line if len(line) <= width else line[: width - 1] + "…")
+    return lines
+
+
+def typed(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, str):
+        return value
+    text = yaml.safe_dump(plain(value), default_flow_style=True, width=1000).strip()
+    return text.removesuffix("...").strip()

@@ -1,70 +1,133 @@
-"""The stage that trains the classifier of a run, or takes one that is trained already."""
+"""The stage that trains the classifier of a run, or takes one that is trained already.
+
+A run of localization (``wsol.method``) trains by a method of its benchmark; everything else is the same.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from advcam.classify.measure import measure_classifier
-from advcam.classify.quality import ClassifierJudgement
-from advcam.classify.train import TrainingResult, train_classifier
 from advcam.data.ids import fraction
 from advcam.data.record import ImageSet
-from advcam.errors import RunError
+from advcam.errors import ModelError, RunError
+from advcam.io.files import contents_digest
 from advcam.models.checkpoint import load_classifier, save_classifier
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
-from advcam.models.weights import is_weight_file, read_weights
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
+from advcam.models.weights import file_digest, is_weight_file, read_weights
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
-from advcam.training.progress import FitProgress
 from advcam.training.settings import numbers_depend_on
 
+if TYPE_CHECKING:
+    from advcam.classify.quality import ClassifierJudgement
+
+NAME = "classifier"
 # With fewer images none is held out for validation: every one is needed, and the figure would mean little.
 MIN_HOLDOUT = 8
 
 
+def facts(run: Run) -> dict[str, Any]:
+    """What the classifier depends on: the one that is taken over, or all that it is trained with."""
+    config = run.config
+    wsol = config.wsol.method != "none"
+    if config.classifier is not None:
+        source = Path(config.classifier)
+        found: dict[str, Any] = {"taken": taken_digest(source), "classes": list(run.class_names)}
+        if source.is_file():
+            found["backbone"] = backbone_facts(config.backbone) | {"weights": None}
+            found |= {"wsol": numbers_depend_on(config.wsol)} if wsol else {}
+        return found
+    train, val = training_sets(run)
+    own = {"wsol": numbers_depend_on(config.wsol)} if wsol else {"classify": numbers_depend_on(config.classify)}
+    return {
+        "backbone": backbone_facts(config.backbone),
+        **own,
+        "box_acc": asdict(config.box_acc) if wsol else None,
+        "train": {"split": train.split, **(run.described(train) or {})},
+        "val": None if val is None else {"split": val.split, **(run.described(val) or {})},
+    }
+
+
+def backbone_facts(backbone: BackboneSettings) -> dict[str, Any]:
+    """What a network depends on that starts from a backbone."""
+    return asdict(backbone) | {"weights": weights_fact(backbone.weights)}
+
+
+def weights_fact(weights: str | None) -> Any:
+    """What a setting of weights means for numbers: the content of a file, whatever its place, or the name of a set."""
+    content = file_digest(weights)
+    return weights if content is None else {"content": content}
+
+
+def taken_digest(source: Path) -> str:
+    """The content of a classifier from elsewhere, whatever its place."""
+    if not source.exists():
+        raise ModelError(f"--classifier {source}: there is no such folder or file: correct the path")
+    names = (WEIGHTS_NAME, CONFIG_NAME)
+    files = {name: source / name for name in names} if source.is_dir() else {"": source}
+    missing = [path for path in files.values() if not path.is_file()]
+    if missing:
+        raise ModelError(f"{missing[0]} is not there: name a folder that holds a classifier, or train one first")
+    return contents_digest(files)
+
+
 def classify(run: Run) -> None:
     """Fill ``classifier`` of the run folder, and say whether its maps can mean anything."""
-    if run.config.wsol.method != "none":
-        from advcam.pipeline.wsol_classify import classify_for_localization
+    wsol = run.config.wsol.method != "none"
+    if run.config.classifier is None:
+        tell_statistics(run.config.backbone)
+    with run.making(NAME, facts(run), [NAME]) as made:
+        if made.fresh and (run.folder.classifier / CONFIG_NAME).exists():
+            say(f"classify: the classifier is there already and kept. {made.entry.result['sentence']}")
+            return
+        if run.config.classifier is not None:
+            network = adopted(run, Path(run.config.classifier), wsol)
+            made.entry.result = network
+        else:
+            made.entry.result = trained_method(run) if wsol else trained(run)
+        made.entry.result["architecture"] = load_classifier(run.folder.classifier)[0].architecture
+        made.entry.content = run.network_content(run.folder.classifier)
+    begun = "" if run.config.classifier is None else f"nothing to train, the classifier is {run.config.classifier}. "
+    say(f"classify: {begun}{made.entry.result['sentence']}")
 
-        classify_for_localization(run)
-        return
-    if run.config.classifier is not None:
-        _adopt(run, Path(run.config.classifier))
-        return
-    tell_statistics(run.config.backbone)
+
+def trained(run: Run) -> dict[str, Any]:
+    """Train on the class labels; what there is to say of it."""
+    from advcam.classify.train import train_classifier
+    from advcam.training.progress import FitProgress
+
     train, val = training_sets(run)
-    settings = {
-        "backbone": asdict(run.config.backbone),
-        "classify": numbers_depend_on(run.config.classify),
-        "train": train.split,
-        "val": None if val is None else val.split,
-        "images": len(train),
-    }
-    with run.stage("classify", settings, ("classifier", *_MAPS)) as entry, FitProgress("classify") as progress:
+    config = run.config.classify
+    with FitProgress("classify") as progress:
         result = train_classifier(
             run.config.backbone,
             train,
             val,
-            run.config.classify,
+            config,
             run.folder.classifier,
             device=run.config.device,
             on_event=progress,
         )
-        entry["result"] = summary(result)
-        if val is not None and run.config.classify.keep != "last":
-            # The figure is then the highest of several on the images that it is measured on.
-            count = len(result.fit.validations)
-            entry["result"]["sentence"] += f" The weights are those of the best of {count} validations on these images."
-    say(f"classify: {entry['result']['sentence']}")
-
-
-# Made with the classifier, so they go where it goes.
-_MAPS = ("maps", "cam", "flagged.csv", "metrics.json")
+    made = {
+        "trained": {"epochs": config.epochs, "split": train.split, "images": len(train)},
+        "measured": None if val is None else val.split,
+        "updates": result.fit.updates,
+        "seconds": round(result.fit.seconds, 1),
+        "epoch": result.epoch,
+        "loss": config.loss,
+        "untrained": list(result.untrained),
+        **figures(result.val_map, result.per_class_ap, result.prevalence, result.judgement),
+    }
+    if val is not None and config.keep != "last":
+        # The figure is then the highest of several on the images that it is measured on.
+        count = len(result.fit.validations)
+        made["sentence"] += f" The weights are those of the best of {count} validations on these images."
+    return made
 
 
 def tell_statistics(backbone: BackboneSettings) -> None:
@@ -90,59 +153,49 @@ def training_sets(run: Run) -> tuple[ImageSet, ImageSet | None]:
     return rest, replace(train.keep(held), split="held out")
 
 
-def _adopt(run: Run, source: Path) -> None:
-    """Copy a trained classifier into the run folder, so that the folder stands on its own."""
+def validation_set(run: Run) -> ImageSet:
+    """What a classifier from elsewhere is measured on: the validation images, or all where there are none."""
+    return run.limited(run.image_set(run.splits.val or run.splits.train))
+
+
+def adopted(run: Run, source: Path, wsol: bool) -> dict[str, Any]:
+    """Copy a trained classifier into the run folder, so that the folder stands on its own, and measure it."""
+    if wsol:
+        return adopted_method(run, source)
+    from advcam.classify.measure import measure_classifier
+
+    loss: Any = run.config.classify.loss
     if source.is_dir():
         classifier, _ = load_classifier(source, run.class_names)
+        loss = classifier.loss or loss
     else:
         backbone = replace(run.config.backbone, weights=str(source))
         tell_statistics(backbone)
         classifier = build_classifier(backbone, len(run.class_names), require_head=True)
-    settings = {"classifier": str(source), "backbone": asdict(run.config.backbone)}
-    done = run.manifest.stages.get("classify", {}).get("status") == "done"
-    known = run.manifest.stages.get("classify", {}).get("result")
-    with run.stage("classify", settings, ("classifier", *_MAPS)) as entry:
-        if done and known and (run.folder.classifier / "config.json").exists():
-            entry["result"] = known
-        else:
-            save_classifier(run.folder.classifier, classifier, run.config.backbone, run.class_names)
-            entry["result"] = _measured(run, classifier)
-    say(f"classify: nothing to train, the classifier is {source}. {entry['result']['sentence']}")
+    classifier.loss = loss
+    save_classifier(run.folder.classifier, classifier, run.config.backbone, run.class_names)
+    images = validation_set(run)
+    measured = measure_classifier(classifier, images, replace(run.config.classify, loss=loss), run.device)
+    found = figures(measured.val_map, measured.per_class_ap, measured.prevalence, measured.judgement)
+    return {"taken": str(source), "updates": 0, "images": len(images), "untrained": [], "loss": loss, **found}
 
 
-def _measured(run: Run, classifier: Classifier) -> dict[str, Any]:
-    """How well a classifier from elsewhere knows the validation images, or all images where there are none."""
-    images = run.limited(run.image_set(run.splits.val or run.splits.train))
-    measured = measure_classifier(classifier, images, run.config.classify, run.device)
-    return {"updates": 0, "images": len(images), "untrained": []} | figures(
-        measured.val_map, measured.per_class_ap, measured.prevalence, measured.judgement
-    )
-
-
-def run_classifier(run: Run) -> Classifier:
+def run_classifier(run: Run, class_names: tuple[str, ...] | None = None) -> Classifier:
     """The trained classifier of the run folder, for these classes.
 
     Raises:
         RunError: its training has not finished.
         ModelError: it knows other classes.
     """
-    stage = run.manifest.stages.get("classify", {})
-    if stage.get("status") != "done":
+    if run.record.done(NAME) is None:
         raise RunError(f"{run.folder.root} has no trained classifier yet: run `advcam classify` with the same --out")
-    return load_classifier(run.folder.classifier, run.class_names)[0]
-
-
-def summary(result: TrainingResult) -> dict[str, Any]:
-    """What the manifest and the report keep of a training."""
-    made = {"updates": result.fit.updates, "seconds": round(result.fit.seconds, 1), "epoch": result.epoch}
-    known = figures(result.val_map, result.per_class_ap, result.prevalence, result.judgement)
-    return made | known | {"untrained": list(result.untrained)}
+    return load_classifier(run.folder.classifier, class_names or run.class_names)[0]
 
 
 def figures(
     val_map: float | None, per_class_ap: dict[str, float], shares: dict[str, float], judgement: ClassifierJudgement
 ) -> dict[str, Any]:
-    """Validation figures and the judgement, as JSON has them."""
+    """Validation figures and the judgement, as they are kept."""
     return {
         "val_map": val_map,
         "per_class_ap": {name: None if math.isnan(value) else value for name, value in per_class_ap.items()},
@@ -150,3 +203,81 @@ def figures(
         "level": judgement.level,
         "sentence": judgement.sentence,
     }
+
+
+# -- localization ----------------------------------------------------------------------------------------------------
+
+
+def trained_method(run: Run) -> dict[str, Any]:
+    """Train by a method of the localization benchmark."""
+    from advcam.classify.wsol.train import train_method
+    from advcam.training.progress import FitProgress
+
+    train, val = training_sets(run)
+    with FitProgress("classify") as progress:
+        found = train_method(
+            run.config.backbone,
+            train,
+            val,
+            run.config.wsol,
+            run.folder.classifier,
+            measure=_measure(run, val),
+            device=run.config.device,
+            on_event=progress,
+        )
+    made = {
+        "trained": {"epochs": run.config.wsol.epochs, "split": train.split, "images": len(train)},
+        "measured": None if val is None else val.split,
+        "method": run.config.wsol.method,
+        "updates": found.result.updates,
+        "seconds": round(found.result.seconds, 1),
+        "kept": found.kept,
+    }
+    return _judged(run, made, found.scores, val)
+
+
+def adopted_method(run: Run, source: Path) -> dict[str, Any]:
+    """A method's network from elsewhere."""
+    import torch
+
+    from advcam.classify.wsol.build import load_method, method_on, save_method
+    from advcam.classify.wsol.task import WSOLTask, check_single_class
+
+    check_single_class(run.image_set(run.splits.maps[0]))
+    if source.is_dir():
+        network: Any = load_method(source, run.class_names)[0]
+    else:
+        backbone = replace(run.config.backbone, weights=str(source))
+        tell_statistics(backbone)
+        classifier = build_classifier(backbone, len(run.class_names), require_head=True).eval()
+        network = method_on(classifier, replace(run.config.wsol, method="cam"))
+    name = "acol" if network.classifier.architecture.endswith("+acol") else "cam"
+    save_method(run.folder.classifier, network, name, run.config.backbone, run.class_names)
+    val = validation_set(run)
+    task = WSOLTask(network.to(run.device).eval(), val, val, run.config.wsol, _measure(run, val))
+    with torch.no_grad():
+        total = task.validate(0, 1)
+    assert total is not None
+    return _judged(run, {"taken": str(source), "updates": 0}, task.scores(total), val)
+
+
+def _measure(run: Run, val: ImageSet | None) -> Any:
+    from advcam.evaluate.validation import BoxValidation, boxed
+
+    return BoxValidation(run.config.box_acc) if val is not None and boxed(val) else None
+
+
+def _judged(run: Run, made: dict[str, Any], scores: dict[str, float], val: ImageSet | None) -> dict[str, Any]:
+    """What the record and the report keep."""
+    made |= {"loss": "softmax", "val_map": None, "per_class_ap": {}, "prevalence": {}, "untrained": []}
+    if not scores or val is None:
+        return made | {"level": "unknown", "sentence": "The classifier was not validated."}
+    top1, chance = scores["top1_cls"], 100 / len(run.class_names)
+    level = "good" if top1 > 50 else "weak" if top1 > 3 * chance else "unfit"
+    kept = f" The {made['kept']} weights are kept." if "kept" in made else ""
+    boxes = f", MaxBoxAccV2 {scores['boxes']:.1f}" if "boxes" in scores else ""
+    sentence = (
+        f"The classifier's first class is right in {top1:.1f} % of {len(val)} validation images{boxes}; guessing gives "
+        f"{chance:.1f} %.{kept}"
+    )
+    return made | {"scores": scores, "level": level, "sentence": sentence}

@@ -84,8 +84,10 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where tensors live; "auto" takes a GPU where there is one."""
     processes: int | None = None
-    """Processes that share the work of ``attribute``, each with its part of the cores; on GPUs each has one of its
-    own. None takes one process, or as many as there are GPUs."""
+    """Processes that share the work on images, each with its part of the cores; on GPUs each has one of its own. None
+    takes one process, or as many as there are GPUs."""
+    part: str | None = None
+    """``i/n``: do only the i-th of n parts of the work on images, on one of many machines; then ``advcam collect``."""
     limit: int | None = None
     """Use only so many images of every split, spread evenly over it: a dry run."""
     overwrite: bool = False
@@ -105,5 +107,9 @@ class RunConfig:
                 f"saliency.source is {self.saliency.source}, but a run with wsol.method takes no saliency (section "
                 "4.6): set it to none"
             )
-        if self.processes is not None and self.processes < 1:
-            raise SettingsError(f"processes must be at least 1, not {self.processes}")
+        if self.processes is not None and not 1 <= self.processes <= 4096:
+            raise SettingsError(f"processes must be from 1 to 4096, not {self.processes}")
+        if self.part is not None:
+            number, _, count = self.part.partition("/")
+            if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+                raise SettingsError(f"part is {self.part}, and must be i/n with i from 1 to n, such as 2/8")

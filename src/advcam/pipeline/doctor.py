@@ -13,8 +13,8 @@ from advcam.data import check_dataset, open_dataset, splits
 from advcam.data.record import ImageSet
 from advcam.errors import DataError, SettingsError
 from advcam.models.checkpoint import load_classifier
-from advcam.pipeline.manifest import machine, versions
 from advcam.pipeline.progress import counted
+from advcam.pipeline.record import machine, versions
 from advcam.pipeline.run import choose_device
 from advcam.pipeline.settings import DoctorSettings
 

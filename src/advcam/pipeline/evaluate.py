@@ -1,30 +1,53 @@
-"""The stage that measures a run against ground truth, where there is some."""
+"""The stage that measures a run against ground truth, where there is some.
+
+Names, thresholds and methods come from the records of what was made, never from the command line.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from advcam.data.files import write_json
+import torch
+
+from advcam.attribute.wsol import ScoreMapFile
+from advcam.data.masks import IGNORE, objects_and_ignored, read_mask
+from advcam.data.objects import read_objects
+from advcam.data.record import MaskFiles, Record
 from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, ThresholdSweep
+from advcam.evaluate.boxes import BoxAccuracy
+from advcam.evaluate.boxes_result import BoxScores
+from advcam.evaluate.localization_result import WSOLResult
+from advcam.evaluate.pixels import PixelAP
 from advcam.evaluate.result import defined
-from advcam.pipeline.box_scoring import box_results
-from advcam.pipeline.instance_scoring import instance_results
+from advcam.evaluate.validation import true_corners
+from advcam.io.files import write_json
+from advcam.pipeline.keys import key_of
+from advcam.pipeline.localize import box_results
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
-from advcam.pipeline.scoring import score_masks, sweep_split
-from advcam.pipeline.thresholds import choose
-from advcam.pipeline.wsol_evaluate import pxap_results, wsol_results
+from advcam.pipeline.scoring import ChosenThreshold, choose, score_records, sweep_split
 
-SCHEMA = 1
+NAME = "metrics"
+SCHEMA = 2
+
+
+def measured(run: Run) -> dict[str, Any]:
+    """What the figures were measured on: the state of every artifact that has any."""
+    found: dict[str, Any] = {}
+    for name, entry in run.record.artifacts.items():
+        if name.split("/")[-1] in ("maps", "masks", "crf") or name in ("boxes", "instances", "segmentation"):
+            lines = run.ledger(name).lines
+            found[name] = [entry.key, key_of(sorted((line.id, line.key) for line in lines.values())), entry.content]
+    found["classifier"] = getattr(run.record.artifacts.get("classifier"), "content", None)
+    return found
 
 
 def evaluate(run: Run) -> None:
     """Write ``metrics.json``: seeds at the chosen and at the swept threshold, masks, and the curves over thresholds."""
-    settings = {"sweep": asdict(run.config.sweep), "tune": run.tune_name}
-    # Nothing is kept of an earlier evaluation, so no difference to it matters.
-    run.manifest.stages.pop("evaluate", None)
-    with run.stage("evaluate", settings, ()) as entry:
+    facts = {"sweep": asdict(run.config.sweep), "tune": run.tune_name, "measured": measured(run)}
+    with run.making(NAME, facts, ["metrics.json"], always=True) as made:
         results, curves = seed_results(run)
         results += mask_results(run) + network_results(run)
         for result in results:
@@ -40,6 +63,7 @@ def evaluate(run: Run) -> None:
             say(f"evaluate: instances: AP at {found['iou']} {ap} on {found['split']} ({found['images']} images)")
         if not (results or boxes or wsol or pixels):
             say("evaluate: the data set has no ground truth, so nothing is measured")
+        classifier = run.record.artifacts.get("classifier")
         metrics = {
             "schema": SCHEMA,
             "classes": ["background", *run.class_names],
@@ -49,33 +73,31 @@ def evaluate(run: Run) -> None:
             "wsol": [found.to_json() for found in wsol],
             "pxap": pixels,
             "instances": objects,
-            "classifier": run.manifest.stages.get("classify", {}).get("result"),
+            "classifier": (classifier.result or None) if classifier else None,
+            "limit": run.config.limit,
+            "measured": facts["measured"],
         }
         write_json(run.folder.metrics, metrics)
-        entry["results"] = len(results) + len(boxes) + len(wsol)
+        made.entry.result = {"results": len(results) + len(boxes) + len(wsol), "limit": run.config.limit}
 
 
-def name_of(run: Run, kind: str) -> str:
-    """What one kind of maps is called in figures."""
-    return run.config.attribute.method if kind == "maps" else "cam"
-
-
-def kinds_of(run: Run) -> tuple[str, ...]:
-    """The kinds of maps to compare: the baseline and the method, unless they are one."""
-    return ("maps",) if run.config.attribute.method == "cam" else ("cam", "maps")
+def kinds_made(run: Run) -> tuple[str, ...]:
+    """The kinds of maps that are there, the baseline first and the run's own last."""
+    there = [name.removesuffix("/maps") for name in run.record.artifacts if name.endswith("/maps")]
+    return tuple(sorted(there, key=lambda kind: (kind != "cam", kind == run.kind)))
 
 
 def seed_results(run: Run) -> tuple[list[SegmentationResult], list[dict[str, Any]]]:
     """Every split's seeds, at the threshold that is best on the tuning split and at the run's own."""
     results, curves = [], []
-    for kind in kinds_of(run):
+    for kind in kinds_made(run):
         sweeps = {split: sweep_split(run, kind, split) for split in run.mapped_sets}
         tuned = sweeps[run.tune_name]
-        own = None if run.config.seed.threshold == "swept" or not any(sweeps.values()) else choose(run, kind)
+        own = own_threshold(run, kind) if any(sweeps.values()) else None
         for split, found in sweeps.items():
             if found is None:
                 continue
-            name = f"{name_of(run, kind)} seed"
+            name = f"{kind} seed"
             curves.append(curve(name, split, found))
             if tuned is not None:
                 source = ThresholdSource.sweep(run.tune_name, tuned.image_count)
@@ -85,6 +107,17 @@ def seed_results(run: Run) -> tuple[list[SegmentationResult], list[dict[str, Any
                 at_own = sweep_at(run, kind, split, found, own.value)
                 results.append(SegmentationResult(name, split, at_own, own.value, own.source(), run.class_names))
     return results, curves
+
+
+def own_threshold(run: Run, kind: str) -> ChosenThreshold | None:
+    """The run's own threshold for seeds: what its masks were made with, or what ``seed`` asks for; None if swept."""
+    for step in ("crf", "masks"):
+        entry = run.record.done(f"{kind}/{step}")
+        if entry is not None and entry.result["method"] in ("crf", "none"):
+            made = ChosenThreshold.of(entry.result["threshold"])
+            if made is not None:
+                return None if made.method == "sweep" else made
+    return None if run.config.seed.threshold == "swept" else choose(run, kind)
 
 
 def sweep_at(run: Run, kind: str, split: str, found: ThresholdSweep, threshold: float) -> SegmentationScores:
@@ -98,42 +131,43 @@ def sweep_at(run: Run, kind: str, split: str, found: ThresholdSweep, threshold: 
 
 def mask_results(run: Run) -> list[SegmentationResult]:
     """The masks of the run and, where they were made, of its baseline and of the stages between."""
-    stage = run.manifest.stages.get("refine", {})
-    if not stage:
-        return []
     results = []
-    # The baseline first, and of each kind the stages in their order.
-    for masks, made in sorted(stage["settings"]["sets"].items(), key=lambda item: item[1]["maps"] != "cam"):
-        if made["maps"] not in kinds_of(run):
-            continue
-        chosen = made["threshold"]
-        threshold = None if chosen is None else chosen["value"]
-        source = None if chosen is None else ThresholdSource(chosen["method"], chosen["split"], chosen["images"])
-        name = f"{name_of(run, made['maps'])} {way_of(made)}"
-        for split in run.mapped_sets:
-            scores = score_masks(run, masks, split)
-            if scores is not None:
-                results.append(SegmentationResult(name, split, scores, threshold, source, run.class_names))
+    for kind in kinds_made(run):
+        # The stages in their order.
+        for step in ("crf", "masks"):
+            entry, ledger = run.record.artifacts.get(f"{kind}/{step}"), run.ledger(f"{kind}/{step}")
+            if entry is None or not entry.result:
+                continue
+            chosen = ChosenThreshold.of(entry.result["threshold"])
+            threshold, source = (None, None) if chosen is None else (chosen.value, chosen.source())
+            for split, images in run.mapped_sets.items():
+                there = [
+                    (record, run.folder.mask(kind, record.id, step))
+                    for record in run.limited(images).records
+                    if record.mask is not None and ledger.key(record.id) is not None
+                ]
+                scores = score_records(run, [pair for pair in there if pair[1].exists()])
+                if scores is not None:
+                    name = f"{kind} {way_of(entry.result)}"
+                    results.append(SegmentationResult(name, split, scores, threshold, source, run.class_names))
     return results
 
 
 def way_of(made: dict[str, Any]) -> str:
     """How a set of masks was made, in a word or two.
 
-    >>> way_of({"method": "none"}), way_of({"method": "irn", "irn_walk": {"final_crf": True}})
+    >>> way_of({"method": "none"}), way_of({"method": "irn", "final_crf": True})
     ('mask', '+ irn + crf')
     """
     if made["method"] == "none":
         return "mask"
-    again = any(made.get(section, {}).get("final_crf") for section in ("irn_walk", "psa"))
-    return f"+ {made['method']}" + (" + crf" if again else "")
+    return f"+ {made['method']}" + (" + crf" if made.get("final_crf") else "")
 
 
 def network_results(run: Run) -> list[SegmentationResult]:
     """The segmentation network on the splits that it was measured on; empty without one."""
-    if run.manifest.stages.get("segment", {}).get("status") != "done":
+    if run.record.done("segmentation") is None:
         return []
-    # Loads what trainings need, which takes seconds.
     from advcam.pipeline import segment
 
     return segment.network_results(run)
@@ -153,3 +187,106 @@ def curve(masks: str, split: str, found: ThresholdSweep) -> dict[str, Any]:
         "best_miou": defined(found.best.miou),
         "best_is_at_edge": found.best_is_at_edge,
     }
+
+
+def instance_results(run: Run) -> list[dict[str, Any]]:
+    """VOC's average precision of the instance masks on every split with ground-truth objects; empty without either."""
+    if run.record.done("instances") is None:
+        return []
+    from advcam.evaluate.instances import InstanceMatcher
+    from advcam.refine.irn.objects import FoundObjects
+
+    results, ledger = [], run.ledger("instances")
+    for split, images in run.mapped_sets.items():
+        matcher = InstanceMatcher(len(run.class_names))
+        for record in run.limited(images).records:
+            if record.objects is None or record.mask is None or ledger.key(record.id) is None:
+                continue
+            found = FoundObjects.load(run.folder.objects(record.id))
+            size = (found.numbers.shape[0], found.numbers.shape[1])
+            classes, masks = read_objects(record, size, len(run.class_names))
+            matcher.add(*map(torch.from_numpy, (found.scores, found.classes, found.masks, classes, masks)))
+        if matcher.image_count:
+            results += [
+                {
+                    "split": split,
+                    "images": found.image_count,
+                    "iou": found.iou,
+                    "ap": defined(found.mean),
+                    "class_ap": dict(zip(run.class_names, map(defined, found.per_class), strict=True)),
+                }
+                for found in matcher.compute()
+            ]
+    return results
+
+
+# -- localization runs -----------------------------------------------------------------------------------------------
+
+
+def scored(run: Run, split: str, boxes: bool = True) -> list[tuple[Record, ScoreMapFile]]:
+    """The images of a split with score maps and boxes of their own class; or with masks instead of boxes."""
+    if run.config.wsol.method == "none":
+        return []
+    ledger, found = run.ledger(f"{run.kind}/scores"), []
+    for record in run.limited(run.mapped_sets[split]).records:
+        truth = true_corners(record) if boxes else record.mask is not None and not record.boxes
+        path = run.folder.scores(run.kind, record.id)
+        if truth and ledger.key(record.id) is not None and path.exists():
+            found.append((record, ScoreMapFile.load(path)))
+    return found
+
+
+def raw_map(file: ScoreMapFile, kind: str) -> torch.Tensor:
+    """The score map of one kind."""
+    return torch.from_numpy(file.cam if kind == "cam" else file.maps)
+
+
+def wsol_results(run: Run) -> list[WSOLResult]:
+    """Both kinds of maps on every split with boxes; empty where this is no localization run."""
+    results = []
+    files = {split: scored(run, split) for split in run.mapped_sets}
+    for kind in run.kinds:
+        scores = {split: box_scores(run, kind, found) for split, found in files.items() if found}
+        tuned_on = run.tune_name if run.tune_name in scores else next(iter(scores), "")
+        for split, found in scores.items():
+            results.append(WSOLResult(kind, split, found, tuned_on, scores[tuned_on].thresholds))
+    return results
+
+
+def box_scores(run: Run, kind: str, files: list[tuple[Record, ScoreMapFile]]) -> BoxScores:
+    """Every figure of the benchmark for one kind of maps."""
+    accuracy = BoxAccuracy(run.config.box_acc)
+    for record, file in files:
+        right = file.predicted == file.label
+        size = file.image_size[::-1]
+        accuracy.update(raw_map(file, kind), true_corners(record), size, right, name=str(record.image))
+    return accuracy.compute()
+
+
+def pxap_results(run: Run) -> list[dict[str, Any]]:
+    """PxAP of both kinds of maps on every split whose images have masks and no boxes, for ``metrics.json``."""
+    found = []
+    files = {split: scored(run, split, boxes=False) for split in run.mapped_sets}
+    for kind in run.kinds:
+        for split, own in files.items():
+            if own:
+                accumulator = PixelAP(run.config.box_acc.maps)
+                for score_map, truth, name in pixel_truth(run, kind, own):
+                    accumulator.update(score_map, *truth, name=name)
+                found.append({"masks": kind, "split": split, "images": len(own), "pxap": accumulator.compute().pxap})
+    return found
+
+
+def pixel_truth(
+    run: Run, kind: str, files: list[tuple[Record, ScoreMapFile]]
+) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], str]]:
+    """Score map, object and what does not count, and the image's file."""
+    size = run.config.box_acc.maps.size
+    for record, file in files:
+        if isinstance(record.mask, MaskFiles):
+            # Each at its own size, so each is brought to the map's by itself.
+            foreground, ignored = objects_and_ignored(record.mask, size, size)
+        else:
+            mask = read_mask(record, file.image_size, len(run.class_names))
+            foreground, ignored = mask == file.label + 1, mask == IGNORE
+        yield raw_map(file, kind), (torch.from_numpy(foreground), torch.from_numpy(ignored)), str(record.image)

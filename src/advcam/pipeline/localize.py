@@ -1,33 +1,39 @@
-"""The stage that turns localization maps into boxes."""
+"""The stage that turns localization maps into boxes, and their score against true boxes."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from advcam.attribute.result import LocalizationMaps
-from advcam.data.files import write_json, write_text, writing
 from advcam.data.images import read_image
 from advcam.data.masks import voc_palette
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError
-from advcam.evaluate.detections import DetectionCounts, count_boxes
+from advcam.evaluate.detections import RIGHT, DetectionCounts, count_boxes
 from advcam.evaluate.result import ThresholdSource
-from advcam.localize.detection import Detection, boxes_table, coco_boxes
+from advcam.io.files import write_json, write_text, writing
+from advcam.localize.detection import Detection, boxes_table, coco_boxes, read_boxes
 from advcam.localize.objects import Objects, find_objects, objects_above
 from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
+from advcam.pipeline.parts import in_threads
 from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
-from advcam.pipeline.threads import in_threads
 from advcam.report.box_overlays import DrawnBox, box_overlay
 
-OUTPUTS = ("boxes.csv", "boxes.json", "box_overlays", "metrics.json")
+NAME = "boxes"
+OUTPUTS = ("boxes.csv", "boxes.json")
+# They say what is drawn and when, and change no box.
+WITHOUT_NUMBERS = ("in_run", "overlays")
 # What "swept" tries.
 TRIED = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
@@ -42,26 +48,40 @@ class ImageBoxes:
     probabilities: dict[int, float]
 
 
+def settings_facts(run: Run) -> dict[str, Any]:
+    """What the boxes depend on, but for the maps and the threshold that is chosen."""
+    return {name: value for name, value in asdict(run.config.localize).items() if name not in WITHOUT_NUMBERS}
+
+
+def current_facts(run: Run) -> dict[str, Any]:
+    """What the boxes depend on as things are; a threshold that was chosen on true boxes holds."""
+    entry = run.record.artifacts.get(NAME)
+    chosen = entry.facts.get("chosen") if entry and run.config.localize.threshold == "swept" else None
+    return {"settings": settings_facts(run), "chosen": chosen or run.config.localize.threshold, "kind": run.kind}
+
+
 def localize(run: Run) -> None:
     """Write ``boxes.csv``, ``boxes.json`` in COCO's form and the images with their boxes, ``box_overlays``."""
     config = run.config.localize
-    stage = run.manifest.stages.get("attribute", {})
-    if stage.get("status") != "done":
+    if run.record.done(f"{run.kind}/maps") is None:
         raise RunError(f"{run.folder.root} has no whole set of maps yet: run `advcam attribute` with the same --out")
     chosen, source = choose(run)
-    asked = {name: value for name, value in asdict(config).items() if name != "in_run"}
-    settings = {**asked, "chosen": chosen.threshold, "maps": stage["settings"]}
-    with run.stage("localize", settings, OUTPUTS) as entry:
-        records = [record for record in run.wanted if run.folder.maps(record.id).exists()]
+    facts = {"settings": settings_facts(run), "chosen": chosen.threshold, "kind": run.kind}
+    with run.making(NAME, facts, OUTPUTS) as made:
+        records = run.mapped(run.kind)
         if len(records) < len(run.wanted):
             say(f"localize: {len(run.wanted) - len(records)} images have no maps yet and get no boxes")
         roots = {record.id: images.root for images in run.mapped_sets.values() for record in images.records}
+        ledger = run.ledger(f"{run.kind}/maps")
+        maps = ledger.of([record.id for record in records])
+        before = made.entry.result
         detections: list[Detection] = []
         images = []
 
         def work(record: Record) -> ImageBoxes:
             found = image_boxes(run, record, chosen)
-            if config.overlays:
+            same = before.get("maps") == maps and run.folder.box_overlay(record.id).exists()
+            if config.overlays and not same:
                 write_overlay(run, found)
             return found
 
@@ -72,7 +92,14 @@ def localize(run: Run) -> None:
                 advance()
         write_text(run.folder.boxes, boxes_table(detections))
         write_json(run.folder.boxes.with_suffix(".json"), coco_boxes(images, run.class_names, detections))
-        entry |= {"images": len(records), "boxes": len(detections), "source": source and asdict(source)}
+        made.entry.result = {
+            "images": len(records),
+            "of": len(run.records),
+            "boxes": len(detections),
+            "source": source and asdict(source),
+            "threshold": chosen.threshold,
+            "maps": maps,
+        }
     say(f"localize: {len(detections)} boxes of {len(records)} images, threshold {describe(chosen, source)}")
 
 
@@ -90,7 +117,7 @@ def choose(run: Run) -> tuple[LocalizeSettings, ThresholdSource | None]:
         return config, None
     if config.threshold != "swept":
         return config, ThresholdSource.fixed()
-    records = [record for record in true_boxes(run, run.tune_name) if run.folder.maps(record.id).exists()]
+    records = [record for record in true_boxes(run, run.tune_name) if run.has_maps(run.kind, record)]
     if not records:
         raise DataError(
             f"localize.threshold is swept, but {run.config.data} has no boxes for {run.tune_name}: "
@@ -99,7 +126,7 @@ def choose(run: Run) -> tuple[LocalizeSettings, ThresholdSource | None]:
     counts = [DetectionCounts()] * len(TRIED)
 
     def work(record: Record) -> list[DetectionCounts]:
-        result = LocalizationMaps.load(run.folder.maps(record.id))
+        result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
         maps = full_maps(result, result.image_size)
         own = [DetectionCounts()] * len(TRIED)
         for index, score_map in zip(result.classes.tolist(), maps, strict=True):
@@ -129,7 +156,7 @@ def truth_of(record: Record, index: int) -> list[tuple[float, float, float, floa
 
 def image_boxes(run: Run, record: Record, settings: LocalizeSettings) -> ImageBoxes:
     """The objects on the stored maps of one image."""
-    result = LocalizationMaps.load(run.folder.maps(record.id))
+    result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
     maps = full_maps(result, result.image_size)
     classes = result.classes.tolist()
     width_height = result.image_size[::-1]
@@ -140,26 +167,26 @@ def image_boxes(run: Run, record: Record, settings: LocalizeSettings) -> ImageBo
     return ImageBoxes(record, result.image_size, objects, dict(zip(classes, result.scores.tolist(), strict=True)))
 
 
-def detections_of(found: ImageBoxes, class_names: tuple[str, ...]) -> list[Detection]:
-    """The boxes of an image; the score is the class's probability times the map's height in the box."""
+def scored_boxes(found: ImageBoxes) -> list[tuple[int, Any, float]]:
+    """Class, corners and score of each box: the class's probability times the map's height in the box."""
     return [
-        Detection(found.record.id, class_names[index], found.probabilities[index] * peak, tuple(box))
+        (index, tuple(box), found.probabilities[index] * peak)
         for index, objects in found.objects.items()
         for box, peak in zip(objects.boxes.tolist(), objects.scores.tolist(), strict=True)
     ]
+
+
+def detections_of(found: ImageBoxes, class_names: Sequence[str]) -> list[Detection]:
+    """The boxes of an image as the table has them."""
+    return [Detection(found.record.id, class_names[index], score, box) for index, box, score in scored_boxes(found)]
 
 
 def write_overlay(run: Run, found: ImageBoxes) -> None:
     """The image with its boxes, in the colours that the masks have."""
     palette = voc_palette()
     boxes = [
-        DrawnBox(
-            tuple(box),
-            tuple(palette[(index + 1) % 256].tolist()),
-            f"{run.class_names[index]} {found.probabilities[index] * peak:.2f}",
-        )
-        for index, objects in found.objects.items()
-        for box, peak in zip(objects.boxes.tolist(), objects.scores.tolist(), strict=True)
+        DrawnBox(box, tuple(palette[(index + 1) % 256].tolist()), f"{run.class_names[index]} {score:.2f}")
+        for index, box, score in scored_boxes(found)
     ]
     drawn = box_overlay(np.ascontiguousarray(read_image(found.record.image)), boxes)
     with writing(run.folder.box_overlay(found.record.id)) as temporary:
@@ -169,3 +196,70 @@ def write_overlay(run: Run, found: ImageBoxes) -> None:
 def file_name(record: Record, root: Path) -> str:
     """The image's path relative to the data folder; its whole path where it lies elsewhere."""
     return record.image.relative_to(root).as_posix() if record.image.is_relative_to(root) else str(record.image)
+
+
+# -- against ground truth --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BoxResult:
+    """The boxes of one split, each class of each image matched one to one with the ground truth."""
+
+    split: str
+    images: int
+    counts: DetectionCounts
+    threshold: float | str
+    source: ThresholdSource | None
+    """None where every map has a threshold of its own, chosen without ground truth."""
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words."""
+        found = self.counts
+        where = "a threshold of its own for each map" if self.source is None else f"threshold {self.threshold}"
+        return (
+            f"boxes: F1 {100 * found.f1:.1f}, precision {100 * found.precision:.1f}, recall {100 * found.recall:.1f} "
+            f"at an intersection over union of {RIGHT} on {self.split} ({self.images} images), {where}"
+            + (f", {self.source}" if self.source else "")
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record for ``metrics.json``; figures are fractions in [0, 1]."""
+        swept_here = self.source is not None and (self.source.method, self.source.split) == ("sweep", self.split)
+        return {
+            "split": self.split,
+            "images": self.images,
+            "iou": RIGHT,
+            "f1": self.counts.f1,
+            "precision": self.counts.precision,
+            "recall": self.counts.recall,
+            "found": self.counts.found,
+            "truth": self.counts.truth,
+            "threshold": self.threshold,
+            "threshold_source": "for each map by itself, without ground truth" if not self.source else str(self.source),
+            "threshold_chosen_on_this_split": swept_here,
+        }
+
+
+def box_results(run: Run) -> list[BoxResult]:
+    """The scores of ``boxes.csv`` on every split with ground-truth boxes; empty where either is missing."""
+    entry = run.record.done(NAME)
+    if entry is None or not run.folder.boxes.exists():
+        return []
+    rows: dict[tuple[str, str], list[tuple[float, tuple[int, ...]]]] = defaultdict(list)
+    for found in read_boxes(run.folder.boxes):
+        rows[found.image, found.class_name].append((found.score, found.box))
+    kept = entry.result["source"]
+    source = None if kept is None else ThresholdSource(**kept)
+    results = []
+    for split in run.mapped_sets:
+        records = [record for record in true_boxes(run, split) if run.has_maps(run.kind, record)]
+        counts = DetectionCounts()
+        for record in records:
+            for index in record.classes:
+                own = sorted(rows[record.id, run.class_names[index]], key=lambda row: -row[0])
+                boxes = torch.tensor([box for _, box in own], dtype=torch.float64).reshape(-1, 4)
+                counts += count_boxes(boxes, truth_of(record, index))
+        if records:
+            results.append(BoxResult(split, len(records), counts, entry.result["threshold"], source))
+    return results

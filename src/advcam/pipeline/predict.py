@@ -1,33 +1,50 @@
-"""The verb that lets a trained network label the images of a folder."""
+"""What is done with a trained segmentation network: new images are labelled, or it is handed on."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Set
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from advcam.data.classes import BACKGROUND
 from advcam.data.ids import image_id
-from advcam.data.images import IMAGE_SUFFIXES
+from advcam.data.images import IMAGE_SUFFIXES, image_size, open_picture, read_image
 from advcam.data.listing import list_images
-from advcam.errors import DataError, SettingsError
-from advcam.pipeline.labelling import Labeller, ready
-from advcam.pipeline.predictions import AREAS_FILE, LEFT_OUT_FILE, Predictions
+from advcam.data.masks import voc_palette, write_mask
+from advcam.data.record import Record
+from advcam.data.transforms import resize_long_side
+from advcam.errors import DataError, RunError, SettingsError
+from advcam.io.files import read_json, remove, remove_leftovers, write_json, write_table, writing
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
+from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, plain
+from advcam.pipeline.parts import Batch, Outcome, go_through
 from advcam.pipeline.progress import progress, say
-from advcam.pipeline.run import choose_device
-from advcam.pipeline.settings import PredictVerb
-from advcam.segment.checkpoint import fingerprint, load
+from advcam.pipeline.run import KEYS, choose_device, spread
+from advcam.pipeline.segment import batches_of, on_device
+from advcam.pipeline.settings import ExportVerb, PredictVerb
+from advcam.report.overlays import OverlaySettings, mask_overlay
+from advcam.segment.checkpoint import find_folder, fingerprint, load
+from advcam.segment.inference import Segmenter, resized_labels
 from advcam.segment.inference_settings import InferenceSettings
 
-# Threads that draw and write while the network works on.
-WRITERS = 2
+SETTINGS_FILE, AREAS_FILE, LEFT_OUT_FILE = "predict.json", "areas.csv", "left_out.csv"
+AREA_COLUMNS = ("image", "class", "label", "pixels", "fraction")
+MASKS, OVERLAYS = "masks", "overlays"
+# A longer side than this, in pixels, is reduced in an overlay.
+OVERLAY_SIDE = 1280
+ONNX_NAME = "model.onnx"
 
 
 def predict(asked: PredictVerb) -> None:
     """Write masks, overlays and a table of areas for the images of a folder.
 
-    What is there already, made by the same network with the same settings, is kept.
+    What is there already, made by the same network with the same settings from the same pictures, is kept.
 
     Raises:
         SettingsError: no network is named.
@@ -37,56 +54,62 @@ def predict(asked: PredictVerb) -> None:
     """
     if asked.model is None:
         raise SettingsError("no network is named: give --model RUN, a run folder whose stage segment is done")
-    segmenter = ready(load(asked.model), choose_device(asked.device))
-    out = Predictions(Path(asked.out), segmenter.class_names, asked.overlays)
-    every = files = images_of(Path(asked.images), out)
-    if asked.limit is not None and asked.limit < len(files):
-        names = list(files)
-        files = {name: files[name] for name in names[:: -(-len(names) // asked.limit)]}
+    segmenter = on_device(load(asked.model), choose_device(asked.device))
     inference = InferenceSettings(**{field.name: getattr(asked, field.name) for field in fields(InferenceSettings)})
     settings = {"network": fingerprint(asked.model), "classes": segmenter.class_names, **asdict(inference)}
+    out = Predictions(Path(asked.out), segmenter.class_names, asked.overlays, key_of(settings))
+    every = images_of(Path(asked.images), out)
+    files = {name: every[name] for name in spread(list(every), asked.limit)}
     out.prepare(settings, asked.overwrite)
-    done = {name for name, path in files.items() if out.has(name, path)}
-    if done:
-        say(f"predict: {len(done)} of {len(files)} images are there already and kept")
-
-    def note(image_id: str, error: DataError) -> None:
-        # Of those that only fill a batch nothing is said.
-        if image_id in files:
-            out.note_unreadable(image_id, error)
-
-    labeller = Labeller(segmenter, inference, note)
+    missing = out.missing(files)
+    if len(missing) < len(files):
+        say(f"predict: {len(files) - len(missing)} of {len(files)} images are there already and kept")
+    # The batches are planned over all of them: rounding depends on the batch.
+    batches = []
+    for batch in batches_of(segmenter, inference, sized(every, out)):
+        if any(record.id in missing for record in batch.records):
+            batches.append(batch)
+    work = PredictWork(segmenter, inference, out)
     try:
-        with out.table() as table, progress("predict", len(files), len(done)) as advance:
-            for name in files:
-                if name in done:
-                    table.add(name, out.counts(name))
-            for name, counts in label(every, files.keys() - done, labeller, out):
-                table.add(name, counts)
-                advance()
-            advance(len(out.left_out))
+        with progress("predict", len(files), len(files) - len(missing)) as advance:
+            for batch, outcome in go_through(work, batches, missing) if batches else ():
+                out.note(outcome)
+                advance(sum(record.id in missing for record in batch.records))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what is done is kept in {asked.out}") from None
-    if not out.left_out:
+    finally:
+        out.write_areas(files)
+    left_out = {name: reason for name, reason in out.left_out.items() if name in files or name not in every}
+    if not left_out:
         (out.root / LEFT_OUT_FILE).unlink(missing_ok=True)
-    elif len(out.left_out) == len(files):
-        reason = next(iter(out.left_out.values()))
+    elif len(left_out) == len(files):
+        reason = next(iter(left_out.values()))
         raise DataError(f"{asked.images}: none of the {len(files)} images can be read (first: {reason})")
     else:
-        say(f"predict: {len(out.left_out)} of {len(files)} cannot be read: {out.list_unreadable()} lists them")
+        write_table(out.root / LEFT_OUT_FILE, [("image", "reason"), *left_out.items()])
+        say(f"predict: {len(left_out)} of {len(files)} cannot be read: {out.root / LEFT_OUT_FILE} lists them")
     say(f"predict: masks, {'overlays ' if asked.overlays else ''}and {AREAS_FILE} are in {asked.out}")
+
+
+def sized(files: Mapping[str, Path], out: Predictions) -> Any:
+    """Images with their sizes; those whose header cannot be read are noted."""
+    for name, path in files.items():
+        try:
+            yield Record(name, path, ()), image_size(path)
+        except DataError as error:
+            out.note_unreadable(name, error)
 
 
 def images_of(path: Path, out: Predictions) -> dict[str, Path]:
     """The images of a folder and its sub-folders, or the one that is named, by id; those without a sound name go to
-    the list of what cannot be read."""
+    the list of what cannot be read. Masks beside the images are none."""
     if path.is_file():
         return {image_id(path.name): path}
     if not path.is_dir():
         raise DataError(f"{path}: there is no such folder of images: correct the path")
     inside = out.root.resolve().is_relative_to(path.resolve())
     own = (out.root.resolve().relative_to(path.resolve()).as_posix(),) if inside else ()
-    listing = list_images(path, without=own)
+    listing = list_images(path, without=(*own, MASKS))
     for problem in listing.problems:
         out.left_out[problem.file] = problem.message
     files: dict[str, Path] = {}
@@ -99,18 +122,161 @@ def images_of(path: Path, out: Predictions) -> dict[str, Path]:
     return files
 
 
-def label(
-    files: dict[str, Path], wanted: Set[str], labeller: Labeller, out: Predictions
-) -> Iterator[tuple[str, list[int]]]:
-    """Label the images and write those that are wanted; gives each one's id and its pixels by label once its files are
-    there. The batches are planned over all of them."""
-    waiting: deque[Future[tuple[str, list[int]]]] = deque()
-    with ThreadPoolExecutor(WRITERS) as pool:
-        try:
-            for batch in labeller.label(labeller.units(files.items()), files.__getitem__, wanted):
-                waiting.extend(pool.submit(out.write, found) for found in batch)
-                while len(waiting) > 2 * WRITERS or (waiting and waiting[0].done()):
-                    yield waiting.popleft().result()
-        finally:
-            # Also after Ctrl-C: what the threads have begun is finished, and counted.
-            yield from (future.result() for future in waiting)
+@dataclass(frozen=True)
+class Predictions:
+    """A folder of predictions.
+
+    Args:
+        root: the folder.
+        class_names: without the background.
+        overlays: whether pictures are written beside the masks.
+        key: of the network and the settings.
+    """
+
+    root: Path
+    class_names: tuple[str, ...]
+    overlays: bool
+    key: str
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Images that cannot be read, and why."""
+
+    def __post_init__(self) -> None:
+        self.__dict__["ledger"] = Ledger(self.root / KEYS / "masks.jsonl")
+        self.__dict__["fingerprints"] = Fingerprints(self.root / KEYS / "files.jsonl")
+        self.__dict__["keys"] = {}
+
+    def prepare(self, settings: Mapping[str, Any], overwrite: bool) -> None:
+        """Note what the predictions are made with.
+
+        Raises:
+            RunError: the folder holds something else, or predictions made otherwise and not ``overwrite``.
+        """
+        path = self.root / SETTINGS_FILE
+        if path.exists():
+            changed = differences(read_json(path, dict[str, Any]), plain(settings))
+            if changed and not overwrite:
+                raise RunError(
+                    f"{self.root} holds predictions made otherwise ({'; '.join(changed[:3])}): choose another --out, "
+                    "or give --overwrite to replace them"
+                )
+            if changed:
+                say(f"predict: replacing predictions made otherwise ({'; '.join(changed[:3])})")
+                for name in (MASKS, OVERLAYS, AREAS_FILE, LEFT_OUT_FILE):
+                    remove(self.root / name)
+        elif self.root.is_dir() and any(not entry.name.startswith(".") for entry in self.root.iterdir()):
+            raise RunError(f"{self.root} holds other files and no {SETTINGS_FILE}: choose an empty --out")
+        if self.root.is_dir():
+            remove_leftovers(self.root)
+        write_json(path, plain(settings))
+
+    def mask(self, image: str) -> Path:
+        return self.root / MASKS / f"{image}.png"
+
+    def overlay(self, image: str) -> Path:
+        return self.root / OVERLAYS / f"{image}.jpg"
+
+    def missing(self, files: Mapping[str, Path]) -> dict[str, frozenset[str]]:
+        """The images that have no mask of this network, these settings and this picture."""
+        found = self.__dict__["fingerprints"].of(files)
+        self.__dict__["fingerprints"].keep()
+        keys = self.__dict__["keys"]
+        keys |= {name: key_of([self.key, found[name]]) for name in files}
+        ledger: Ledger = self.__dict__["ledger"]
+        return {
+            name: frozenset({MASKS})
+            for name in files
+            if not ledger.fresh(name, keys[name], self.mask(name))
+            or (self.overlays and not self.overlay(name).exists())
+        }
+
+    def note(self, outcome: Outcome) -> None:
+        """Remember what was written."""
+        keys = self.__dict__["keys"]
+        self.__dict__["ledger"].note([Line(name, keys[name], path.stat().st_size) for _, name, path in outcome.files])
+
+    def write(self, name: str, image: UInt8[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]) -> Path:
+        """Write an image's files, its mask last, so that where it is the other one is."""
+        if self.overlays:
+            if max(image.shape) > OVERLAY_SIDE:
+                image = resize_long_side(image, OVERLAY_SIDE)
+            small = resized_labels(labels, image.shape[:2])
+            drawn = mask_overlay(image, small, voc_palette(), OverlaySettings(hatch_ignored=False))
+            with writing(self.overlay(name)) as temporary:
+                Image.fromarray(drawn).save(temporary, "JPEG", quality=90)
+        write_mask(self.mask(name), labels)
+        return self.mask(name)
+
+    def note_unreadable(self, name: str, error: DataError) -> None:
+        # The images are not those of a run, which knows that option.
+        self.left_out[name] = str(error).replace(", or leave it out with --skip-bad", "")
+
+    def write_areas(self, files: Mapping[str, Path]) -> None:
+        """The table of the classes' areas, a row per image and label that is in it, of the masks that are there."""
+        names = (BACKGROUND, *self.class_names)
+        rows: list[tuple[Any, ...]] = [AREA_COLUMNS]
+        ledger, keys = self.__dict__["ledger"], self.__dict__["keys"]
+        for name in files:
+            if name in keys and ledger.fresh(name, keys[name], self.mask(name)):
+                with open_picture(self.mask(name)) as opened:
+                    counts = np.bincount(np.asarray(opened).ravel(), minlength=len(names))[: len(names)].tolist()
+                total = sum(counts)
+                rows += [
+                    (name, names[label], label, count, f"{count / total:.6f}")
+                    for label, count in enumerate(counts)
+                    if count
+                ]
+        write_table(self.root / AREAS_FILE, rows)
+
+
+@dataclass(frozen=True)
+class PredictWork:
+    """Labels of new pictures."""
+
+    segmenter: Segmenter
+    settings: InferenceSettings
+    out: Predictions
+    threaded: bool = False
+
+    def load(self, batch: Batch) -> list[tuple[str, UInt8[np.ndarray, "_ _ 3"]]]:
+        loaded = []
+        for record in batch.records:
+            try:
+                loaded.append((record.id, read_image(record.image)))
+            except DataError as error:
+                self.out.note_unreadable(record.id, error)
+        return loaded
+
+    def make(self, batch: Batch, loaded: Any) -> Any:
+        images = [image for _, image in loaded]
+        found = self.segmenter.labels(images, self.settings) if images else []
+        return [(*pair, labels) for pair, labels in zip(loaded, found, strict=True)]
+
+    def save(self, batch: Batch, made: Any, missing: Mapping[str, frozenset[str]]) -> Outcome:
+        wanted = [(name, partial(self.out.write, name, image, labels)) for name, image, labels in made]
+        return Outcome([(MASKS, name, write()) for name, write in wanted if name in missing])
+
+
+def export(asked: ExportVerb) -> None:
+    """Write ``model.onnx``, or the two files that ``advcam.segment.load`` reads.
+
+    Raises:
+        SettingsError: no network is named.
+        ModelError: there is no such network, or the packages for ONNX are not installed.
+        RunError: the folder cannot be written, or is the network's own.
+    """
+    if asked.model is None:
+        raise SettingsError("no network is named: give --model RUN, a run folder whose stage segment is done")
+    source, out = find_folder(asked.model), Path(asked.out)
+    segmenter = load(source)
+    if asked.format == "onnx":
+        from advcam.segment.onnx import export_onnx
+
+        difference = export_onnx(segmenter, out / ONNX_NAME)
+        say(f"export: {out / ONNX_NAME}, which differs from torch by at most {difference:.1e} of the largest logit")
+        return
+    if source.resolve() == out.resolve():
+        raise RunError(f"{out} is where the network is already: choose another --out")
+    for name in (WEIGHTS_NAME, CONFIG_NAME):
+        with writing(out / name) as temporary:
+            temporary.write_bytes((source / name).read_bytes())
+    say(f'export: {out}, which advcam.segment.load("{out}") reads')

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,106 +16,143 @@ from jaxtyping import UInt8
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
-from advcam.models.stored import CONFIG_NAME
-from advcam.models.weights import file_digest
-from advcam.pipeline.classify import run_classifier
-from advcam.pipeline.engine import digest
-from advcam.pipeline.progress import progress, say
-from advcam.pipeline.refiner import Subject
+from advcam.io.files import contents_digest
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
+from advcam.pipeline.classify import run_classifier, weights_fact
+from advcam.pipeline.keys import key_of
+from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
+from advcam.pipeline.progress import say
+from advcam.pipeline.refiner import Labels, Method, Prepared, Subject
 from advcam.pipeline.run import Run
-from advcam.pipeline.threads import in_threads
-from advcam.pipeline.thresholds import ChosenThreshold, choose
-from advcam.refine.psa.checkpoint import build_affinity_net, load_affinity_net, save_affinity_net
-from advcam.refine.psa.inference import image_affinities, walked_scores
-from advcam.refine.psa.labels import AffinityLabels
+from advcam.pipeline.scoring import choose
 from advcam.refine.psa.network import AffinityNet
-from advcam.refine.psa.training import AffinityExample, AffinityTask
 from advcam.refine.psa_settings import PSASettings
-from advcam.refine.seeds import dataset_labels
-from advcam.training import FitProgress, fit
 from advcam.training.settings import numbers_depend_on
 
-# Kinds of maps, and the folder of the labels and the network that are made from them.
-FOLDER_OF = {"maps": "psa", "cam": "cam_psa"}
 # Settings of the walk, which a trained network does not depend on.
 OF_THE_WALK = ("alpha", "beta", "log_times", "all_pairs", "final_crf")
+NO_NUMBERS_OF_THE_NETWORK = (*OF_THE_WALK, "trained", "weights")
 
 
-def refiner(run: Run, kind: str) -> PSARefiner:
-    """For ``refine.method psa``; makes the labels and trains AffinityNet where that is not done yet."""
+def _settings(run: Run) -> dict[str, Any]:
+    psa = run.config.psa
+    found = {name: getattr(psa, name) for name in (*OF_THE_WALK, "margin")}
+    # The threshold decides it then.
+    if psa.margin is not None:
+        del found["alpha"]
+    return found | ({"crf": asdict(psa.crf)} if psa.final_crf else {})
+
+
+def _prepare(run: Run, kind: str) -> Prepared:
     psa, chosen = run.config.psa, None
     if psa.margin is not None:
         chosen = choose(run, kind)
         psa = psa.at_threshold(chosen.value)
-    network = trained_network(run, kind, psa) if psa.trained is None else load_affinity_net(Path(psa.trained), psa)
-    return PSARefiner(psa, network.to(run.device).to(memory_format=torch.channels_last), chosen)
+    if psa.trained is not None:
+        # What it is not is told at once.
+        open_network(run, kind)
+        return Prepared(chosen, trained_digest(Path(psa.trained)))
+    return Prepared(chosen, trained_network(run, kind, psa))
 
 
-def asked(run: Run) -> dict[str, Any]:
-    """What the masks depend on besides the maps, ``refine``, the network and the threshold."""
-    chosen_later = () if run.config.psa.margin is None else ("alpha_low", "alpha", "alpha_high")
-    return {"psa": {name: v for name, v in numbers_depend_on(run.config.psa).items() if name not in chosen_later}}
+def _labels(run: Run, kind: str, prepared: Prepared) -> Labels:
+    from advcam.refine.psa.inference import image_affinities, walked_scores
+    from advcam.refine.seeds import dataset_labels
 
+    psa = run.config.psa
+    if prepared.threshold is not None:
+        psa = psa.at_threshold(prepared.threshold.value)
+    network = open_network(run, kind).to(run.device).to(memory_format=torch.channels_last)
+    one_at_a_time = Lock()
 
-@dataclass(frozen=True)
-class PSARefiner:
-    """The walk of one kind of maps along the affinities of a trained network."""
-
-    psa: PSASettings
-    network: AffinityNet = field(repr=False)
-    threshold: ChosenThreshold | None = None
-    """Where ``psa.margin`` chose the backgrounds by it."""
-    _one_at_a_time: Lock = field(default_factory=Lock, repr=False)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        facts = (self.network.architecture, self.network.mean, self.network.std)
-        return {"psa": numbers_depend_on(self.psa), "network": digest(self.network, facts)}
-
-    def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
+    def of(subject: Subject) -> UInt8[np.ndarray, "h w"]:
         # An image without a class, or whose maps are all zero, has nothing to spread.
         if not subject.maps.any():
             return np.zeros(subject.size, np.uint8)
         # The feature maps of a network are recorded per pass, so no two passes may cross.
-        with self._one_at_a_time:
-            links = image_affinities(self.network, subject.image, self.psa)
-        scores = walked_scores(links, subject.image, subject.maps, self.psa)
+        with one_at_a_time:
+            affinities = image_affinities(network, subject.image, psa)
+        scores = walked_scores(affinities, subject.image, subject.maps, psa)
         return dataset_labels(scores.argmax(dim=0).to(torch.uint8), subject.classes).numpy()
 
+    return of
 
-def trained_network(run: Run, kind: str, psa: PSASettings) -> AffinityNet:
-    """The AffinityNet of one kind of maps: from the run folder, or trained now into it, as a stage of its own."""
-    name = FOLDER_OF[kind]
-    folder = run.folder.root / name / "network"
-    records = learnable(run, kind)
-    settings = {
-        **{key: value for key, value in numbers_depend_on(psa).items() if key not in OF_THE_WALK},
-        "weights_file": None if psa.architecture is None else file_digest(psa.weights),
-        "images": len(records),
-        "ids": hashlib.sha256("\n".join(record.id for record in records).encode()).hexdigest()[:16],
-        "maps": run.manifest.stages["attribute"]["settings"],
+
+PSA = Method(_settings, _prepare, _labels, artifacts=("psa",), sections=("psa",))
+
+
+def network_folder(run: Run, kind: str) -> Path:
+    return run.folder.root / kind / "psa" / "network"
+
+
+def open_network(run: Run, kind: str) -> AffinityNet:
+    """The network of one kind of maps, or the one that ``psa.trained`` names."""
+    from advcam.refine.psa.checkpoint import load_affinity_net
+
+    trained = run.config.psa.trained
+    return load_affinity_net(network_folder(run, kind) if trained is None else Path(trained), run.config.psa)
+
+
+def trained_digest(path: Path) -> str:
+    """The content of a trained network, whatever its place."""
+    files = {name: path / name for name in (WEIGHTS_NAME, CONFIG_NAME)} if path.is_dir() else {"": path}
+    return contents_digest(files)
+
+
+def network_facts(run: Run, kind: str, psa: PSASettings, records: Sequence[Record]) -> dict[str, Any]:
+    """What the network of one kind of maps depends on."""
+    own = psa.architecture is None
+    return {
+        "psa": {name: v for name, v in numbers_depend_on(psa).items() if name not in NO_NUMBERS_OF_THE_NETWORK},
+        "weights": run.content("classifier", "classify") if own else weights_fact(psa.weights),
+        "max_side": run.config.refine.max_side,
+        "maps": run.ledger(f"{kind}/maps").of([record.id for record in records]),
     }
-    done = run.manifest.stages.get(name, {}).get("status") == "done"
-    with run.stage(name, settings, (f"{name}/network",)) as entry:
-        if done and (folder / CONFIG_NAME).exists():
+
+
+def current_facts(run: Run, kind: str) -> dict[str, Any]:
+    """What the network depends on as things are; the threshold that was chosen holds as long as the maps do."""
+    psa = run.config.psa
+    masks = run.record.artifacts.get(f"{kind}/masks")
+    if psa.margin is not None and masks is not None and masks.result.get("threshold"):
+        psa = psa.at_threshold(masks.result["threshold"]["value"])
+    return network_facts(run, kind, psa, learnable(run, kind))
+
+
+def trained_network(run: Run, kind: str, psa: PSASettings) -> str:
+    """Train the AffinityNet of one kind of maps, unless it is there; returns the content of the network."""
+    from advcam.refine.psa.checkpoint import build_affinity_net, save_affinity_net
+    from advcam.refine.psa.training import AffinityExample, AffinityTask
+    from advcam.training import FitProgress, fit
+
+    name, folder = f"{kind}/psa", network_folder(run, kind)
+    records = learnable(run, kind)
+    found = network_facts(run, kind, psa, records)
+    with run.making(name, found, [f"{name}/network"]) as made:
+        if made.fresh and (folder / CONFIG_NAME).exists():
             say(f"refine: AffinityNet in {folder} is trained already and kept")
-            return load_affinity_net(folder)
+            return run.network_content(folder)
         # Before the labels, which take long: a network that cannot be built is told at once.
         network = build_affinity_net(psa, run_classifier(run) if psa.architecture is None else None)
-        examples = [AffinityExample(record.image, label_path(run, kind, record)) for record in records]
+        examples = [AffinityExample(record.image, label_path(run, kind, record.id)) for record in records]
         task = AffinityTask(network, examples, psa)
         make_labels(run, kind, records, psa)
-        origin = {"data": f"{len(records)} images, {settings['ids']}", "maps": kind}
+        origin = {"data": f"{len(records)} images, {found['maps']}", "maps": kind}
         with FitProgress("refine: AffinityNet") as shown:
             result = fit(task, folder, origin=origin, device=run.config.device, on_event=shown)
         save_affinity_net(folder, network)
-        entry |= {"updates": result.updates, "training_seconds": round(result.seconds, 1)}
-    return network
+        made.entry.result = {
+            "updates": result.updates,
+            "training_seconds": round(result.seconds, 1),
+            "images": len(records),
+        }
+        made.entry.content = run.network_content(folder)
+    return run.network_content(folder)
 
 
-def label_path(run: Run, kind: str, record: Record) -> Path:
+def label_path(run: Run, kind: str, image: str) -> Path:
     """Where the soft labels of an image are kept."""
-    return run.folder.root / FOLDER_OF[kind] / "labels" / f"{record.id}.npz"
+    return run.folder.root / kind / "psa" / "labels" / f"{image}.npz"
 
 
 def learnable(run: Run, kind: str) -> tuple[Record, ...]:
@@ -129,11 +166,11 @@ def learnable(run: Run, kind: str) -> tuple[Record, ...]:
     if split is not None and split not in run.mapped_sets:
         raise SettingsError(f"psa.train_split is {split}, which is not one of splits.maps {list(run.mapped_sets)}")
     candidates = run.wanted if split is None else run.limited(run.mapped_sets[split]).records
-    found = []
-    for record in candidates:
-        path = run.folder.maps(record.id, kind)
-        if path.exists() and LocalizationMaps.load(path).maps.any():
-            found.append(record)
+    found = [
+        record
+        for record in candidates
+        if run.has_maps(kind, record) and LocalizationMaps.load(run.folder.maps(kind, record.id)).maps.any()
+    ]
     if not found:
         raise DataError(
             f"{run.folder.root}: none of the {len(candidates)} images to learn affinities from has a map that is not "
@@ -145,30 +182,34 @@ def learnable(run: Run, kind: str) -> tuple[Record, ...]:
 
 
 def make_labels(run: Run, kind: str, records: Sequence[Record], psa: PSASettings) -> None:
-    """Write the soft labels of all images that have none yet, as a stage of its own."""
-    name = FOLDER_OF[kind]
-    settings = {
-        "alphas": [psa.alpha_low, psa.alpha_high],
-        "crf": asdict(psa.crf),
-        "max_side": run.config.refine.max_side,
-        "maps": run.manifest.stages["attribute"]["settings"],
-    }
-
-    def make(record: Record) -> None:
-        subject = Subject.read(run, record, kind)
-        alphas = (psa.alpha_low, psa.alpha_high)
-        labels = AffinityLabels.make(subject.image, subject.maps, subject.result.classes, alphas, psa.crf)
-        labels.save(label_path(run, kind, record))
-
-    with run.stage(f"{name}_labels", settings, (f"{name}/labels",)) as entry:
-        todo = [record for record in records if not has_labels(run, kind, record)]
-        entry |= {"images": len(records), "made": len(todo)}
-        with progress("refine: labels", len(records), len(records) - len(todo)) as advance:
-            for _ in in_threads(make, todo, torch.get_num_threads()):
-                advance()
+    """Write the soft labels of all images that have none yet."""
+    name, maps = f"{kind}/psa/labels", run.ledger(f"{kind}/maps")
+    static = key_of([psa.alpha_low, psa.alpha_high, asdict(psa.crf), run.config.refine.max_side])
+    keys = {record.id: key_of([static, maps.key(record.id)]) for record in records}
+    wanted = Wanted(name, keys, partial(label_path, run, kind))
+    build = partial(LabelWork, kind=kind, psa=psa)
+    work_through(run, [wanted], singles(records), build, "refine: labels", processes=process_count(run))
 
 
-def has_labels(run: Run, kind: str, record: Record) -> bool:
-    """Whether the labels of an image are there and not older than the maps they are made from."""
-    labels, maps = label_path(run, kind, record), run.folder.maps(record.id, kind)
-    return labels.exists() and labels.stat().st_mtime_ns >= maps.stat().st_mtime_ns
+@dataclass(frozen=True)
+class LabelWork:
+    """Soft labels, image by image."""
+
+    run: Run
+    kind: str
+    psa: PSASettings
+    threaded: bool = True
+
+    def load(self, batch: Batch) -> Subject:
+        return Subject.read(self.run, batch.records[0], self.kind)
+
+    def make(self, batch: Batch, loaded: Subject) -> Any:
+        from advcam.refine.psa.labels import AffinityLabels
+
+        alphas = (self.psa.alpha_low, self.psa.alpha_high)
+        return AffinityLabels.make(loaded.image, loaded.maps, loaded.result.classes, alphas, self.psa.crf)
+
+    def save(self, batch: Batch, made: Any, missing: Any) -> Outcome:
+        path = label_path(self.run, self.kind, batch.records[0].id)
+        made.save(path)
+        return Outcome([(f"{self.kind}/psa/labels", batch.records[0].id, path)])

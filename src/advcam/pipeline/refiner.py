@@ -1,18 +1,15 @@
-"""What a way of refining offers to the stage that writes masks.
+"""What a way of refining is to the stage that writes masks, and the two simplest: the dense CRF, and none.
 
-``refine.method NAME`` is the module ``advcam.pipeline.refine_NAME`` with two functions. ``refiner(run, kind) ->
-Refiner`` prepares it for one kind of maps, with whatever has to be trained first (as a stage of its own, by
-``run.stage``). ``asked(run) -> dict`` is as much of ``Refiner.settings`` as is known before that. A new method is that
-one file and its name in ``RefineSettings.method``.
+To add one, write a module like ``refine_psa.py`` that offers a ``Method``, and name it in the table ``METHODS`` of
+``refine.py`` and in ``RefineSettings.method``. Its own settings are a section of ``RunConfig``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib import import_module
-from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,37 +20,9 @@ from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
-from advcam.pipeline.mapping import reduce
+from advcam.pipeline.attribute import reduce
 from advcam.pipeline.run import Run
-from advcam.pipeline.thresholds import ChosenThreshold
-
-# Kinds of maps and the folder of the masks that a run ends with.
-MASKS_OF = {"maps": "masks", "cam": "cam_masks"}
-# Masks of the CRF alone, kept beside those of a method that goes further.
-CRF_MASKS_OF = {"maps": "crf_masks", "cam": "cam_crf_masks"}
-
-
-@dataclass(frozen=True)
-class MaskSet:
-    """One set of masks of a run."""
-
-    folder: str
-    """Its name in the run folder."""
-    maps: str
-    """The kind of maps it is made from: "maps" or "cam"."""
-    method: str
-    """As ``refine.method``."""
-
-
-def mask_sets(run: Run) -> tuple[MaskSet, ...]:
-    """The sets of masks that a run's settings ask for, in the order in which they are made."""
-    config = run.config.refine
-    sets = []
-    for kind in ("maps", "cam") if config.baseline else ("maps",):
-        if config.steps and config.method not in ("crf", "none"):
-            sets.append(MaskSet(CRF_MASKS_OF[kind], kind, "crf"))
-        sets.append(MaskSet(MASKS_OF[kind], kind, config.method))
-    return tuple(sets)
+from advcam.pipeline.scoring import ChosenThreshold, choose
 
 
 @dataclass(frozen=True)
@@ -69,7 +38,7 @@ class Subject:
     @classmethod
     def read(cls, run: Run, record: Record, kind: str) -> Subject:
         """The image and its maps of one kind."""
-        result = LocalizationMaps.load(run.folder.maps(record.id, kind))
+        result = LocalizationMaps.load(run.folder.maps(kind, record.id))
         return cls(record, reduce(read_image(record.image), run.config.refine.max_side), result)
 
     @property
@@ -88,34 +57,36 @@ class Subject:
         return torch.from_numpy(self.result.classes)
 
 
-@runtime_checkable
-class Refiner(Protocol):
-    """Makes the masks of one kind of maps. Called from several threads at once."""
-
-    @property
-    def threshold(self) -> ChosenThreshold | None:
-        """The background threshold of the masks, in units of its own scores; None where there is none."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What else the masks depend on, but for the maps and the settings of ``refine``."""
-
-    def labels(self, subject: Subject) -> UInt8[np.ndarray, "h w"]:
-        """The mask: 0 background, class + 1, 255 ignore, at the size of the subject's image."""
+Labels = Callable[[Subject], UInt8[np.ndarray, "h w"]]
 
 
-def refiner_of(run: Run, masks: MaskSet) -> Refiner:
-    """The refiner of a set of masks; trains what it needs."""
-    return module_of(masks).refiner(run, masks.maps)
+@dataclass(frozen=True)
+class Prepared:
+    """What the masks of one kind of maps depend on, beside settings and maps."""
+
+    threshold: ChosenThreshold | None = None
+    """The background threshold of the masks, in units of its own scores; None where there is none."""
+    network: str | None = None
+    """The content of the network that they are made with."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Anything else that their numbers depend on."""
 
 
-def asked_of(run: Run, masks: MaskSet) -> dict[str, Any]:
-    """What is known of a set of masks before anything is trained for it, as the manifest has it."""
-    return {"maps": masks.maps, "method": masks.method, **module_of(masks).asked(run)}
+@dataclass(frozen=True)
+class Method:
+    """A way of refining."""
 
-
-def module_of(masks: MaskSet) -> ModuleType:
-    return import_module(f"advcam.pipeline.refine_{masks.method}")
+    settings: Callable[[Run], dict[str, Any]]
+    """Of the settings, what the masks depend on beside those of ``refine``; known before anything is trained."""
+    prepare: Callable[[Run, str], Prepared]
+    """Choose a threshold and train what is needed for a kind of maps, as artifacts of their own."""
+    labels: Callable[[Run, str, Prepared], Labels]
+    """How masks are made: 0 background, class + 1, 255 ignore, at the size of the subject's image. Called once in
+    every process; the result is called from several threads at once."""
+    artifacts: tuple[str, ...] = ()
+    """Names, below the kind of maps, of what ``prepare`` makes in the run folder, such as "irn"."""
+    sections: tuple[str, ...] = ("seed",)
+    """The sections of settings that matter to it, for ``--help``."""
 
 
 def full_maps(result: LocalizationMaps, size: tuple[int, int]) -> Float[Tensor, "k H W"]:
@@ -124,3 +95,69 @@ def full_maps(result: LocalizationMaps, size: tuple[int, int]) -> Float[Tensor, 
     if size == result.image_size:
         return full_size(maps, size)
     return torch.nn.functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+# -- seed and dense CRF ----------------------------------------------------------------------------------------------
+
+
+def confident(run: Run) -> list[float]:
+    """The two thresholds of IRN's rule."""
+    return [run.config.seed.confident_foreground, run.config.seed.confident_background]
+
+
+def confident_mask(run: Run, subject: Subject, crf: bool = True) -> UInt8[np.ndarray, "h w"]:
+    """IRN's labels of what is sure, 255 elsewhere: what a network can learn from."""
+    from advcam.refine.seeds import confident_labels
+
+    strict, generous = (local_labels(run, subject, threshold, crf) for threshold in confident(run))
+    return confident_labels(strict, generous, subject.classes).numpy()
+
+
+def local_labels(run: Run, subject: Subject, threshold: float, crf: bool = True) -> UInt8[Tensor, "h w"]:
+    """Labels 0 to k of one image at one threshold, refined as the settings say."""
+    from advcam.refine.seeds import local_seed
+    from advcam.refine.unary import unary_from_labels, unary_from_scores
+
+    maps = subject.maps
+    labels = local_seed(maps, threshold)
+    # An image without a class, or whose maps are all zero, has nothing to refine.
+    if not crf or not maps.any():
+        return labels
+    if run.config.refine.unary == "labels":
+        unary = unary_from_labels(labels, len(maps) + 1)
+    else:
+        unary = unary_from_scores(torch.cat([torch.full_like(maps[:1], threshold), maps]))
+    return labels_by_crf(run, subject, unary)
+
+
+def labels_by_crf(run: Run, subject: Subject, unary: Float[Tensor, "K h w"]) -> UInt8[Tensor, "h w"]:
+    """Labels 0 to K - 1 of one image by the dense CRF, from their energies."""
+    from advcam.refine.crf import dense_crf
+
+    return dense_crf(torch.from_numpy(subject.image), unary, run.config.crf).argmax(dim=0).to(torch.uint8)
+
+
+def _seed_method(crf: bool) -> Method:
+    def settings(run: Run) -> dict[str, Any]:
+        # The threshold of the other rule changes nothing.
+        own = {"confident": confident(run)} if run.config.refine.rule == "confident" else {}
+        return own | ({"crf": asdict(run.config.crf)} if crf else {})
+
+    def prepare(run: Run, kind: str) -> Prepared:
+        return Prepared(None if run.config.refine.rule == "confident" else choose(run, kind))
+
+    def labels(run: Run, kind: str, prepared: Prepared) -> Labels:
+        from advcam.refine.seeds import dataset_labels
+
+        def of(subject: Subject) -> UInt8[np.ndarray, "h w"]:
+            if prepared.threshold is None:
+                return confident_mask(run, subject, crf)
+            local = local_labels(run, subject, prepared.threshold.value, crf)
+            return dataset_labels(local, subject.classes).numpy()
+
+        return of
+
+    return Method(settings, prepare, labels, sections=("seed", "crf") if crf else ("seed",))
+
+
+CRF, NONE = _seed_method(crf=True), _seed_method(crf=False)

@@ -9,58 +9,69 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
+from jaxtyping import UInt8
+from PIL import Image
 
+from advcam.analyse.localization import ScoreDistribution, ScoreDistributions, best_box, worst_first
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import ClimbSettings
-from advcam.data.files import read_json, write_text
+from advcam.attribute.wsol import ScoreMapFile
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, voc_palette
 from advcam.data.record import Record
+from advcam.evaluate.boxes_result import GT_KNOWN
+from advcam.evaluate.validation import true_corners
+from advcam.io.files import read_json, write_text
 from advcam.models.fold import fold_batch_norm
-from advcam.models.stored import CONFIG_NAME
+from advcam.pipeline.attribute import Flag, climbs, read_flags
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.flags import Flag, read_flags
-from advcam.pipeline.manifest import plain
+from advcam.pipeline.evaluate import measured, raw_map, scored
+from advcam.pipeline.keys import plain
 from advcam.pipeline.progress import duration, progress
-from advcam.pipeline.refiner import MASKS_OF, full_maps
-from advcam.pipeline.report_steps import edge_picture, step_masks
+from advcam.pipeline.record import Entry
+from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
-from advcam.pipeline.salient import held_regions, reduced_saliency, salient_region
-from advcam.pipeline.scoring import read_prediction, scored_records
-from advcam.pipeline.wsol_report import box_section
+from advcam.pipeline.saliency import held_regions, reduced_saliency, salient_region
+from advcam.pipeline.scoring import ChosenThreshold, read_prediction, scored_records
+from advcam.report.box_overlays import DrawnBox, box_overlay
 from advcam.report.facts import changed_settings, data_fact, instance_facts, stage_facts
 from advcam.report.figures import Headline, groups, headline, name_of_masks, read_figures
 from advcam.report.gains import chains
 from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_card
 from advcam.report.growth import CLIMBED_SIDE, Strip, climb_rows, draw_strip
 from advcam.report.hints import Situation, next_steps
+from advcam.report.localization import NAMES, BoxCase, BoxSection, section
 from advcam.report.page import Fact, FlaggedClass, Page, StageTime, render
 from advcam.report.panels import class_chart, classifier_chart, curve_panels, edges
-from advcam.report.pictures import reduce_labels, reduce_picture, reduced_size
+from advcam.report.pictures import picture, reduce_labels, reduce_picture, reduced_size
 from advcam.report.selection import choose_images
 from advcam.report.wording import Notice, claim, claim_details, classifier_notice, counted, doubts, not_measured, place
 
-STAGE = "report"
+NAME = STAGE = "report"
+# As in the paper's figures: ground truth blue, predictions green.
+TRUTH, FOUND = (60, 110, 255), (40, 200, 60)
+WORST = 8
+MEND = "run `advcam evaluate` with the same --out, which writes it anew"
 
 
 def report(run: Run) -> None:
     """Write ``report.html``: whatever the run folder holds so far, and nothing of what it does not."""
-    # A report is always made anew, so no difference to an earlier one matters.
-    run.manifest.stages.pop(STAGE, None)
-    with run.stage(STAGE, asdict(run.config.report), ()):
+    with run.making(NAME, {"shown": measured(run)}, ["report.html"], always=True):
         write_text(run.folder.report, render(page(run)))
 
 
 def page(run: Run) -> Page:
     """All that the page shows."""
-    metrics = read_json(run.folder.metrics) if run.folder.metrics.exists() else None
+    metrics = read_json(run.folder.metrics, dict[str, Any], MEND) if run.folder.metrics.exists() else None
     figures = read_figures(metrics)
     found = headline(figures)
     flags = sorted(read_flags(run.folder.flagged), key=lambda flag: flag.probability)
     cards, strips = pictures(run, flags)
-    classifier = stage(run, "classify").get("result")
+    classifier = entry_of(run, "classifier").result or None
     palette = voc_palette()
     with_masks = any(card.masks for card in cards)
     names, truth = run.class_names, sum(len(scored_records(run, split)) for split in run.mapped_sets)
@@ -76,7 +87,7 @@ def page(run: Run) -> Page:
         claim=said[0],
         claim_details=said[1],
         headline=found,
-        notices=notices(run, found, edges(metrics), classifier),
+        notices=notices(run, metrics, found, edges(metrics), classifier),
         facts=facts(run) + instance_facts(metrics),
         groups=groups(figures),
         chains=chains(figures),
@@ -90,24 +101,24 @@ def page(run: Run) -> Page:
         classifier=classifier_chart(classifier),
         flagged=[FlaggedClass(**asdict(flag)) for flag in flags],
         flagged_images=len({flag.image for flag in flags}),
-        left_out=list(run.manifest.content.get("left_out", {}).items()),
+        left_out=list(run.record.content.left_out.items()),
         hints=hints,
         legend=[(name, class_colour(index, palette)) for index, name in enumerate(names)] if with_masks else (),
         stages=[
-            StageTime(name, entry["status"], entry.get("seconds", 0.0), duration(entry.get("seconds", 0.0)))
-            for name, entry in run.manifest.stages.items()
+            StageTime(name, entry.status, entry.seconds, duration(entry.seconds))
+            for name, entry in run.record.artifacts.items()
             if name != STAGE
         ],
-        command=f"advcam run --config {shlex.quote(str(run.folder.config))}",
+        command=f"advcam run --out {shlex.quote(str(run.folder.root))}",
         changed=changed_settings(plain(run.config), plain(RunConfig())),
         config=yaml.safe_dump(plain(run.config), sort_keys=False, allow_unicode=True),
         versions=versions(run),
     )
 
 
-def stage(run: Run, name: str) -> dict[str, Any]:
-    """What the manifest says of a stage; empty where it was not begun."""
-    return run.manifest.stages.get(name, {})
+def entry_of(run: Run, name: str) -> Entry:
+    """What is recorded of an artifact; an empty entry where it was not begun."""
+    return run.record.artifacts.get(name) or Entry("", {})
 
 
 def title(run: Run) -> str:
@@ -121,21 +132,15 @@ def counts(run: Run) -> dict[str, int]:
     return {split: len(run.limited(images)) for split, images in run.mapped_sets.items()}
 
 
-def method_of(run: Run) -> str:
-    """The method of the maps that are there, or the one that is asked for."""
-    return stage(run, "attribute").get("settings", {}).get("method", run.config.attribute.method)
-
-
 def network(run: Run) -> str:
     """The architecture of the classifier that is there, or of the one that is asked for."""
-    description = run.folder.classifier / CONFIG_NAME
-    return read_json(description)["architecture"] if description.exists() else run.config.backbone.architecture
+    return entry_of(run, "classifier").result.get("architecture", run.config.backbone.architecture)
 
 
 def summary(run: Run) -> str:
     """The run in one line."""
     where = " and ".join(place(split, count) for split, count in counts(run).items())
-    return f"{name_of_masks(method_of(run))} with {network(run)} on {where}, {counted(len(run.class_names), 'class')}."
+    return f"{name_of_masks(run.kind)} with {network(run)} on {where}, {counted(len(run.class_names), 'class')}."
 
 
 def facts(run: Run) -> list[Fact]:
@@ -143,24 +148,50 @@ def facts(run: Run) -> list[Fact]:
     kind = next(iter(run.mapped_sets.values())).format
     return [
         data_fact(str(run.config.data), kind, counts(run), len(run.class_names)),
-        *stage_facts(run.manifest.stages, network(run)),
+        *stage_facts(run.record.artifacts, run.kind, network(run)),
         Fact("Run folder", str(run.folder.root)),
-        Fact("Begun", str(run.manifest.content["created"])),
+        Fact("Begun", run.record.content.created),
     ]
 
 
 def versions(run: Run) -> list[tuple[str, str]]:
     """What the run was made with."""
-    content = run.manifest.content
-    found = list(content.get("versions", {}).items()) + list(content.get("platform", {}).items())
-    git = content.get("git")
+    content = run.record.content
+    found = list(content.versions.items()) + list(content.platform.items())
+    git = content.git
     return found if git is None else [*found, ("commit", git["commit"] + ("" if git["clean"] else ", with changes"))]
 
 
-def notices(run: Run, found: Headline | None, edges: Sequence[str], classifier: dict[str, Any] | None) -> list[Notice]:
+def notices(
+    run: Run,
+    metrics: dict[str, Any] | None,
+    found: Headline | None,
+    edges: Sequence[str],
+    classifier: dict[str, Any] | None,
+) -> list[Notice]:
     """What a reader must know first."""
-    judgement = None if classifier is None else classifier_notice(classifier["level"], classifier["sentence"])
-    return ([] if judgement is None else [judgement]) + doubts(found, edges, run.config.limit)
+    judgement = None if not classifier else classifier_notice(classifier["level"], classifier["sentence"])
+    limit = (metrics or {}).get("limit") or run.config.limit
+    return ([] if judgement is None else [judgement]) + stale_notices(run, metrics) + doubts(found, edges, limit)
+
+
+def stale_notices(run: Run, metrics: dict[str, Any] | None) -> list[Notice]:
+    """Figures that are older than what they measured, and stages that cover a part of the images."""
+    notices = []
+    if metrics is not None and metrics.get("measured") != plain(measured(run)):
+        text = "Maps, masks or boxes were made again after they were measured: run `advcam evaluate` to measure them."
+        notices.append(Notice("warning", "The figures are older than the masks", text))
+    for name, entry in run.record.artifacts.items():
+        images, of = entry.result.get("images"), entry.result.get("of")
+        if isinstance(images, int) and isinstance(of, int) and images < of:
+            notices.append(
+                Notice("note", f"{name} covers {images} of {of} images", "The others were not asked for yet.")
+            )
+        if entry.status != "done" and name != NAME:
+            notices.append(
+                Notice("warning", f"{name} is not whole", f"It was {entry.status}: run the same command again.")
+            )
+    return notices
 
 
 def situation(
@@ -169,10 +200,10 @@ def situation(
     """What the hints depend on."""
     return Situation(
         out=shlex.quote(run.config.out),
-        method=method_of(run),
-        masks=sum(run.folder.mask(record.id).exists() for record in run.wanted),
+        method=run.kind,
+        masks=len(run.ledger(f"{run.kind}/masks").lines),
         flagged=len({flag.image for flag in flags}),
-        classifier_level=(stage(run, "classify").get("result") or {}).get("level"),
+        classifier_level=entry_of(run, "classifier").result.get("level"),
         epochs=run.config.classify.epochs,
         ground_truth=truth,
         limit=run.config.limit,
@@ -184,7 +215,7 @@ def situation(
 
 def pictures(run: Run, flags: Sequence[Flag]) -> tuple[list[Card], list[Strip]]:
     """The gallery and the strips."""
-    there = {record.id: record for record in run.wanted if run.folder.maps(record.id).exists()}
+    there = {record.id: record for record in run.mapped(run.kind)}
     splits: dict[str, str] = {}
     for split, images in run.mapped_sets.items():
         splits |= {record.id: split for record in images.records if record.id not in splits}
@@ -211,12 +242,13 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
     """Read what the card of one image shows, and bring it to the size of the page's pictures."""
     image = read_image(record.image)
     size = reduced_size(image.shape[:2], LONG_SIDE)
-    maps = {}
-    for kind in ("cam", "maps"):
-        name = name_of_masks(method_of(run) if kind == "maps" else kind)
-        result = LocalizationMaps.load(run.folder.maps(record.id, kind))
-        maps[name] = full_maps(result, size).numpy()
-    has_mask = run.folder.mask(record.id).exists()
+    maps, masks = {}, run.ledger(f"{run.kind}/masks")
+    for kind in run.kinds:
+        if run.has_maps(kind, record):
+            result = LocalizationMaps.load(run.folder.maps(kind, record.id))
+            maps[name_of_masks(kind)] = full_maps(result, size).numpy()
+    mask = run.folder.mask(run.kind, record.id)
+    has_mask = masks.key(record.id) is not None and mask.exists()
     return Subject(
         name=record.id,
         split=split,
@@ -226,7 +258,7 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
         maps=maps,
         steps=step_masks(run, record, size),
         edges=edge_picture(run, record, size),
-        mask=reduce_labels(read_prediction(run, record, MASKS_OF["maps"]), size) if has_mask else None,
+        mask=reduce_labels(read_prediction(mask), size) if has_mask else None,
         truth=None if record.mask is None else reduce_labels(read_mask(record, image.shape[:2]), size),
         saliency=reduced_saliency(run, record, size),
         warnings=tuple(f"{flag.class_name}: {flag.reason} (probability {flag.probability:.2f})" for flag in flags),
@@ -236,8 +268,9 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
 
 def can_climb(run: Run) -> bool:
     """Whether the images were climbed, and the classifier that did is there."""
-    climbed = stage(run, "attribute").get("settings", {}).get("climb") is not None
-    return climbed and stage(run, "classify").get("status") == "done"
+    maps = entry_of(run, f"{run.kind}/maps")
+    same = maps.facts.get("classifier") == entry_of(run, "classifier").content
+    return climbs(run.kind) and maps.result.get("climb") is not None and same
 
 
 def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
@@ -245,9 +278,9 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
     if not records:
         return
     # All steps are shown, also those of a pair that was stopped.
-    settings = ClimbSettings(**stage(run, "attribute")["settings"]["climb"])
+    settings = ClimbSettings(**entry_of(run, f"{run.kind}/maps").result["climb"])
     mapper = fold_batch_norm(run_classifier(run).to(run.device).mapper())
-    held = stage(run, "attribute")["settings"].get("saliency") is not None
+    held = entry_of(run, f"{run.kind}/maps").facts.get("saliency") is not None
     shown: set[int] = set()
     for record in records:
         # One class of each image, and as many different ones as there are.
@@ -259,3 +292,86 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
         saliency = held_regions([salient_region(run, record, size)], size) if held else None
         rows = climb_rows(mapper, image, index, settings, None if saliency is None else saliency.to(run.device))
         yield draw_strip(image, record.id, run.class_names[index], rows)
+
+
+def step_masks(run: Run, record: Record, size: tuple[int, int]) -> dict[str, UInt8[np.ndarray, "h w"]]:
+    """The masks before the last one, by their captions, in their order."""
+    from advcam.refine.seeds import seed_labels
+
+    made = [run.record.done(f"{run.kind}/{step}") for step in ("crf", "masks")]
+    chosen = [ChosenThreshold.of(one.result["threshold"]) for one in made if one and one.result["method"] == "crf"]
+    found = {}
+    if chosen and chosen[0] is not None:
+        result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
+        threshold = chosen[0].value
+        found["seed"] = seed_labels(full_maps(result, size), torch.from_numpy(result.classes), threshold).numpy()
+    path = run.folder.mask(run.kind, record.id, "crf")
+    if run.ledger(f"{run.kind}/crf").key(record.id) is not None and path.exists():
+        found["seed + CRF"] = reduce_labels(read_prediction(path), size)
+    return found
+
+
+def edge_picture(run: Run, record: Record, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"] | None:
+    """IRN's edges, 255 where they are certain; None where there are none."""
+    path = run.folder.root / run.kind / "irn" / "edges" / f"{record.id}.npz"
+    if not path.exists():
+        return None
+    # Reading edges takes what IRN is made of, which a report without them does not load.
+    from advcam.refine.irn.inference import EdgeMap
+
+    edge = (EdgeMap.load(path).edge.astype(np.float32) * 255).round().astype(np.uint8)
+    return np.asarray(Image.fromarray(edge).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def box_section(run: Run, metrics: dict[str, Any] | None) -> BoxSection | None:
+    """The section on boxes; None where this is no localization run or nothing was measured."""
+    results = (metrics or {}).get("wsol") or []
+    if not results:
+        return None
+    split = results[-1]["split"]
+    own = [result for result in results if result["split"] == split]
+    files = scored(run, split)
+    kinds = [result["masks"] for result in own]
+    distributions = {kind: distribution(run, files, kind) for kind in kinds}
+    method = NAMES.get(run.config.wsol.method, run.config.wsol.method.upper())
+    return section(results, distributions, cases(run, files, own), f"classifier trained by {method}")
+
+
+def distribution(run: Run, files: list[tuple[Record, ScoreMapFile]], kind: str) -> ScoreDistribution:
+    """Fig. 15 over all images of a split."""
+    found = ScoreDistributions(run.config.box_acc.maps)
+    for record, file in files:
+        found.update(raw_map(file, kind), true_corners(record), file.image_size[::-1], name=record.id)
+    return found.compute()
+
+
+def cases(run: Run, files: list[tuple[Record, ScoreMapFile]], own: list[dict[str, Any]]) -> list[BoxCase]:
+    """The images whose boxes, at the best threshold of the split, fit the truth worst (Fig. 13)."""
+    last = own[-1]["masks"]
+    thresholds = {result["masks"]: result["thresholds"].get(str(GT_KNOWN), 0.0) for result in own}
+
+    def found_box(record: Record, file: ScoreMapFile, kind: str) -> Any:
+        truth, size, maps = true_corners(record), file.image_size[::-1], run.config.box_acc.maps
+        return best_box(raw_map(file, kind), truth, size, thresholds[kind], maps, name=record.id)
+
+    overlaps = [found_box(record, file, last).iou for record, file in files]
+    shown = []
+    for index in worst_first(overlaps, min(WORST, run.config.report.gallery)):
+        record, file = files[index]
+        image = read_image(record.image)
+        height, width = image.shape[:2]
+        size = reduced_size((height, width), LONG_SIDE)
+        small = reduce_picture(np.ascontiguousarray(image), size)
+        factor = size[1] / width
+        truth = [DrawnBox(tuple(factor * side for side in corners), TRUTH) for corners in true_corners(record)]
+        pictures = []
+        for name in thresholds:
+            found = found_box(record, file, name)
+            x0, y0, x1, y1 = found.box
+            drawn = DrawnBox((x0 * size[1], y0 * size[0], x1 * size[1], y1 * size[0]), FOUND)
+            title = f"{NAMES.get(name, name)}, IoU {found.iou:.2f}"
+            pictures.append(picture(title, f"{title} of {record.id}", box_overlay(small, [*truth, drawn])))
+        label, predicted = run.class_names[file.label], run.class_names[file.predicted]
+        text = f"{label}, classified as {predicted}" if file.label != file.predicted else f"{label}, classified rightly"
+        shown.append(BoxCase(record.id, text, pictures))
+    return shown

@@ -1,8 +1,8 @@
-"""One run: its configuration, its folder, its manifest, its data. The stages work on it."""
+"""One run: its settings, its folder, its record, its data. The stages work on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,20 +10,97 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from advcam.data import leave_out_unreadable, open_dataset, splits
-from advcam.data.files import remove_leftovers, write_text
 from advcam.data.record import ImageSet, Record
 from advcam.errors import RunError, SettingsError
+from advcam.io.files import remove, remove_leftovers
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.folder import RunFolder
-from advcam.pipeline.manifest import Manifest, plain
+from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plain
 from advcam.pipeline.progress import say
+from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunRecord
 
 # Which lists are taken where none is named, in this order.
 TRAIN_LISTS = ("train_aug", "train", "train2017", "train2014", "trainval")
 VAL_LISTS = ("val", "val2017", "val2014", "test")
+# Ledgers and fingerprints.
+KEYS = "keys"
+# Of a trained network.
+NETWORK_FILES = ("model.safetensors", "config.json")
+
+
+class StaleError(RunError):
+    """An artifact was made with other facts, and nobody asked for it to be replaced."""
+
+    def __init__(self, folder: Path, name: str, why: str) -> None:
+        self.folder, self.name, self.why = folder, name, why
+        super().__init__(
+            f"{folder} holds {name} made otherwise ({why}): choose another --out, or give --overwrite to replace it"
+        )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run (section 4 of the design). Ids keep their sub-folders."""
+
+    root: Path
+
+    @property
+    def classifier(self) -> Path:
+        return self.root / "classifier"
+
+    @property
+    def segmentation(self) -> Path:
+        return self.root / "segmentation"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def flagged(self) -> Path:
+        return self.root / "flagged.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def boxes(self) -> Path:
+        """Boxes of all images as a table; COCO's JSON lies beside it."""
+        return self.root / "boxes.csv"
+
+    def maps(self, kind: str, image: str) -> Path:
+        """Localization maps of a kind: "advcam", "cam", ..."""
+        return self.root / kind / "maps" / f"{image}.npz"
+
+    def scores(self, kind: str, image: str) -> Path:
+        """Raw maps of a localization run, on the network's grid."""
+        return self.root / kind / "scores" / f"{image}.npz"
+
+    def mask(self, kind: str, image: str, step: str = "masks") -> Path:
+        """Masks from a kind of maps; ``step`` names those on the way, such as "crf"."""
+        return self.root / kind / step / f"{image}.png"
+
+    def overlay(self, kind: str, image: str) -> Path:
+        """The mask over its image, to look at."""
+        return self.root / kind / "overlays" / f"{image}.jpg"
+
+    def saliency(self, image: str) -> Path:
+        """The salient-object map: 8-bit grey, 255 most salient."""
+        return self.root / "saliency" / f"{image}.png"
+
+    def objects(self, image: str) -> Path:
+        """One mask per object."""
+        return self.root / "instances" / f"{image}.npz"
+
+    def box_overlay(self, image: str) -> Path:
+        """The image with its boxes, to look at."""
+        return self.root / "box_overlays" / f"{image}.jpg"
+
+    def prediction(self, image: str, look: str = "predictions") -> Path:
+        """The labels that the trained network gives to the pixels of a scored image."""
+        return self.segmentation / look / f"{image}.png"
 
 
 @dataclass(frozen=True)
@@ -46,30 +123,39 @@ class Run:
 
     config: RunConfig
     folder: RunFolder
-    manifest: Manifest
-    earlier: dict[str, Any] | None = None
-    """The configuration that the folder had when it was opened."""
-    leads: bool = True
-    """Whether this process writes the manifest; of several that share a stage, one does."""
+    record: RunRecord
+    part: str = ""
+    """Of a job in parts, which one this is."""
+    goes_on: RunConfig | None = None
+    """What the folder goes on with, where that is not all of ``config`` yet."""
     _sets: dict[str | None, ImageSet] = field(default_factory=dict, repr=False)
+    _ledgers: dict[str, Ledger] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, config: RunConfig, leads: bool = True) -> Run:
-        """Open the run folder, which need not exist yet: the first stage makes it."""
+    def open(cls, config: RunConfig, *, clean: bool = True) -> Run:
+        """Open the run folder, which need not exist yet: the first stage makes it.
+
+        ``clean`` removes what killed commands left behind; only who holds the lock may.
+        """
         folder = RunFolder(Path(config.out))
-        manifest = Manifest(folder.root)
-        if leads and folder.root.is_dir():
-            if not manifest.path.exists() and any(folder.root.iterdir()):
-                raise RunError(f"{folder.root} holds other files and no {manifest.path.name}: choose an empty --out")
-            remove_leftovers(folder.root)
-        return cls(config, folder, manifest, manifest.content.get("config"), leads)
+        record = RunRecord(folder.root)
+        if folder.root.is_dir():
+            others = {path.name for path in folder.root.iterdir()} - {LOCK_FILE}
+            if not record.there and any(not name.startswith(".") for name in others):
+                raise RunError(f"{folder.root} holds other files and no {RUN_FILE}: choose an empty --out")
+            if clean:
+                remove_leftovers(folder.root)
+        part = "" if config.part is None else config.part.replace("/", "of")
+        return cls(config, folder, record, part)
+
+    # -- the data ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def device(self) -> torch.device:
         return choose_device(self.config.device)
 
     def image_set(self, split: str | None) -> ImageSet:
-        """All labelled images of one split, without regard to ``limit``; what was left out goes to the manifest."""
+        """All labelled images of one split, without regard to ``limit``; what was left out is noted."""
         if split in self._sets:
             return self._sets[split]
         config = self.config
@@ -84,17 +170,17 @@ class Run:
 
     def limited(self, images: ImageSet) -> ImageSet:
         """At most ``limit`` images of a set, spread evenly over it: lists are often sorted by class."""
-        limit, count = self.config.limit, len(images)
-        if limit is None or limit >= count:
-            return images
-        return replace(images, records=tuple(images.records[index * count // limit] for index in range(limit)))
+        return replace(images, records=tuple(spread(images.records, self.config.limit)))
 
-    def leave_out(self, split: str | None, problems: list[str]) -> None:
+    def leave_out(self, split: str | None, problems: Sequence[str]) -> None:
         """Note images that are passed over."""
-        if problems:
-            listed = self.manifest.content.setdefault("left_out", {}).setdefault(split or "all", [])
-            listed += [problem for problem in problems if problem not in listed]
-            self.manifest.write()
+        listed = self.record.content.left_out.setdefault(split or "all", [])
+        new = [problem for problem in problems if problem not in listed]
+        listed += new
+        if not listed:
+            del self.record.content.left_out[split or "all"]
+        if new and self.record.there:
+            self.record.write()
 
     @cached_property
     def splits(self) -> SplitsInUse:
@@ -140,55 +226,157 @@ class Run:
         unique = {record.id: record for images in sets for record in images.records}
         return tuple(unique.values())
 
+    # -- kinds of maps -----------------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """The kind of maps that the run is about: the folder of its maps and masks."""
+        return self.config.attribute.method
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of maps to compare: the baseline and the run's own, unless they are one."""
+        return tuple(dict.fromkeys(("cam", self.kind)))
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def ledger(self, name: str) -> Ledger:
+        """Which images of an artifact are there."""
+        if name not in self._ledgers:
+            self._ledgers[name] = Ledger(self.folder.root / KEYS / f"{name}.jsonl", self.part)
+        return self._ledgers[name]
+
+    @cached_property
+    def fingerprints(self) -> Fingerprints:
+        return Fingerprints(self.folder.root / KEYS / "files.jsonl")
+
+    def pictures(self, records: Sequence[Record]) -> dict[str, str]:
+        """The content of each image's file."""
+        return self.fingerprints.of({record.id: record.image for record in records})
+
+    def described(self, images: ImageSet | None) -> dict[str, Any] | None:
+        """What a training depends on of a set of images."""
+        if images is None:
+            return None
+        pictures = self.pictures(images.records)
+        return {
+            "images": len(images),
+            "ids": key_of([record.id for record in images.records]),
+            "labels": key_of([record.classes for record in images.records]),
+            "boxes": key_of([plain(record.boxes) for record in images.records]),
+            "pictures": key_of(list(pictures.values())),
+            "classes": list(images.class_names),
+        }
+
+    def mapped(self, kind: str) -> list[Record]:
+        """The wanted images that have maps of a kind."""
+        return [record for record in self.wanted if self.has_maps(kind, record)]
+
+    def has_maps(self, kind: str, record: Record) -> bool:
+        return self.ledger(f"{kind}/maps").key(record.id) is not None and self.folder.maps(kind, record.id).exists()
+
+    def content(self, name: str, verb: str, folder: str = "") -> str:
+        """The digest of a network in the run folder, which others are made from.
+
+        Of the files that are there, whatever was noted of them: ``folder`` says where, unless it is the name.
+
+        Raises:
+            RunError: it is not there yet; the sentence names the verb that makes it.
+        """
+        entry, root = self.record.done(name), self.folder.root / (folder or name)
+        files = {part: root / part for part in NETWORK_FILES}
+        if entry is None or entry.content is None or not all(path.is_file() for path in files.values()):
+            what = "trained classifier" if name == "classifier" else name
+            raise RunError(f"{self.folder.root} has no {what} yet: run `advcam {verb}` with the same --out")
+        return self.network_content(root)
+
+    def network_content(self, folder: Path) -> str:
+        """The digest of a network that was just made."""
+        files = {f"{folder.relative_to(self.folder.root)}/{part}": folder / part for part in NETWORK_FILES}
+        return key_of(list(self.fingerprints.of(files).values()))
+
+    # -- making ------------------------------------------------------------------------------------------------------
+
     @contextmanager
-    def stage(
-        self, name: str, settings: Any, outputs: tuple[str, ...], keep: tuple[str, ...] = ()
-    ) -> Iterator[dict[str, Any]]:
-        """Begin a stage, or go on with it; other settings than those of its outputs are an error.
+    def making(
+        self,
+        name: str,
+        facts: Mapping[str, Any],
+        outputs: Sequence[str] = (),
+        *,
+        always: bool = False,
+    ) -> Iterator[Making]:
+        """Begin an artifact, or go on with it; one that was made with other facts is an error, or is replaced.
 
-        ``keep`` names facts of the entry that were settled when the stage was begun and hold when it goes on.
-
-        Raises:
-            RunError: the folder holds outputs of this stage made with other settings, and not ``overwrite``.
-        """
-        if listed := self.changes(name, settings, outputs):
-            say(f"{name}: replacing results made with other settings ({listed})")
-            self.folder.remove(*outputs)
-            self.manifest.stages.pop(name)
-        self.note_configuration(saved_form(self.config))
-        with self.manifest.stage(name, settings, keep) as entry:
-            yield entry
-
-    def changes(self, name: str, settings: Any, outputs: tuple[str, ...], partly: bool = False) -> str:
-        """How settings differ from those of the outputs of a stage, in words; empty where they do not.
-
-        ``partly``: they are those that are known before the stage begins, and the others are not compared.
+        Args:
+            name: as in the stage table.
+            facts: all that its numbers depend on.
+            outputs: files and folders that go with it, in the run folder.
+            always: it is made anew each time, so nothing of an earlier one matters.
 
         Raises:
-            RunError: they differ, and not ``overwrite``.
+            StaleError: it was made with other facts, and not ``overwrite``.
         """
-        changed = self.manifest.differences(name, settings, partly)
-        if not changed or not any((self.folder.root / output).exists() for output in outputs):
+        facts = plain(facts)
+        why = "" if always else self.refuse_stale(name, facts, outputs)
+        entry = self.record.artifacts.get(name)
+        if why:
+            say(f"{name}: replacing what was made otherwise ({why})")
+            for output in outputs:
+                remove(self.folder.root / output)
+            self.ledger(name).forget(list(self.ledger(name).lines))
+            entry = None
+        there = all((self.folder.root / output).exists() for output in outputs)
+        fresh = entry is not None and entry.status == "done" and there and not always
+        if entry is None or always:
+            entry = Entry(key_of(facts), dict(facts))
+        self.folder.root.mkdir(parents=True, exist_ok=True)
+        self.fingerprints.keep()
+        self.record.describe(saved_form(self.goes_on or self.config))
+        with self.record.making(name, entry) as made:
+            yield Making(made, fresh)
+
+    def refuse_stale(self, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
+        """As ``why_stale``; StaleError where an artifact would be replaced and ``overwrite`` is not given."""
+        why = self.why_stale(name, facts, outputs)
+        if why and not self.config.overwrite:
+            raise StaleError(self.folder.root, name, why)
+        return why
+
+    def why_stale(self, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
+        """How an artifact that is there was made otherwise, in words; empty where it was not, or is not there."""
+        entry = self.record.artifacts.get(name)
+        if entry is None or entry.key == key_of(facts):
             return ""
-        listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
-        if not self.config.overwrite:
-            self.note_configuration(self.earlier)
-            raise RunError(
-                f"{self.folder.root} holds the results of `{name}` made with other settings "
-                f"({listed}): choose another --out, or give --overwrite to replace them"
-            )
-        return listed
-
-    def note_configuration(self, config: dict[str, Any] | None) -> None:
-        """Write the configuration that the folder goes on with; a command that is refused leaves the earlier one."""
-        if config is not None:
-            self.manifest.describe(config)
-            write_text(self.folder.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        if outputs and not any((self.folder.root / output).exists() for output in outputs):
+            return ""
+        changed = differences(entry.facts, plain(facts))
+        return "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
 
 
-def saved_form(config: RunConfig) -> dict[str, Any]:
-    """A configuration as a run folder keeps it: what was asked of one command only is not kept."""
-    return plain(replace(config, overwrite=False, limit=None))
+@dataclass(frozen=True)
+class Making:
+    """An artifact that is being made."""
+
+    entry: Entry
+    fresh: bool
+    """It is there already, whole and made with these facts."""
+
+
+def spread(items: Sequence[Any], limit: int | None) -> Sequence[Any]:
+    """At most ``limit`` of some items, spread evenly over them: the one rule of ``--limit``.
+
+    >>> spread("abcdef", 3), spread("ab", None)
+    (['a', 'c', 'e'], 'ab')
+    """
+    if limit is None or limit >= len(items):
+        return items
+    return [items[index * len(items) // limit] for index in range(limit)]
+
+
+def saved_form(config: RunConfig) -> RunConfig:
+    """Settings as a run folder keeps them: what was asked of one command only is not kept."""
+    return replace(config, overwrite=False, limit=None, part=None)
 
 
 def choose_device(name: str) -> torch.device:

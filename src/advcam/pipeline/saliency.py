@@ -1,145 +1,318 @@
-"""The stage that writes a saliency map for every image, from a folder or from a detector, which it may train first."""
+"""The stage that writes a saliency map for every image, from a folder or from a detector, which it may train first;
+and those maps as the stages after it read them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+import torch
+from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image
+from torch import Tensor
 
-from advcam.data.files import writing
-from advcam.data.images import is_whole_picture, read_image
+from advcam.data.images import read_image
 from advcam.data.record import Record
-from advcam.errors import DataError
-from advcam.pipeline.detector import trained
-from advcam.pipeline.planning import Behind, ahead
+from advcam.errors import DataError, RunError, SettingsError
+from advcam.io.files import contents_digest, writing
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
+from advcam.pipeline.keys import key_of
+from advcam.pipeline.parts import Batch, Outcome, Wanted, pass_over, work_through
 from advcam.pipeline.progress import progress, say
-from advcam.pipeline.run import Run
-from advcam.saliency.checkpoint import load_detector
-from advcam.saliency.detector import U2NetDetector
-from advcam.saliency.folder import FolderMaps, few
-from advcam.saliency.opencv import OpenCVDetector
+from advcam.pipeline.run import Run, spread
+from advcam.saliency.folder import FolderMaps, few, read_map
+from advcam.saliency.pairs import find_pairs
 from advcam.saliency.settings import NETWORKS
 from advcam.saliency.source import SaliencySource
-from advcam.saliency.u2net import U2Net
+from advcam.saliency.threshold import salient
+from advcam.training.settings import numbers_depend_on
 
+NAME, DETECTOR = "saliency", "detector"
 GPU_BATCH = 16
+
+
+def asked(run: Run) -> bool:
+    """Whether the run has saliency maps at all."""
+    return run.config.saliency.source != "none"
+
+
+def own_detector(run: Run) -> bool:
+    """Whether the run trains its detector itself."""
+    return run.config.saliency.source in NETWORKS and run.config.saliency.weights is None
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """What the saliency maps depend on, but for the images."""
+    config = run.config.saliency
+    found: dict[str, Any] = {"source": config.source}
+    if config.source == "folder":
+        found["files"] = folder_maps(run).digest
+    elif own_detector(run):
+        found["weights"] = run.content(DETECTOR, "saliency")
+    elif config.source in NETWORKS:
+        found["weights"] = weights_digest(Path(str(config.weights)))
+    return found
+
+
+def weights_digest(path: Path) -> str:
+    """The content of a detector, whatever its place."""
+    if path.is_dir():
+        return contents_digest({name: path / name for name in (WEIGHTS_NAME, CONFIG_NAME)})
+    return contents_digest({"": path})
+
+
+def folder_maps(run: Run) -> FolderMaps:
+    """The maps of a folder that the settings name; DataError where some are missing or cannot be used."""
+    config = run.config.saliency
+    known = run.__dict__.get("_folder_maps")
+    if known is None:
+        with progress("saliency: looking through the maps", len(run.wanted)) as advance:
+            known = FolderMaps.open(
+                str(config.folder), run.wanted, without=config.missing == "without", advance=advance
+            )
+        run.__dict__["_folder_maps"] = known
+    return known
+
+
+def keys(run: Run) -> dict[str, str]:
+    """The key of each wanted image's saliency map; none for those that have no map to begin with."""
+    static, pictures = key_of(facts(run)), run.pictures(run.wanted)
+    without = set(folder_maps(run).missing) if run.config.saliency.source == "folder" else set()
+    return {record.id: key_of([static, pictures[record.id]]) for record in run.wanted if record.id not in without}
 
 
 def saliency(run: Run) -> None:
     """Write ``saliency`` of every wanted image, as ``saliency.source`` says; nothing where it says none."""
-    config = run.config.saliency
-    if config.source == "none":
+    if not asked(run):
         return
-    climbed = run.config.attribute.method == "advcam" and run.config.climb.reg_weight > 0
+    climbed = run.config.attribute.method != "cam" and run.config.climb.reg_weight > 0
     if not climbed and not run.config.refine.ambiguity:
         say("saliency: nothing will use these maps: no map is regularized while it grows, nor is refine.ambiguity set")
-    source, origin = open_source(run)
-    with run.stage("saliency", origin, ("saliency",)) as entry:
-        done = {record.id for record in run.wanted if has_saliency(run, record)}
-        without = set(source.missing) if isinstance(source, FolderMaps) else set()
-        todo = {record.id for record in run.wanted} - done - without
-        entry |= {"images": len(run.wanted), "made": len(todo), "device": str(run.device)}
-        if done:
-            say(f"saliency: {len(done)} of {len(run.wanted)} maps are there already and kept")
-        if without:
-            say(f"saliency: {len(without)} images have no map and will be climbed without: {few(sorted(without))}")
-        batches = [batch for batch in batches_of(run.records, source.batch_size) if todo & {one.id for one in batch}]
-        with progress("saliency", len(todo)) as advance, Behind() as behind:
-            for loaded in ahead(batches, partial(load, run)):
-                run.leave_out(None, loaded.problems)
-                found = zip(loaded.records, maps_of(run, source, loaded), strict=True)
-                wanted = {record.id: one for record, one in found if record.id in todo}
-                without |= {image_id for image_id, one in wanted.items() if one is None}
-                behind(partial(save, run, wanted))
-                advance(len(wanted))
-        entry["missing"] = sorted(without)
+    if own_detector(run):
+        train_detector(run)
+    with run.making(NAME, facts(run), [NAME]) as made:
+        if run.config.saliency.source == "folder" and (missing := folder_maps(run).missing):
+            say(f"saliency: {len(missing)} images have no map and will be climbed without: {few(missing)}")
+        wanted = keys(run)
+        config = run.config.saliency
+        size = (
+            1 if config.source not in NETWORKS else config.batch_size or (1 if run.device.type == "cpu" else GPU_BATCH)
+        )
+        # Over all images of the run, whichever are wanted: a map must not depend on what else was asked for.
+        batches = [Batch(run.records[start : start + size]) for start in range(0, len(run.records), size)]
+        build = partial(SaliencyWork, given=folder_maps(run) if config.source == "folder" else None)
+        missing_now, _ = work_through(run, [Wanted(NAME, wanted, run.folder.saliency)], batches, build, "saliency")
+        without = sorted({record.id for record in run.wanted if run.ledger(NAME).key(record.id) is None})
+        made.entry.result = {
+            "images": len(run.wanted),
+            "of": len(run.records),
+            "made": len(missing_now),
+            "device": str(run.device),
+            "source": config.source,
+            "folder": config.folder,
+            "missing": without,
+        }
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """Pictures of one batch, and the files that could not be read."""
+class SaliencyWork:
+    """Batches of pictures through a source of saliency maps."""
 
-    records: list[Record]
-    images: list[UInt8[np.ndarray, "_ _ 3"]]
-    problems: list[str]
+    run: Run
+    given: FolderMaps | None = None
+    threaded: bool = False
 
+    @cached_property
+    def source(self) -> SaliencySource:
+        config = self.run.config.saliency
+        if self.given is not None:
+            return self.given
+        if config.source not in NETWORKS:
+            from advcam.saliency.opencv import OpenCVDetector
 
-def batches_of(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
-    """Batches over all images of the run, whichever are wanted: a map must not depend on what else was asked for."""
-    return [records[start : start + size] for start in range(0, len(records), size)]
+            return OpenCVDetector(config.source)
+        from advcam.saliency.checkpoint import load_detector
+        from advcam.saliency.detector import U2NetDetector
 
+        network, size = load_detector(config.weights or self.run.folder.root / DETECTOR, config.source)
+        batch = config.batch_size or (1 if self.run.device.type == "cpu" else GPU_BATCH)
+        return U2NetDetector(network, size=size, device=self.run.device, batch_size=batch)
 
-def load(run: Run, batch: Sequence[Record]) -> Loaded:
-    """Decode the pictures of a batch."""
-    records, images, problems = [], [], []
-    for record in batch:
+    def load(self, batch: Batch) -> tuple[list[Record], list[UInt8[np.ndarray, "_ _ 3"]], list[str]]:
+        records, images, problems = [], [], []
+        for record in batch.records:
+            try:
+                images.append(read_image(record.image))
+                records.append(record)
+            except DataError as error:
+                problems.append(pass_over(error, self.run.config.skip_bad))
+        return records, images, problems
+
+    def make(self, batch: Batch, loaded: Any) -> tuple[list[Record], list[Any], list[str]]:
+        records, images, problems = loaded
         try:
-            images.append(read_image(record.image))
-            records.append(record)
+            return records, list(self.source([record.id for record in records], images)), problems
         except DataError as error:
-            if not run.config.skip_bad:
-                raise
-            problems.append(str(error))
-    return Loaded(records, images, problems)
+            # With ``skip_bad`` a map whose file is damaged counts as missing.
+            problems.append(pass_over(error, self.run.config.skip_bad))
+            return records, [None] * len(records), problems
+
+    def save(self, batch: Batch, made: Any, missing: Any) -> Outcome:
+        records, maps, problems = made
+        outcome = Outcome(problems=problems)
+        for record, found in zip(records, maps, strict=True):
+            if found is not None and record.id in missing:
+                path = self.run.folder.saliency(record.id)
+                write_map(path, found)
+                outcome.files.append((NAME, record.id, path))
+        return outcome
 
 
-def maps_of(run: Run, source: SaliencySource, loaded: Loaded) -> list[Float32[np.ndarray, "_ _"] | None]:
-    """The maps of a batch; with ``skip_bad`` a map whose file is damaged counts as missing."""
-    try:
-        return source([record.id for record in loaded.records], loaded.images)
-    except DataError as error:
-        if not run.config.skip_bad:
-            raise
-        run.leave_out(None, [str(error)])
-        return [None] * len(loaded.records)
+def write_map(path: Path, found: Float32[np.ndarray, "_ _"]) -> None:
+    """Write a saliency map as 8-bit grey PNG."""
+    with writing(path) as temporary:
+        Image.fromarray(np.rint(found * 255).astype(np.uint8)).save(temporary, "PNG")
 
 
-def open_source(run: Run) -> tuple[SaliencySource, dict[str, Any]]:
-    """The source that the settings name, and what its maps depend on.
+# -- the run's own detector ------------------------------------------------------------------------------------------
+
+
+def detector_facts(run: Run) -> dict[str, Any]:
+    """What the run's own detector depends on."""
+    pairs, held = pairs_of(run)
+    files = {f"pair:{one.record.id}": one.record.image for one in [*pairs, *held]}
+    masks = {
+        f"pair-mask:{one.record.id}": one.record.mask for one in [*pairs, *held] if isinstance(one.record.mask, Path)
+    }
+    return {
+        **{name: value for name, value in numbers_depend_on(run.config.detector).items() if name not in _PLACES},
+        "source": run.config.saliency.source,
+        "pairs": len(pairs),
+        "held_out": len(held),
+        "files": key_of([run.fingerprints.of(files), run.fingerprints.of(masks)]),
+    }
+
+
+_PLACES = ("data", "masks")
+
+
+def pairs_of(run: Run) -> tuple[Any, Any]:
+    """The pairs that the detector is trained on, and those held out."""
+    config = run.config.detector
+    if config.data is None:
+        raise SettingsError(
+            f"saliency.source {run.config.saliency.source} needs a trained network: give its weights with "
+            "--saliency.weights FILE, or images with masks to train it on with --detector.data"
+        )
+    pairs, held = find_pairs(config, {one.id for one in run.records})
+    return list(spread(pairs, run.config.limit)), list(spread(held, run.config.limit))
+
+
+def train_detector(run: Run) -> None:
+    """Train the run's own detector on the pairs of ``detector.data``, unless it is there."""
+    from advcam.saliency.checkpoint import save_detector
+    from advcam.saliency.pairs import check_pairs
+    from advcam.saliency.train import DetectorTask
+    from advcam.saliency.u2net import PLANS, U2Net
+    from advcam.training import FitProgress, fit
+
+    source, config = run.config.saliency.source, run.config.detector
+    folder = run.folder.root / DETECTOR
+    found = detector_facts(run)
+    with run.making(DETECTOR, found, [DETECTOR]) as made:
+        if made.fresh and (folder / CONFIG_NAME).exists():
+            return
+        pairs, held = pairs_of(run)
+        say(f"saliency: training {source} on {len(pairs)} masks of images that this run does not map")
+        check_pairs([*pairs, *held])
+        torch.manual_seed(config.seed)
+        network = U2Net(PLANS[source])
+        task = DetectorTask(network, config, pairs, held)
+        origin = {"data": f"{len(pairs)} pairs of {config.data}", "network": source}
+        with FitProgress("saliency") as shown:
+            result = fit(task, folder, origin=origin, device=run.config.device, on_event=shown)
+        save_detector(folder, network, source, config.size, origin["data"])
+        made.entry.result = {
+            "updates": result.updates,
+            "seconds": round(result.seconds, 1),
+            "pairs": len(pairs),
+            "held_out": result.kept,
+        }
+        made.entry.content = run.network_content(folder)
+
+
+# -- the maps as later stages read them ------------------------------------------------------------------------------
+
+
+def saliency_facts(run: Run) -> dict[str, Any] | None:
+    """What results made with the run's saliency depend on, but for the images; None where there is none.
 
     Raises:
-        DataError: a folder lacks maps.
-        ModelError: weights that do not fit.
-        SettingsError: a network has neither weights nor data to train on.
+        RunError: maps are asked for and not all there yet.
     """
     config = run.config.saliency
-    if config.source == "folder":
-        assert config.folder is not None
-        with progress("saliency: looking through the maps", len(run.wanted)) as advance:
-            found = FolderMaps.open(config.folder, run.wanted, without=config.missing == "without", advance=advance)
-        return found, {"source": config.source, "folder": config.folder, "files": found.digest}
-    if config.source not in NETWORKS:
-        return OpenCVDetector(config.source), {"source": config.source}
-    weights = config.weights or trained(run)
-    network, size = load_detector(weights, config.source)
-    batch_size = config.batch_size or (1 if run.device.type == "cpu" else GPU_BATCH)
-    facts = {"source": config.source, "weights": fingerprint(network), "size": size}
-    return U2NetDetector(network, size=size, device=run.device, batch_size=batch_size), facts
+    if not asked(run):
+        return None
+    entry = run.record.done(NAME)
+    known = set(entry.result.get("missing", ())) if entry else set()
+    ledger = run.ledger(NAME)
+    lacking = [
+        one.id
+        for one in run.wanted
+        if one.id not in known and (ledger.key(one.id) is None or not run.folder.saliency(one.id).exists())
+    ]
+    if entry is None or lacking:
+        named = f" of {few(lacking)}" if lacking and entry else ""
+        raise RunError(
+            f"{run.folder.root} has no saliency maps{named} yet: run `advcam saliency` with the same --out, or give "
+            "--saliency.source none"
+        )
+    return {"rule": config.rule} | ({"threshold": config.threshold} if config.rule == "fixed" else {})
 
 
-def has_saliency(run: Run, record: Record) -> bool:
-    """True where the image's map is whole."""
-    return is_whole_picture(run.folder.saliency(record.id))
+def saliency_keys(run: Run) -> dict[str, str | None]:
+    """The key of each image's saliency map; nothing where the run has none."""
+    return {one.id: run.ledger(NAME).key(one.id) for one in run.wanted} if asked(run) else {}
 
 
-def save(run: Run, maps: dict[str, Float32[np.ndarray, "_ _"] | None]) -> None:
-    """Write maps, by the ids of their images, as 8-bit grey PNGs."""
-    for image_id, found in maps.items():
-        if found is not None:
-            with writing(run.folder.saliency(image_id)) as temporary:
-                Image.fromarray(np.rint(found * 255).astype(np.uint8)).save(temporary, "PNG")
+def salient_region(run: Run, record: Record, size: tuple[int, int]) -> Bool[np.ndarray, "H W"] | None:
+    """Where the run's saliency map of an image sees an object, by ``saliency.rule``, at a height and width.
+
+    None where the image has no map, as ``saliency.missing`` allows, and where its map shows no object at all: such a
+    map says nothing of an image whose label says that there is one.
+    """
+    path = run.folder.saliency(record.id)
+    if not path.exists():
+        return None
+    found = salient(read_map(path, size), run.config.saliency.rule, run.config.saliency.threshold)
+    return found if found.any() else None
 
 
-def fingerprint(network: U2Net) -> str:
-    """What tells one trained detector from another: a hash over its weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def held_regions(regions: list[Bool[np.ndarray, "_ _"] | None], size: tuple[int, int]) -> Float[Tensor, "p H W"] | None:
+    """The saliency that the engine takes, for pictures of one size; None where no picture has any.
+
+    A picture without a region is salient everywhere: nothing of its maps is held.
+    """
+    if all(region is None for region in regions):
+        return None
+    full = np.ones(size, bool)
+    return torch.from_numpy(np.stack([full if region is None else region for region in regions])).float()
+
+
+def settled(run: Run, record: Record, mask: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """A finished mask, with ``refine.ambiguity`` without the pixels on which label and saliency disagree."""
+    from advcam.refine.ambiguity import without_ambiguous
+
+    if not run.config.refine.ambiguity:
+        return mask
+    region = salient_region(run, record, (mask.shape[0], mask.shape[1]))
+    return mask if region is None else without_ambiguous(mask, region)
+
+
+def reduced_saliency(run: Run, record: Record, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"] | None:
+    """The run's saliency map of an image at a smaller size, to look at; None where there is none."""
+    path = run.folder.saliency(record.id)
+    return np.rint(read_map(path, size) * 255).astype(np.uint8) if path.exists() else None

@@ -1,8 +1,11 @@
-"""Ground truth against what a run made: sweeps over seeds, scores of masks."""
+"""Ground truth against what a run made: sweeps over seeds, scores of masks, the choice of a threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,27 +15,75 @@ from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import open_picture
 from advcam.data.masks import read_mask
-from advcam.data.record import ImageSet, Record
-from advcam.errors import RunError
-from advcam.evaluate import ConfusionMatrix, SegmentationScores, ThresholdSweep, sweep
+from advcam.data.record import Record
+from advcam.errors import DataError, RunError
+from advcam.evaluate import ConfusionMatrix, SegmentationScores, ThresholdSource, ThresholdSweep, sweep
 from advcam.pipeline.run import Run
+
+
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """A threshold, in units of maps normalised to [0, 1], and how it was chosen."""
+
+    value: float
+    method: str
+    """ "fixed", "maps" or "sweep", as in ``ThresholdSource``."""
+    split: str | None = None
+    images: int | None = None
+
+    @classmethod
+    def of(cls, kept: dict[str, Any] | None) -> ChosenThreshold | None:
+        """As it is kept in ``run.yaml``."""
+        return None if kept is None else cls(**kept)
+
+    def source(self) -> ThresholdSource:
+        if self.method == "fixed":
+            return ThresholdSource.fixed()
+        assert self.split is not None
+        assert self.images is not None
+        return (ThresholdSource.maps if self.method == "maps" else ThresholdSource.sweep)(self.split, self.images)
+
+
+def choose(run: Run, kind: str) -> ChosenThreshold:
+    """The threshold of the seed of one kind of maps, as ``seed.threshold`` asks.
+
+    Raises:
+        DataError: "swept" without ground truth.
+    """
+    asked = run.config.seed.threshold
+    if asked == "auto":
+        from advcam.refine.threshold import choose_threshold
+
+        choice = choose_threshold(
+            torch.from_numpy(LocalizationMaps.load(run.folder.maps(kind, record.id)).maps).float()
+            for record in run.mapped(kind)
+        )
+        return ChosenThreshold(choice.threshold, "maps", " + ".join(run.mapped_sets), choice.image_count)
+    if asked == "swept":
+        found = sweep_split(run, kind, run.tune_name)
+        if found is None:
+            raise DataError(
+                f"seed.threshold is swept, but {run.config.data} has no masks for {run.tune_name}: "
+                "take seed.threshold auto, or a number"
+            )
+        return ChosenThreshold(found.best_threshold, "sweep", run.tune_name, found.image_count)
+    return ChosenThreshold(float(asked), "fixed")
 
 
 def scored_records(run: Run, split: str) -> tuple[Record, ...]:
     """The images of a split that have ground truth; empty where none has."""
-    images: ImageSet = run.limited(run.mapped_sets[split])
-    return tuple(record for record in images.records if record.mask is not None)
+    return tuple(record for record in run.limited(run.mapped_sets[split]).records if record.mask is not None)
 
 
 def sweep_split(run: Run, kind: str, split: str, thresholds: tuple[float, ...] | None = None) -> ThresholdSweep | None:
     """The seeds of one kind of maps at all thresholds (the sweep's unless told); None without ground truth."""
-    records = [record for record in scored_records(run, split) if run.folder.maps(record.id, kind).exists()]
+    records = [record for record in scored_records(run, split) if run.has_maps(kind, record)]
     if not records:
         return None
 
     def images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for record in records:
-            result = LocalizationMaps.load(run.folder.maps(record.id, kind))
+            result = LocalizationMaps.load(run.folder.maps(kind, record.id))
             target = read_mask(record, result.image_size, len(run.class_names))
             maps = full_size(torch.from_numpy(result.maps).float(), result.image_size)
             yield maps, torch.from_numpy(result.classes), torch.from_numpy(target)
@@ -40,25 +91,20 @@ def sweep_split(run: Run, kind: str, split: str, thresholds: tuple[float, ...] |
     return sweep(images(), len(run.class_names) + 1, thresholds or run.config.sweep.thresholds)
 
 
-def score_masks(run: Run, kind: str, split: str) -> SegmentationScores | None:
-    """The masks of one kind against ground truth; None without either."""
-    records = [record for record in scored_records(run, split) if run.folder.mask(record.id, kind).exists()]
-    return score_records(run, kind, records) if records else None
-
-
-def score_records(run: Run, kind: str, records: Sequence[Record]) -> SegmentationScores:
-    """The masks of one kind of some images against their ground truth."""
+def score_records(run: Run, files: Sequence[tuple[Record, Path]]) -> SegmentationScores | None:
+    """Masks of some images against their ground truth; None where there is no image."""
+    if not files:
+        return None
     matrix = ConfusionMatrix(len(run.class_names) + 1)
-    for record in records:
-        prediction = read_prediction(run, record, kind)
+    for record, path in files:
+        prediction = read_prediction(path)
         target = read_mask(record, prediction.shape, len(run.class_names))
         matrix.update(torch.from_numpy(prediction), torch.from_numpy(target))
     return matrix.compute()
 
 
-def read_prediction(run: Run, record: Record, kind: str) -> np.ndarray:
+def read_prediction(path: Path) -> np.ndarray:
     """A mask that the run wrote: UInt8[H W]."""
-    path = run.folder.mask(record.id, kind)
     try:
         with open_picture(path) as image:
             return np.array(image)

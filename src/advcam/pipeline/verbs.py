@@ -1,94 +1,113 @@
-"""The verbs that work on a run folder: one per stage, and all of them in order."""
+"""The verbs: what each does with its words of the command line."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
+from pathlib import Path
 
-from advcam.errors import SettingsError, UserError
-from advcam.pipeline.arguments import parse, parse_settings
+from advcam.errors import SettingsError
+from advcam.pipeline import recipes as library
+from advcam.pipeline.arguments import Help, parse, parse_settings
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.settings import BenchSettings, DoctorSettings, ExportVerb, PredictVerb, ScenesVerb
+from advcam.pipeline.stages import BY_VERB, in_run
 
-STAGES = ("classify", "saliency", "attribute", "refine", "instances", "segment", "localize", "evaluate", "report")
+Verb = Callable[[Sequence[str]], None]
 
 
 def run(words: Sequence[str]) -> None:
     """All stages, in order."""
-    config = parse("run", words, goes_on=False, description="Images and class labels in, masks and a report out.")
-    run_stages(config, wanted_stages(config))
+    config = parse("run", words, "Images and class labels in, masks and a report out.")
+    work(config, [stage.verb for stage in in_run(config)])
 
 
-def wanted_stages(config: RunConfig) -> tuple[str, ...]:
-    """The stages that ``advcam run`` goes through. A run of localization makes boxes in place of masks."""
-    boxes = config.localize.in_run or config.wsol.method != "none"
-    left_out = {"refine", "instances"} if config.wsol.method != "none" else set() if boxes else {"localize"}
-    return tuple(name for name in STAGES if name not in left_out)
+def work(config: RunConfig, verbs: Sequence[str]) -> None:
+    """Work through stages."""
+    # Loads torch, which help should not wait for.
+    from advcam.pipeline.graph import run_stages
+
+    run_stages(config, verbs)
 
 
-def classify(words: Sequence[str]) -> None:
-    _one("classify", words, "Train the classifier of a run on the class labels.")
+def stage(verb: str) -> Verb:
+    """The verb of one stage."""
+
+    def one(words: Sequence[str]) -> None:
+        summary = BY_VERB[verb].summary
+        config = parse(verb, words, summary[0].upper() + summary[1:] + ".")
+        work(asked_for(verb, config), (verb,))
+
+    return one
 
 
-def saliency(words: Sequence[str]) -> None:
-    """Saliency maps, from ``saliency.source``."""
-    config = parse(
-        "saliency", words, goes_on=True, description="A saliency map of every image, from a folder or a detector."
-    )
-    if config.saliency.source == "none":
+def asked_for(verb: str, config: RunConfig) -> RunConfig:
+    """Settings with a method for the stage that is asked for by name, where they have none."""
+    if verb == "saliency" and config.saliency.source == "none":
         raise SettingsError("saliency.source is none: name where the maps come from with --saliency.source")
-    run_stages(config, ("saliency",))
+    if verb == "instances" and config.instances.method == "none":
+        return replace(config, instances=replace(config.instances, method="irn"))
+    if verb == "segment" and config.segment.method == "none":
+        return replace(config, segment=replace(config.segment, method="deeplab"))
+    return config
 
 
-def attribute(words: Sequence[str]) -> None:
-    _one("attribute", words, "Localization maps of every image, by climbing towards its classes (AdvCAM).")
+def status(words: Sequence[str]) -> None:
+    """The graph of a run."""
+    config = parse("status", words, "What is there, what is stale, and why.")
+    # Loads torch, which help should not wait for.
+    from advcam.pipeline import graph
+
+    graph.status(config)
 
 
-def refine(words: Sequence[str]) -> None:
-    _one("refine", words, "Masks from the localization maps.")
-
-
-def instances(words: Sequence[str]) -> None:
-    """One mask per object, by IRN."""
-    config = parse("instances", words, goes_on=True, description="One mask per object, after masks by IRN.")
-    run_stages(replace(config, instances=replace(config.instances, method="irn")), ("instances",))
-
-
-def segment(words: Sequence[str]) -> None:
-    """Train a segmentation network; DeepLab-v2 where the run names none."""
-    description = "Train a segmentation network on the masks, and measure it."
-    config = parse("segment", words, goes_on=True, description=description)
-    if config.segment.method == "none":
-        config = replace(config, segment=replace(config.segment, method="deeplab"))
-    run_stages(config, ("segment",))
-
-
-def localize(words: Sequence[str]) -> None:
-    _one("localize", words, "Boxes from the localization maps: boxes.csv, COCO's JSON, overlays.")
-
-
-def evaluate(words: Sequence[str]) -> None:
-    _one("evaluate", words, "Measure seeds and masks against ground truth.")
-
-
-def report(words: Sequence[str]) -> None:
-    _one("report", words, "Write report.html, one file that opens offline.")
+def recipes(words: Sequence[str]) -> None:
+    """The recipes, or one of them."""
+    if any(word in ("-h", "--help", "--help-all") for word in words):
+        raise Help("usage: advcam recipes [NAME]\n\nThe recipes with cost and expected figures, or one in full.")
+    known = library.recipes()
+    names = [word for word in words if not word.startswith("-")]
+    if names:
+        path = library.find(names[0])
+        sys.stdout.write(path.read_text(encoding="utf-8"))
+        return
+    width = max(map(len, known))
+    for name, path in known.items():
+        said = library.comments(path)
+        sys.stdout.write(f"{name:<{width}}  {said.get('what', '')}\n")
+        for part in ("cost", "expected"):
+            if part in said:
+                sys.stdout.write(f"{'':<{width}}    {part}: {said[part]}\n")
 
 
 def demo(words: Sequence[str]) -> None:
     """The whole chain on generated scenes."""
-    config = parse("demo", ["demo", *words], goes_on=False, description="The whole chain on generated scenes.")
-    from advcam.pipeline.demo import chain
+    config = parse("demo", ["demo", *words], "The whole chain on generated scenes.")
+    from advcam.data.scenes import write_scenes
+    from advcam.pipeline.progress import say
+    from advcam.pipeline.run import Run
 
-    chain(config)
+    # A folder that holds something else is refused before anything is written.
+    scenes = Path(config.out) / "scenes"
+    if not scenes.is_dir() or not any(path.name == "scenes" for path in scenes.parent.iterdir()):
+        Run.open(config)
+    config = replace(config, data=str(scenes))
+    write_scenes(scenes)
+    say(f"demo: {config.data} holds the images; the classifier sees their class labels only")
+    work(config, [one.verb for one in in_run(config)])
 
 
 def scenes(words: Sequence[str]) -> None:
     """Write a generated data set."""
     asked = parse_settings(ScenesVerb, "scenes", words, "Write a generated data set in the layout of PASCAL VOC.")
-    from advcam.pipeline.demo import draw
+    from advcam.data.scenes import SceneSettings, write_scenes
+    from advcam.pipeline.progress import say
 
-    draw(asked)
+    wanted = {field.name for field in fields(SceneSettings)}
+    settings = SceneSettings(**{name: value for name, value in asdict(asked).items() if name in wanted})
+    folder = write_scenes(asked.out, settings)
+    say(f"scenes: {settings.train} train, {settings.val} val and {settings.test} test images in {folder}")
 
 
 def predict(words: Sequence[str]) -> None:
@@ -103,7 +122,7 @@ def predict(words: Sequence[str]) -> None:
 def export(words: Sequence[str]) -> None:
     """Hand a trained network on."""
     asked = parse_settings(ExportVerb, "export", words, "Write a trained segmentation network in a form for elsewhere.")
-    from advcam.pipeline.export import export as hand_on
+    from advcam.pipeline.predict import export as hand_on
 
     hand_on(asked)
 
@@ -124,38 +143,15 @@ def doctor(words: Sequence[str]) -> None:
     examine(asked)
 
 
-def _one(stage: str, words: Sequence[str], description: str) -> None:
-    run_stages(parse(stage, words, goes_on=True, description=description), (stage,))
-
-
-def run_stages(config: RunConfig, stages: Sequence[str]) -> None:
-    """Work through stages on one run folder."""
-    from advcam.pipeline.group import of_torchrun, torchrun_rank
-    from advcam.pipeline.progress import say
-    from advcam.pipeline.run import Run
-
-    if of_torchrun() and tuple(stages) != ("attribute",):
-        raise SettingsError("torchrun shares `advcam attribute` among processes: run the other verbs without it")
-    if len(stages) > 1:
-        from advcam.pipeline.preflight import check_ahead
-
-        check_ahead(config, stages)
-    current = Run.open(config, leads=torchrun_rank() == 0)
-    fresh = not current.folder.root.exists()
-    try:
-        for name in stages:
-            _stage(name)(current)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"what is done is kept in {current.folder.root}") from None
-    except UserError:
-        if fresh:
-            current.folder.remove_if_empty()
-        raise
-    if "report" in stages:
-        say(f"report: {current.folder.report}")
-
-
-def _stage(name: str) -> Callable:
-    from importlib import import_module
-
-    return getattr(import_module(f"advcam.pipeline.{name}"), name)
+VERBS: dict[str, Verb] = {
+    "run": run,
+    **{name: stage(name) for name in BY_VERB},
+    "demo": demo,
+    "status": status,
+    "recipes": recipes,
+    "predict": predict,
+    "export": export,
+    "scenes": scenes,
+    "bench": bench,
+    "doctor": doctor,
+}

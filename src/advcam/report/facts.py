@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from advcam.report.figures import name_of_masks
@@ -20,77 +22,81 @@ def data_fact(data: str, kind: str, splits: Mapping[str, int], classes: int) -> 
     return Fact("Data", f"{data} ({kind}), {where}, {counted(classes, 'class')}")
 
 
-def stage_facts(stages: Mapping[str, Any], network: str) -> list[Fact]:
-    """One line for each stage that was begun; ``network`` is the architecture of the classifier."""
-    found = [classifier_fact(stages["classify"]["settings"], network)] if "classify" in stages else []
-    found += [saliency_fact(stages)] if "saliency" in stages else []
-    readers = {"attribute": maps_fact, "refine": masks_fact}
-    found += [read(stages[name]["settings"]) for name, read in readers.items() if name in stages]
-    return found + ([network_fact(stages["segment"])] if "segment" in stages else [])
+def stage_facts(artifacts: Mapping[str, Any], kind: str, network: str) -> list[Fact]:
+    """One line for each stage that was begun, from the records of what it made.
+
+    Args:
+        artifacts: by name; each has ``facts``, what it depends on, and ``result``, what there is to say of it.
+        kind: of the maps that the run is about.
+        network: the architecture of the classifier.
+    """
+    readers = {
+        "classifier": lambda made: classifier_fact(made.result, network),
+        "saliency": lambda made: saliency_fact(made, artifacts.get("detector")),
+        f"{kind}/maps": maps_fact,
+        f"{kind}/masks": masks_fact,
+        "segmentation": lambda made: network_fact(made.result),
+    }
+    return [read(artifacts[name]) for name, read in readers.items() if name in artifacts and artifacts[name].result]
 
 
-def classifier_fact(settings: Mapping[str, Any], network: str) -> Fact:
+def classifier_fact(made: Mapping[str, Any], network: str) -> Fact:
     """The network and its training."""
-    if "classifier" in settings:
-        return Fact("Classifier", f"{network}, taken from {settings['classifier']}")
-    training = settings["wsol"] if "wsol" in settings else settings["classify"]
-    epochs = counted(training["epochs"], "epoch") + (f" of {training['method']}" if "wsol" in settings else "")
-    trained = f"{network}, {epochs} on {place(settings['train'] or 'all', settings['images'])}"
-    return Fact("Classifier", trained + (f", measured on {settings['val']}" if settings["val"] else ", not measured"))
+    if "taken" in made:
+        return Fact("Classifier", f"{network}, taken from {made['taken']}")
+    training = made["trained"]
+    epochs = counted(training["epochs"], "epoch") + (f" of {made['method']}" if "method" in made else "")
+    trained = f"{network}, {epochs} on {place(training['split'] or 'all', training['images'])}"
+    return Fact("Classifier", trained + (f", measured on {made['measured']}" if made["measured"] else ", not measured"))
 
 
-def saliency_fact(stages: Mapping[str, Any]) -> Fact:
+def saliency_fact(made: Any, detector: Any) -> Fact:
     """Where saliency maps come from: they are supervision beyond the labels."""
-    settings = stages["saliency"]["settings"]
-    if settings["source"] == "folder":
-        return Fact("Saliency", f"maps from {settings['folder']}")
-    if "weights" not in settings:
-        return Fact("Saliency", f"{settings['source']}, without training")
-    trained = stages.get("detector", {}).get("settings")
-    masks = "weights from elsewhere" if trained is None else f"trained on {counted(trained['pairs'], 'mask')}"
-    return Fact("Saliency", f"{settings['source']}, {masks}")
+    source = made.result["source"]
+    if source == "folder":
+        return Fact("Saliency", f"maps from {made.result['folder']}")
+    if "weights" not in made.facts:
+        return Fact("Saliency", f"{source}, without training")
+    masks = "weights from elsewhere" if detector is None else f"trained on {counted(detector.result['pairs'], 'mask')}"
+    return Fact("Saliency", f"{source}, {masks}")
 
 
-def maps_fact(settings: Mapping[str, Any]) -> Fact:
+def maps_fact(made: Any) -> Fact:
     """The method and the settings that decide what its maps look like."""
-    if "side" in settings:
-        view = f"one square view of {settings['side']} pixels"
+    found = made.result
+    if "side" in found:
+        view = f"one square view of {found['side']} pixels"
     else:
-        view = "scales " + ", ".join(f"{scale:g}" for scale in settings["scales"])
-    text = f"{METHODS.get(settings['method'], settings['method'])}, {view}"
-    climb = settings["climb"]
+        view = "scales " + ", ".join(f"{scale:g}" for scale in found["scales"])
+    text = f"{METHODS.get(found['kind'], found['kind'])}, {view}"
+    climb = found["climb"]
     if climb is not None:
         text += f", {climb['steps']} steps of {climb['step_size']:.3g}, regularizer {climb['reg_weight']:.3g}"
-    if settings.get("saliency"):
+    if made.facts.get("saliency"):
         text += ", held where saliency is background"
     return Fact("Localization maps", text)
 
 
-def masks_fact(settings: Mapping[str, Any]) -> Fact:
+def masks_fact(made: Any) -> Fact:
     """How maps became masks."""
-    refined = REFINERS.get(settings["method"], settings["method"])
-    if settings.get("ambiguity"):
+    refined = REFINERS.get(made.result["method"], made.result["method"])
+    if made.facts["refine"]["ambiguity"]:
         refined += ", 255 where saliency disagrees"
-    made = settings["sets"]["masks"]
-    if settings["rule"] == "confident":
-        strict, generous = made["confident"]
+    if made.facts["refine"]["rule"] == "confident":
+        strict, generous = made.facts["settings"]["confident"]
         return Fact("Masks", f"{refined}; foreground above {strict:g}, background below {generous:g}, between them 255")
-    chosen = made["threshold"]
+    chosen = made.result["threshold"]
     if chosen is None:
         return Fact("Masks", refined)
     source = SOURCES.get(chosen["method"], f"best of a sweep over the ground truth of {chosen['split']}")
     return Fact("Masks", f"{refined}; background threshold {chosen['value']:.2f}, {source}")
 
 
-def network_fact(stage: Mapping[str, Any]) -> Fact:
+def network_fact(made: Mapping[str, Any]) -> Fact:
     """The segmentation network and its training."""
-    settings = stage["settings"]
-    trained = f"{name_of_masks(settings['method'])} on {settings['architecture']}, {counted(stage['images'], 'mask')}"
-    result = stage.get("result") or {}
-    if not result.get("updates"):
-        return Fact("Network", f"{trained}, its training was stopped")
-    trained += f", {counted(result['updates'], 'update')}"
-    chosen = result.get("chosen")
+    trained = f"{name_of_masks(made['method'])} on {made['architecture']}, {counted(made['images'], 'mask')}"
+    trained += f", {counted(made['updates'], 'update')}"
+    chosen = made.get("chosen")
     if chosen is not None:
         trained += f", the weights of the best of {counted(chosen['validations'], 'validation')} on {chosen['split']}"
     return Fact("Network", trained)
@@ -113,10 +119,14 @@ def changed_settings(config: Mapping[str, Any], default: Mapping[str, Any], pref
 
 
 def as_text(value: Any) -> str:
-    """A setting's value as it is typed."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(as_text, value))
-    return str(value)
+    """A setting's value as it is typed on the command line.
+
+    >>> as_text((0.5, 1.0)), as_text(None), as_text("a b"), as_text(True)
+    ("'[0.5, 1.0]'", 'null', "'a b'", 'true')
+    """
+    if isinstance(value, str):
+        return shlex.quote(value)
+    return shlex.quote(json.dumps(value))
 
 
 def instance_facts(metrics: Mapping[str, Any] | None) -> list[Fact]:

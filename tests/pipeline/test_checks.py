@@ -10,13 +10,13 @@ import pytest
 
 from advcam.errors import SettingsError
 from advcam.pipeline.arguments import parse
-from advcam.pipeline.preflight import check_ahead
-from advcam.pipeline.verbs import wanted_stages
+from advcam.pipeline.graph import check_ahead
+from advcam.pipeline.stages import in_run
 
 
 def check(words: Sequence[str]) -> None:
-    config = parse("run", list(words), goes_on=False, description="")
-    check_ahead(config, wanted_stages(config))
+    config = parse("run", ["--out", "nowhere", *words])
+    check_ahead(config, [stage.verb for stage in in_run(config)])
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,6 @@ def check(words: Sequence[str]) -> None:
         ),
         (["--backbone.weights", "no.safetensors"], r"backbone\.weights is no\.safetensors, but"),
         (["--wsol.method", "cam", "--segment.method", "deeplab", "--segment.weights", "null"], "boxes, and no masks"),
-        (["--wsol.method", "cam", "--processes", "2"], "mapped by one process"),
         (["--saliency.source", "folder", "--saliency.folder", "no"], r"saliency\.folder is no, but there is no such"),
         (["--instances.method", "irn"], r"take refine\.method irn as well"),
     ],

@@ -1,27 +1,18 @@
-"""What counts as another setting when a stage goes on."""
+"""What counts as another training, and what is said of the classifier."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from runs import entry
 
 import advcam.pipeline.classify
 from advcam.classify import ClassifySettings
-from advcam.data.files import read_json
 from advcam.errors import RunError
 from advcam.models import BackboneSettings
-from advcam.pipeline.manifest import differences
+from advcam.pipeline.graph import run_stages
 from advcam.pipeline.settings import SplitSettings
-from advcam.pipeline.verbs import run_stages
-
-
-def test_settings_that_change_no_number_are_no_difference():
-    # A folder from before they were left out of it goes on as well.
-    old = {"classify": {"lr": 0.1, "workers": None, "checkpoint_seconds": 60.0}, "cct": {"save_memory": True}}
-    assert differences(old, {"classify": {"lr": 0.1}, "cct": {"save_memory": False}}) == []
-    assert differences(old, {"classify": {"lr": 0.2}, "cct": {}}) == ["classify.lr 0.1 there, 0.2 now"]
 
 
 @pytest.fixture
@@ -46,8 +37,8 @@ def test_a_classifier_goes_on_with_other_workers(trained):
 def test_the_best_epoch_is_named_beside_its_figure(trained, capsys, monkeypatch):
     monkeypatch.setattr(advcam.pipeline.classify, "MIN_HOLDOUT", 1)
     settings = replace(trained.classify, keep="best", epochs=2)
-    run_stages(replace(trained, classify=settings, splits=SplitSettings(holdout=0.5)), ("classify",))
+    trained = replace(trained, classify=settings, splits=SplitSettings(holdout=0.5))
+    run_stages(trained, ("classify",))
     sentence = " The weights are those of the best of 2 validations on these images."
     assert capsys.readouterr().err.splitlines()[-1].endswith(sentence)
-    result = read_json(Path(trained.out) / "manifest.json")["stages"]["classify"]["result"]
-    assert result["sentence"].endswith(sentence)
+    assert entry(trained, "classifier").result["sentence"].endswith(sentence)

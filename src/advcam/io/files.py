@@ -1,0 +1,183 @@
+"""How files are written: under a temporary name, synced, then renamed, so that a file is whole or it is not there."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from advcam.errors import DataError, RunError
+
+Kind = TypeVar("Kind")
+
+# Temporary names start with a dot and end so; what a killed process leaves behind is recognised by it.
+TEMPORARY = ".advcam-tmp"
+# A cell that begins with one of these is a formula to a spreadsheet.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+_MENDS = {
+    errno.ENOSPC: "the disk is full: free some space, or choose another folder",
+    errno.EDQUOT: "the disk quota is used up: free some space, or choose another folder",
+    errno.EACCES: "no permission to write there: choose another folder, or change its permissions",
+    errno.EPERM: "no permission to write there: choose another folder, or change its permissions",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.ENOTDIR: "a part of the path is a file: choose another folder",
+    errno.EEXIST: "a file is in the way of a folder: remove it, or choose another folder",
+    errno.EISDIR: "a folder is in the way of a file: remove it, or choose another folder",
+    errno.ENAMETOOLONG: "the name is too long for the file system: shorten it",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name when the block ends well, and goes when it does not.
+
+    The file and its folder are synced: after a power cut it is whole or it is not there.
+
+    Raises:
+        RunError: the file or its folder cannot be written; the sentence says why and what to do.
+    """
+    temporary = temporary_for(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def temporary_for(path: Path) -> Path:
+    """A name beside a path that ``remove_leftovers`` knows; short, since names may be as long as a file system allows.
+
+    >>> len(temporary_for(Path("x" * 255)).name) < 60
+    True
+    """
+    return path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:12]}.{os.getpid()}{TEMPORARY}")
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything relies on them."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems sync no folders.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)
+
+
+def unwritable(path: Path, error: OSError) -> RunError:
+    """The sentence for a file that could not be written."""
+    mend = _MENDS.get(error.errno or 0, f"{error.strerror or error}: choose another folder")
+    return RunError(f"{path} cannot be written, {mend}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file with Unix line ends in one go."""
+    with writing(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON in one go. NaN is refused: JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV in one go, the names of the columns first. See ``cell``."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def cell(value: Any) -> Any:
+    """A value as a table takes it: text that a spreadsheet would run as a formula is quoted by an apostrophe.
+
+    >>> cell("=cmd"), cell("cat"), cell(-1.5), cell("'=cmd")
+    ("'=cmd", 'cat', -1.5, "'=cmd")
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def uncell(value: str) -> str:
+    """What ``cell`` was given.
+
+    >>> uncell("'=cmd"), uncell("'tis")
+    ('=cmd', "'tis")
+    """
+    return value[1:] if value.startswith("'") and value[1:].startswith(_FORMULA) else value
+
+
+@overload
+def read_json(path: Path) -> Any: ...
+@overload
+def read_json(path: Path, kind: type[Kind], mend: str = ...) -> Kind: ...
+def read_json(
+    path: Path, kind: Any = Any, mend: str = "restore it, or delete it and run the same command again"
+) -> Any:
+    """Read a JSON file that has the fields of a type; RunError, which ends in ``mend``, where it has not."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist: is {path.parent} the folder of a run?") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}): mend its permissions, or restore it") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RunError(f"{path} is not whole JSON, or not what it should be ({error}): {mend}") from error
+
+
+def contents_digest(files: Mapping[str, Path]) -> str:
+    """A hash over the names and the bytes of files: what tells one state of them from another.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    found = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        try:
+            found.update(f"{name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                for block in iter(lambda: file.read(2**20), b""):
+                    found.update(block)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}): mend its permissions, or restore it") from error
+    return found.hexdigest()[:16]
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; a link goes, and what it leads to stays.
+
+    Raises:
+        RunError: it cannot be deleted.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files and folders of killed processes in a folder and below it."""
+    for leftover in list(folder.rglob(f".*{TEMPORARY}")):
+        with suppress(RunError):
+            remove(leftover)

@@ -1,0 +1,227 @@
+"""``run.yaml``: what each artifact of a run folder was made with, and how far it got. And the lock beside it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from advcam import __version__
+from advcam.errors import RunError
+from advcam.io.files import read_json, unwritable, write_text
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import plain
+
+RUN_FILE, LOCK_FILE = "run.yaml", "run.lock"
+SCHEMA = 2
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "numba", "pillow")
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """How one artifact was made."""
+
+    key: str
+    facts: dict[str, Any]
+    """All that its numbers depend on."""
+    status: Literal["running", "done", "interrupted", "failed"] = "running"
+    content: str | None = None
+    """A digest of what came out, where later artifacts depend on that: a network's weights."""
+    started: str = ""
+    seconds: float = 0.0
+    command: str = ""
+    settled: dict[str, Any] = {}
+    """What was settled when it was begun and holds to its end, such as the size of the batches."""
+    result: dict[str, Any] = {}
+    """What there is to say of it."""
+
+
+class Content(msgspec.Struct):
+    """All of ``run.yaml``."""
+
+    schema: int
+    created: str
+    settings: RunConfig
+    """What the next command goes on with: the settings of each stage as it was last begun."""
+    versions: dict[str, str] = {}
+    platform: dict[str, str] = {}
+    git: dict[str, Any] | None = None
+    left_out: dict[str, list[str]] = {}
+    """Images that are passed over, and why, by split."""
+    artifacts: dict[str, Entry] = {}
+
+
+class RunRecord:
+    """``run.yaml`` of one run folder. Every change is written at once, whole.
+
+    Raises:
+        RunError: it is of another version, or damaged.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / RUN_FILE
+        self.there = self.path.exists()
+        if not self.there and (root / "manifest.json").exists() and (root / "config.yaml").exists():
+            raise RunError(
+                f"{root} was made by version 0.1, whose results do not say what they were made from: choose another "
+                "--out, and take over its trained classifier with --classifier " + shlex.quote(str(root / "classifier"))
+            )
+        self.content = _read(self.path) if self.there else Content(SCHEMA, now(), RunConfig())
+
+    @property
+    def artifacts(self) -> dict[str, Entry]:
+        return self.content.artifacts
+
+    def done(self, name: str) -> Entry | None:
+        """The entry of an artifact that is whole."""
+        entry = self.artifacts.get(name)
+        return entry if entry is not None and entry.status == "done" else None
+
+    def write(self) -> None:
+        value = msgspec.to_builtins(self.content) | {"settings": plain(self.content.settings)}
+        write_text(self.path, yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
+        self.there = True
+
+    def describe(self, settings: RunConfig) -> None:
+        """Note what the run goes on with and what it runs on."""
+        self.content.settings = settings
+        self.content.versions, self.content.platform, self.content.git = versions(), machine(), git_state()
+
+    @contextmanager
+    def making(self, name: str, entry: Entry) -> Iterator[Entry]:
+        """Work on an artifact: its entry is given to the block to add to, and says afterwards whether it was done."""
+        started = time.monotonic()
+        entry.status, entry.started, entry.command = "running", now(), command()
+        self.artifacts[name] = entry
+        self.write()
+        try:
+            yield entry
+            entry.status = "done"
+        except (KeyboardInterrupt, SystemExit):
+            entry.status = "interrupted"
+            raise
+        except BaseException:
+            entry.status = "failed"
+            raise
+        finally:
+            entry.seconds = round(entry.seconds + time.monotonic() - started, 2)
+            self.write()
+
+
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _read(path: Path) -> Content:
+    try:
+        value = yaml.load(path.read_bytes(), Loader=_LOADER)
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _damaged(path, " ".join(str(error).split())) from error
+    found = value.get("schema") if isinstance(value, dict) else None
+    if isinstance(found, int) and found > SCHEMA:
+        raise RunError(f"{path} has schema {found}, and this version reads {SCHEMA}: update advcam")
+    try:
+        return msgspec.convert(value, Content)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> RunError:
+    return RunError(
+        f"{path} is damaged ({reason}): restore it from a copy, or choose another --out; the trained classifier can be "
+        f"taken over with --classifier {shlex.quote(str(path.parent / 'classifier'))}"
+    )
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold a run folder, as long as this process lives at most.
+
+    Raises:
+        RunError: another command holds it; the sentence says which, and since when.
+    """
+    try:
+        import fcntl
+    except ImportError:  # A system without it has no such locks.
+        yield
+        return
+    path = root / LOCK_FILE
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with file:
+        try:
+            # Belongs to the process: neither a child nor a dead one keeps it.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{root} is in use by {_holder(path)}: wait for it, or choose another --out") from None
+        file.truncate(0)
+        file.write(msgspec.json.encode({"command": command(), "process": str(os.getpid()), "since": now()}))
+        file.flush()
+        yield
+
+
+def _holder(path: Path) -> str:
+    try:
+        found = read_json(path, dict[str, str])
+        return f"`{found['command']}` (process {found['process']}, since {found['since']})"
+    except (RunError, KeyError):
+        return "another command"
+
+
+def command() -> str:
+    """The command line of this process."""
+    words = sys.argv if Path(sys.argv[0]).name != "__main__.py" else ["advcam", *sys.argv[1:]]
+    return " ".join([Path(words[0]).name, *map(shlex.quote, words[1:])])
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def versions() -> dict[str, str]:
+    found = {"advcam": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    return {
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "host": socket.gethostname(),
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and cleanness of the checkout that this package runs from; None for an installed one."""
+    source = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(("git", "-C", str(source), *arguments), capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", str(Path(__file__).resolve())) is None:
+        return None
+    commit = git("rev-parse", "HEAD")
+    return None if commit is None else {"commit": commit, "clean": git("status", "--porcelain") == ""}
