@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: help install demo test test-formats lint format clean
+.PHONY: help install demo test test-formats test-tutorials docs lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the whole chain on generated scenes; ends with a report in $(DEMO)/report.html"
 	@echo "make test    the tests"
 	@echo "make test-formats  our files read by the programs they are for, in an environment of its own"
+	@echo "make test-tutorials  the notebooks of the documentation run from top to bottom"
+	@echo "make docs    the documentation as a site, in site/"
 	@echo "make lint    ruff and mypy"
 	@echo "make clean   remove the environment and the demo"
 
@@ -40,6 +42,17 @@ test-formats:
 	$(FORMATS)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[formats]"
 	$(FORMATS)/bin/python -m pytest -m formats tests/export
 
+test-tutorials: $(READY)
+	ADVCAM_TUTORIALS=1 $(BIN)/python -m pytest -m tutorials tests/test_site.py
+
+# The site is made from the pages and the docstrings; nothing of the project is run.
+DOCS := .venv-docs
+docs:
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --group docs
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,4 +63,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(FORMATS) $(DEMO)
+	rm -rf $(VENV) $(FORMATS) $(DOCS) $(DEMO) site

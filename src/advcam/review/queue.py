@@ -39,7 +39,8 @@ class Pairs:
     def reasons(self) -> dict[str, np.ndarray]:
         """Each reason as numbers in [0, 1]."""
         found = {name: np.asarray(values) for name, values in self.columns.items() if name != "share"}
-        return found | {"area": odd_sizes(np.asarray(self.columns["share"]), np.asarray(self.classes))}
+        share = np.asarray(self.columns["share"])
+        return found | {"area": odd_sizes(share, np.asarray(self.classes)), "small": 1 - share}
 
 
 def pairs_of(view: RunView) -> Pairs:
