@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from advcam.data.files import writing
 from advcam.export.item import Item
+from advcam.io.files import writing
 
 
 @dataclass(frozen=True)

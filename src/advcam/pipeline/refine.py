@@ -24,6 +24,7 @@ from advcam.pipeline.run import Run, StaleError
 from advcam.pipeline.saliency import saliency_facts, saliency_keys, settled
 from advcam.pipeline.scoring import read_prediction
 from advcam.report.overlays import mask_overlay
+from advcam.review.truth import corrected_files
 
 
 def _irn() -> Method:
@@ -121,7 +122,9 @@ def current_facts(run: Run, kind: str, step: str) -> dict[str, Any]:
 
 def chosen_on(run: Run, masks: MaskSet) -> str:
     """The state of the maps that a threshold was chosen on."""
-    return run.ledger(f"{masks.kind}/maps").of([record.id for record in run.mapped(masks.kind)])
+    made = run.ledger(f"{masks.kind}/maps").of([record.id for record in run.mapped(masks.kind)])
+    files = corrected_files(run.wanted, run.folder.root)
+    return key_of([made, run.fingerprints.of(files)]) if files else made
 
 
 def current_keys(run: Run, kind: str, step: str) -> dict[str, str]:

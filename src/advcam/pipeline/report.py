@@ -24,7 +24,9 @@ from advcam.data.masks import read_mask, voc_palette
 from advcam.data.record import Record
 from advcam.evaluate.boxes_result import GT_KNOWN
 from advcam.evaluate.validation import true_corners
+from advcam.export.source import REVIEW
 from advcam.io.files import read_json, write_text
+from advcam.localize.detection import read_boxes
 from advcam.models.fold import fold_batch_norm
 from advcam.pipeline.attribute import Flag, climbs, read_flags
 from advcam.pipeline.classify import run_classifier
@@ -45,16 +47,21 @@ from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_c
 from advcam.report.growth import CLIMBED_SIDE, Strip, climb_rows, draw_strip
 from advcam.report.hints import Situation, next_steps
 from advcam.report.localization import NAMES, BoxCase, BoxSection, section
+from advcam.report.overlays import mask_overlay
 from advcam.report.page import Fact, FlaggedClass, Page, StageTime, render
 from advcam.report.panels import class_chart, classifier_chart, curve_panels, edges
 from advcam.report.pictures import picture, reduce_labels, reduce_picture, reduced_size
 from advcam.report.selection import choose_images
+from advcam.report.tiles import Tile, image_iou, small_picture
+from advcam.report.training import training_section
 from advcam.report.wording import Notice, claim, claim_details, classifier_notice, counted, doubts, not_measured, place
+from advcam.review.table import by_image, read_table
 
 NAME = STAGE = "report"
 # As in the paper's figures: ground truth blue, predictions green.
 TRUTH, FOUND = (60, 110, 255), (40, 200, 60)
-WORST = 8
+WORST, BOX_SHOTS = 8, 12
+TRAININGS = (("Classifier", "classifier"), ("Segmentation network", "segmentation"))
 MEND = "run `advcam evaluate` with the same --out, which writes it anew"
 
 
@@ -98,6 +105,7 @@ def page(run: Run) -> Page:
         truth_outlined=any(card.has_truth for card in cards),
         hatched=any(card.hatched for card in cards),
         strips=strips,
+        **everything(run),
         classifier=classifier_chart(classifier),
         flagged=[FlaggedClass(**asdict(flag)) for flag in flags],
         flagged_images=len({flag.image for flag in flags}),
@@ -236,6 +244,50 @@ def pictures(run: Run, flags: Sequence[Flag]) -> tuple[list[Card], list[Strip]]:
             strips.append(strip)
             advance()
     return cards, strips
+
+
+def everything(run: Run) -> dict[str, Any]:
+    """All images with their masks, the boxes and the trainings, as far as there are."""
+    queue = by_image(read_table(run.folder.root / REVIEW))
+    flagged = {flag.image for flag in read_flags(run.folder.flagged)}
+    split_of = {record.id: split for split, images in run.mapped_sets.items() for record in images.records}
+    there = [record for record in run.wanted if run.folder.mask(run.kind, record.id).exists()]
+    shown = there[: run.config.report.images]
+    tiles = []
+    with progress(f"{STAGE}: images", len(shown)) as advance:
+        for record in shown:
+            mask = read_prediction(run.folder.mask(run.kind, record.id))
+            overlay = run.folder.overlay(run.kind, record.id)
+            drawn = overlay if overlay.exists() else mask_overlay(read_image(record.image), mask, voc_palette())
+            own = queue.get(record.id, [])
+            tiles.append(
+                Tile(
+                    record.id,
+                    split_of[record.id],
+                    tuple(run.class_names[index] for index in record.classes),
+                    small_picture(drawn),
+                    None if record.mask is None else image_iou(mask, read_mask(record, mask.shape)),
+                    max((entry.doubt for entry in own), default=None),
+                    next((entry.decision for entry in own if entry.decision), ""),
+                    record.id in flagged,
+                )
+            )
+            advance()
+    trainings = [training_section(said, run.folder.root / name) for said, name in TRAININGS]
+    boxes = [record.id for record in run.wanted if run.folder.box_overlay(record.id).exists()]
+    listed = read_boxes(run.folder.boxes) if run.folder.boxes.exists() else []
+    pictures = {name: read_image(run.folder.box_overlay(name)) for name in boxes[:BOX_SHOTS]}
+    return {
+        "tiles": tiles,
+        "more_images": len(there) - len(shown),
+        "trainings": [training for training in trainings if training is not None],
+        "box_shots": [
+            picture(name, f"boxes in {name}", reduce_picture(pixels, reduced_size(pixels.shape[:2], LONG_SIDE)))
+            for name, pixels in pictures.items()
+        ],
+        "box_total": len(listed),
+        "box_images": len({box.image for box in listed}),
+    }
 
 
 def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) -> Subject:

@@ -19,6 +19,7 @@ from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plain
 from advcam.pipeline.progress import say
 from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunRecord
+from advcam.review.truth import with_corrections
 
 # Which lists are taken where none is named, in this order.
 TRAIN_LISTS = ("train_aug", "train", "train2017", "train2014", "trainval")
@@ -165,6 +166,7 @@ class Run:
         if config.skip_bad:
             found = leave_out_unreadable(found)
         self.leave_out(split, [str(problem) for problem in found.left_out])
+        found = with_corrections(found, self.folder.root)
         self._sets[split] = found
         return found
 

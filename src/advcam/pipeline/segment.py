@@ -26,6 +26,7 @@ from advcam.pipeline.parts import Batch, Outcome, Wanted, plan, process_count, s
 from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_records
+from advcam.review.truth import corrected_files, rejected, to_learn_from
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
@@ -94,7 +95,9 @@ def facts(run: Run, sets: SplitsOfNetwork | None = None) -> dict[str, Any]:
 def named_contents(run: Run, images: ImageSet) -> str:
     """The content of the masks that ``segment.masks`` names."""
     if run.config.segment.masks == RUN_MASKS:
-        return run.ledger(f"{run.kind}/masks").of([record.id for record in images.records])
+        made = run.ledger(f"{run.kind}/masks").of([record.id for record in images.records])
+        files, left = corrected_files(images.records, run.folder.root), rejected(run.folder.root)
+        return key_of([made, run.fingerprints.of(files), left]) if files or left else made
     return mask_contents(run, with_named_masks(run, images).records)
 
 
@@ -308,7 +311,7 @@ def with_named_masks(run: Run, images: ImageSet) -> ImageSet:
     name = f"{run.kind}/masks"
     if run.record.done(name) is None:
         raise RunError(f"{run.folder.root} has no whole set of masks yet: run `advcam refine` with the same --out")
-    return with_masks(images, run.folder.root / name)
+    return to_learn_from(with_masks(images, run.folder.root / name), images.records, run.folder.root)
 
 
 def where_from(run: Run) -> str:

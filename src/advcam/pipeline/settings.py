@@ -79,10 +79,12 @@ class ReportSettings:
     """Images in the gallery; flagged ones come first."""
     strips: int = 4
     """Images whose map is shown while it grows over the steps."""
+    images: int = 2000
+    """Small pictures in the list of all images, some five kilobytes each."""
 
     def __post_init__(self) -> None:
-        if self.gallery < 0 or self.strips < 0:
-            raise SettingsError("report.gallery and report.strips must not be negative")
+        if self.gallery < 0 or self.strips < 0 or self.images < 0:
+            raise SettingsError("report.gallery, report.strips and report.images must not be negative")
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,60 @@ class PredictVerb(InferenceSettings):
 
 @dataclass(frozen=True)
 class ExportVerb:
-    """Which network is handed on, and in what form."""
+    """What is handed on, and in what form."""
 
+    format: Literal[
+        "coco", "cvat", "cvat-masks", "labelstudio", "yolo-seg", "labelme", "voc", "png", "onnx", "safetensors"
+    ] = "onnx"
+    """Masks for an annotation tool or a training; or a trained network: "onnx" as one file for ONNX Runtime and the
+    like, "safetensors" as a folder that ``advcam.segment.load`` reads."""
+    out: str = "exported"
+    """The run folder, or that of predictions, whose masks are written; of a network the folder that it goes to."""
+    what: Literal["masks", "instances", "boxes"] = "masks"
+    """What is written of a run."""
+    to: str | None = None
+    """Where masks go; None takes ``export/FORMAT`` in the run folder."""
+    pictures: Literal["auto", "copy", "reference"] = "auto"
+    """Copy the pictures beside the annotations, or name them; "auto" copies where the format's readers need it."""
+    images: str | None = None
+    """The pictures that predictions are of."""
     model: str | None = None
     """The network: a run folder whose stage segment is done, or a folder with model.safetensors and config.json."""
-    format: Literal["onnx", "safetensors"] = "onnx"
-    """"onnx": one file for ONNX Runtime and the like; "safetensors": a folder that ``advcam.segment.load`` reads."""
-    out: str = "exported"
-    """The folder that it goes to."""
+
+
+@dataclass(frozen=True)
+class ReviewVerb:
+    """Which run is put into a queue."""
+
+    out: str = "run"
+    """The run folder."""
+    look: bool = True
+    """Let the classifier look at every image once more, for classes that it sees and the labels lack."""
+
+
+@dataclass(frozen=True)
+class ImportVerb:
+    """What comes back, and into which run."""
+
+    corrected: str = ""
+    """What the tool exported: a file, a folder or a zip."""
+    out: str = "run"
+    """The run folder."""
+    unchanged: bool = False
+    """Count masks that came back as they went out as right: all of them have been looked at."""
+
+
+@dataclass(frozen=True)
+class AppVerb:
+    """What the page shows."""
+
+    out: str | None = None
+    """A run folder to review and to watch."""
+    classifier: str | None = None
+    """The classifier to explain: a folder; None takes the run's, or torchvision's ``architecture``."""
+    architecture: str = "torchvision/resnet50"
+    """Without a classifier: one of torchvision's, with its own weights for ImageNet."""
+    port: int = 7860
+    """On 127.0.0.1."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the classifier runs."""

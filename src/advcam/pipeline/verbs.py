@@ -11,7 +11,16 @@ from advcam.errors import SettingsError
 from advcam.pipeline import recipes as library
 from advcam.pipeline.arguments import Help, parse, parse_settings
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import BenchSettings, DoctorSettings, ExportVerb, PredictVerb, ScenesVerb
+from advcam.pipeline.settings import (
+    AppVerb,
+    BenchSettings,
+    DoctorSettings,
+    ExportVerb,
+    ImportVerb,
+    PredictVerb,
+    ReviewVerb,
+    ScenesVerb,
+)
 from advcam.pipeline.stages import BY_VERB, in_run
 
 Verb = Callable[[Sequence[str]], None]
@@ -121,10 +130,40 @@ def predict(words: Sequence[str]) -> None:
 
 def export(words: Sequence[str]) -> None:
     """Hand a trained network on."""
-    asked = parse_settings(ExportVerb, "export", words, "Write a trained segmentation network in a form for elsewhere.")
-    from advcam.pipeline.predict import export as hand_on
+    description = "Write masks for an annotation tool or a training, or a trained network in a form for elsewhere."
+    asked = parse_settings(ExportVerb, "export", words, description)
+    if asked.format in ("onnx", "safetensors"):
+        from advcam.pipeline.predict import export as hand_on
+    else:
+        from advcam.pipeline.annotation import export as hand_on
 
     hand_on(asked)
+
+
+def review(words: Sequence[str]) -> None:
+    """The masks to look at first."""
+    asked = parse_settings(ReviewVerb, "review", words, "Which masks to look at first, and why: review.csv.")
+    from advcam.pipeline.annotation import review as put_in_order
+
+    put_in_order(asked)
+
+
+def take_back(words: Sequence[str]) -> None:
+    """Corrected masks."""
+    description = "Take back what was corrected in an annotation tool; it counts as truth and is never replaced."
+    asked = parse_settings(ImportVerb, "import", words, description, positional="corrected")
+    from advcam.pipeline.annotation import take_back as keep
+
+    keep(asked)
+
+
+def app(words: Sequence[str]) -> None:
+    """The web page."""
+    description = "A page on this machine: explain a picture, review masks, watch a run."
+    asked = parse_settings(AppVerb, "app", words, description)
+    from advcam.pipeline.annotation import app as answer
+
+    answer(asked)
 
 
 def bench(words: Sequence[str]) -> None:
@@ -151,6 +190,9 @@ VERBS: dict[str, Verb] = {
     "recipes": recipes,
     "predict": predict,
     "export": export,
+    "review": review,
+    "import": take_back,
+    "app": app,
     "scenes": scenes,
     "bench": bench,
     "doctor": doctor,

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from advcam.data.files import write_text
 from advcam.data.masks import write_mask
 from advcam.data.text import read_text
 from advcam.errors import DataError, RunError
+from advcam.io.files import write_text
 
 FOLDER, LABELS = "corrected", "labels.csv"
 

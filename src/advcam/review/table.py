@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from advcam.data.files import write_text
 from advcam.errors import RunError
+from advcam.io.files import write_text
 
 COLUMNS = ("image", "class", "doubt", "reasons", "decision")
 Decision = Literal["", "accepted", "rejected", "corrected", "relabelled"]

@@ -11,12 +11,12 @@ from typing import Any, TextIO
 import numpy as np
 
 from advcam.data.coco_json import Annotation, read_coco
-from advcam.data.files import writing
 from advcam.export.contours import paint, parts
 from advcam.export.item import Annotated, Corrections, Item, Shape
 from advcam.export.layers import Layers, class_number, named, numbering
 from advcam.export.pictures import Pictures
 from advcam.export.runs import box_of, coco_runs, from_runs
+from advcam.io.files import writing
 
 FILE = Path("annotations", "instances_default.json")
 

@@ -10,7 +10,6 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from advcam.data.files import writing
 from advcam.data.masks import voc_palette
 from advcam.errors import DataError
 from advcam.export.contours import paint
@@ -18,6 +17,7 @@ from advcam.export.item import Annotated, Corrections, Item
 from advcam.export.layers import Layers, class_number, named, numbering
 from advcam.export.pictures import Pictures
 from advcam.export.runs import cvat_runs, from_runs
+from advcam.io.files import writing
 
 FILE = "annotations.xml"
 

@@ -13,7 +13,6 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from advcam.data.files import writing
 from advcam.data.masks import voc_palette
 from advcam.data.text import read_text
 from advcam.errors import DataError
@@ -22,6 +21,7 @@ from advcam.export.item import Annotated, Corrections, Item
 from advcam.export.layers import Layers, class_number, named, numbering
 from advcam.export.pictures import Pictures
 from advcam.export.runs import brush_runs, from_brush
+from advcam.io.files import writing
 
 FILE, CONFIG = "tasks.json", "label_config.xml"
 BRUSH, BOX, CLASSES, IMAGE = "mask", "box", "classes", "image"

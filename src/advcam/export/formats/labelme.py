@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from advcam.data.files import write_json
 from advcam.data.text import read_text
 from advcam.errors import DataError
 from advcam.export.contours import paint, parts
@@ -21,6 +20,7 @@ from advcam.export.item import Annotated, Corrections, Item, Shape
 from advcam.export.layers import Layers, class_number, named, numbering
 from advcam.export.pictures import Pictures
 from advcam.export.runs import box_of
+from advcam.io.files import write_json
 
 VERSION = "5.5.0"
 

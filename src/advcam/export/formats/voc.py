@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from advcam.data.classes import BACKGROUND
-from advcam.data.files import write_text
 from advcam.data.images import open_image
 from advcam.data.masks import voc_palette, write_mask
 from advcam.data.text import read_text
@@ -20,6 +19,7 @@ from advcam.export.item import IGNORE, Annotated, Corrections, Item
 from advcam.export.layers import named, numbering
 from advcam.export.pictures import Pictures
 from advcam.export.runs import box_of
+from advcam.io.files import write_text
 
 LABELS, CLASSES, OBJECTS = "labelmap.txt", "SegmentationClass", "SegmentationObject"
 IGNORED = "ignored"

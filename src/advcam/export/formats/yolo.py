@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from advcam.data.files import write_text
 from advcam.data.images import image_size
 from advcam.data.listing import list_images
 from advcam.data.text import read_text
@@ -18,6 +17,7 @@ from advcam.export.contours import paint, parts, without_holes
 from advcam.export.item import Annotated, Corrections, Shape
 from advcam.export.layers import Layers, named, numbering
 from advcam.export.pictures import Pictures
+from advcam.io.files import write_text
 
 FILE = "data.yaml"
 # A program that rounds and one that cuts off both find the pixel's number from here.
