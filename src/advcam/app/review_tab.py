@@ -38,10 +38,14 @@ def review_tab(desk: Desk) -> None:
 
     said = gr.Markdown(elem_id="queue")
     with gr.Row():
-        picture = gr.Image(label="Picture", interactive=False, buttons=["fullscreen"])
-        own = gr.Image(label="Mask", interactive=False, buttons=["fullscreen"], elem_id="own")
+        picture = gr.Image(label="Picture", interactive=False, height=340, buttons=["fullscreen"])
+        own = gr.Image(label="Mask", interactive=False, height=340, buttons=["fullscreen"], elem_id="own")
         baseline = gr.Image(
-            label="Mask of plain CAM", interactive=False, buttons=["fullscreen"], visible=desk.view.baseline is not None
+            label="Mask of plain CAM",
+            interactive=False,
+            height=340,
+            buttons=["fullscreen"],
+            visible=desk.view.baseline is not None,
         )
     with gr.Row():
         back = gr.Button("← Previous (P)", elem_id="previous")
