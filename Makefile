@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: help install demo test test-formats test-tutorials docs lint format clean
+.PHONY: help install demo test test-formats test-tutorials docs dist lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test-formats  our files read by the programs they are for, in an environment of its own"
 	@echo "make test-tutorials  the notebooks of the documentation run from top to bottom"
 	@echo "make docs    the documentation as a site, in site/"
+	@echo "make dist    wheel and sdist, and the tests of the sdist against the wheel"
 	@echo "make lint    ruff and mypy"
 	@echo "make clean   remove the environment and the demo"
 
@@ -53,6 +54,17 @@ docs:
 	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --group docs
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
+# The sdist's own tests, on the wheel as it would be installed: no source beside them.
+DIST := .venv-dist
+dist:
+	rm -rf dist build
+	$(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check build
+	$(DIST)/bin/python -m build --outdir dist .
+	mkdir -p build && tar xzf dist/*.tar.gz -C build && rm -r build/advcam-*/src/advcam
+	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[dev]"
+	cd build/advcam-* && $(CURDIR)/$(DIST)/bin/python -m pytest
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,4 +75,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(FORMATS) $(DOCS) $(DEMO) site
+	rm -rf $(VENV) $(FORMATS) $(DOCS) $(DIST) $(DEMO) site
