@@ -1,17 +1,43 @@
 from . import (
     analyse as analyse,
+)
+from . import (
     attribute as attribute,
+)
+from . import (
     classify as classify,
+)
+from . import (
     data as data,
+)
+from . import (
     evaluate as evaluate,
+)
+from . import (
     export as export,
+)
+from . import (
     localize as localize,
+)
+from . import (
     models as models,
+)
+from . import (
     pipeline as pipeline,
+)
+from . import (
     refine as refine,
+)
+from . import (
     report as report,
+)
+from . import (
     saliency as saliency,
+)
+from . import (
     segment as segment,
+)
+from . import (
     training as training,
 )
 from .attribute import maps as maps

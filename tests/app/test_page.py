@@ -1,0 +1,113 @@
+"""The page as a server, and in a browser where there is one. It needs the extra app; else it is skipped."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import advcam
+from advcam.app.explain import Explainer
+from advcam.export.source import RunView
+from advcam.review.desk import Desk
+from advcam.review.table import Entry, read_table, write_table
+
+pytest.importorskip("gradio", reason="gradio is not installed: pip install advcam[app]")
+httpx = pytest.importorskip("httpx")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from advcam.data.masks import write_mask
+
+    root = tmp_path_factory.mktemp("run")
+    entries = []
+    for number, name in enumerate("abc"):
+        Image.new("RGB", (64, 48), (80 * number, 90, 120)).save(root / f"{name}.jpg")
+        write_mask(root / "advcam/masks" / f"{name}.png", np.eye(48, 64, dtype=np.uint8))
+        entries.append(Entry(name, "cat", 0.9 - 0.1 * number, ("small 0.98",)))
+    write_table(root / "review.csv", entries)
+    (root / "report.html").write_text("<p>the report</p>")
+    return root
+
+
+@pytest.fixture(scope="module")
+def address(run: Path) -> Iterator[str]:
+    import uvicorn
+
+    from advcam.app import server
+
+    torch.manual_seed(0)
+    mapper = advcam.ClassMapper(torch.nn.Conv2d(3, 8, 5, stride=4, padding=2), torch.randn(2, 8))
+    images = {name: run / f"{name}.jpg" for name in "abc"}
+    desk = Desk(RunView(run, ("cat", "dog"), images, dict.fromkeys("abc", (0,)), baseline=None))
+    page = server.build(Explainer(mapper, ("cat", "dog")), desk, run)
+    with socket.socket() as probe:
+        probe.bind((server.HOST, 0))
+        port = probe.getsockname()[1]
+    config = uvicorn.Config(server.application(page, run), host=server.HOST, port=port, log_level="error")
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive()
+        time.sleep(0.05)
+    yield f"http://{server.HOST}:{port}"
+    running.should_exit = True
+    thread.join(20)
+
+
+def test_only_the_page_and_the_report_are_served(address: str, run: Path) -> None:
+    assert httpx.get(f"{address}/").status_code == 200
+    assert httpx.get(f"{address}/report").text == "<p>the report</p>"
+    for path in ("/etc/passwd", run / "review.csv", run / "a.jpg", Path(__file__), "../../../etc/passwd"):
+        assert httpx.get(f"{address}/gradio_api/file={path}").status_code in (403, 404)
+    assert httpx.get(f"{address}/", headers={"host": "elsewhere.example"}).status_code == 403
+
+
+def test_a_large_upload_is_refused_on_its_way(address: str) -> None:
+    def body() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+        for _ in range(64):
+            yield bytes(2**20)
+        yield b"\r\n--x--\r\n"
+
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    assert httpx.post(f"{address}/gradio_api/upload", content=body(), headers=kind, timeout=60).status_code == 413
+
+
+def test_in_a_browser(address: str, run: Path, tmp_path: Path) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)).save(tmp_path / "p.png")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(address)
+        page.set_input_files("#dropped input[type=file]", str(tmp_path / "p.png"))
+        page.wait_for_function("document.querySelector('#said').innerText.includes('sees')")
+        page.click("#explain")
+        page.wait_for_function("document.querySelector('#said').innerText.includes('8 steps climbed')")
+        assert all(page.locator(f"#{name} img").count() for name in ("cam", "advcam", "mask"))
+        page.get_by_role("tab", name="Review").click()
+        page.wait_for_function("document.querySelector('#queue').innerText.startsWith('1 of 3')")
+        for key, place in (("a", 2), ("r", 3), ("ArrowLeft", 2)):
+            page.keyboard.press(key)
+            page.wait_for_function(f"document.querySelector('#queue').innerText.startsWith('{place} of 3')")
+        browser.close()
+    assert wrong == []
+    assert [entry.decision for entry in read_table(run / "review.csv")] == ["accepted", "rejected", ""]
+    assert [path.name for path in (run / "corrected/masks").iterdir()] == ["a.png"]
