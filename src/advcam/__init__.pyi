@@ -44,6 +44,7 @@ from .attribute import maps as maps
 from .attribute.cam import cam as cam
 from .attribute.climb import climb as climb
 from .attribute.explain import AdvCAM as AdvCAM
+from .attribute.explain import overlay as overlay
 from .attribute.multiscale import localization_maps as localization_maps
 from .attribute.settings import ClimbSettings as ClimbSettings
 from .attribute.settings import adapted as adapted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from advcam.attribute.pairs import as_classes, check_pairs
@@ -13,7 +13,7 @@ from advcam.models.mapper import ClassMapper, of_class
 
 
 def cam(
-    mapper: ClassMapper, images: Float[Tensor, "n _ H W"], classes: Int[Tensor, " n"] | Sequence[int]
+    mapper: ClassMapper, images: Float[Tensor, "n _ H W"], classes: Integer[Tensor, " n"] | Sequence[int]
 ) -> Float[Tensor, "n h w"]:
     """The positive part of each image's class activation map, ``ReLU(w_c . f(x))`` (eq. 2).
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from advcam.attribute.maps.cam import CAM
@@ -44,7 +45,7 @@ class ClimbStep:
 def climb(
     mapper: ClassMapper | Climbable,
     images: Float[Tensor, "n _ H W"],
-    classes: Int[Tensor, " n"] | Sequence[int],
+    classes: Integer[Tensor, " n"] | np.ndarray | Sequence[int],
     settings: ClimbSettings | None = None,
     *,
     saliency: Float[Tensor, "n H W"] | None = None,
@@ -97,7 +98,7 @@ class Climbed:
 def climb_pairs(
     mapper: ClassMapper | Climbable,
     images: Float[Tensor, "n _ H W"],
-    classes: Int[Tensor, " n"] | Sequence[int],
+    classes: Integer[Tensor, " n"] | np.ndarray | Sequence[int],
     settings: ClimbSettings | None = None,
     *,
     saliency: Float[Tensor, "n _ _"] | None = None,

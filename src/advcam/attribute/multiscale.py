@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Integer, UInt8
 from PIL import Image
 from torch import Tensor
 
 from advcam.attribute.climb import as_climbable, check_saliency, climb_pairs
 from advcam.attribute.grid import high_res
-from advcam.attribute.inputs import PictureMap, to_input
+from advcam.attribute.inputs import PictureMap, pixels_of, to_input
 from advcam.attribute.pairs import as_classes
 from advcam.attribute.settings import AttributeSettings, ClimbSettings, check_scales
 from advcam.data.transforms import scale_image
@@ -22,7 +22,7 @@ from advcam.models.mapper import ClassMapper
 def localization_maps(
     mapper: ClassMapper | PictureMap,
     image: Image.Image | UInt8[Tensor, "H W 3"] | UInt8[np.ndarray, "H W 3"],
-    classes: Int[Tensor, " k"] | Sequence[int],
+    classes: Integer[Tensor, " k"] | np.ndarray | Sequence[int],
     settings: ClimbSettings | None = None,
     scales: Sequence[float] = AttributeSettings.scales,
     *,
@@ -53,7 +53,7 @@ def localization_maps(
     settings = settings or ClimbSettings.released()
     check_scales(scales)
     network = as_climbable(mapper, settings)
-    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    pixels = pixels_of(image)
     targets = as_classes(classes, network.device)
     held_NHW = None
     if saliency is not None:

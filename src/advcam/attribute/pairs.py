@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from advcam.errors import SettingsError
 
 
-def as_classes(classes: Tensor | Sequence[int], device: torch.device) -> Int[Tensor, " n"]:
+def as_classes(classes: Tensor | np.ndarray | Sequence[int], device: torch.device) -> Int[Tensor, " n"]:
     """Class indices as the loop wants them: a list or integers of any type, unsigned ones too.
 
     >>> as_classes([3, 1], torch.device("cpu")).dtype

@@ -37,7 +37,7 @@ class Climbable(Protocol):
         """What a step size and lambda are measured in here."""
         ...
 
-    def start(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C H W"]:
+    def start(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n C H W"]:
         """What is climbed: the pixels, as the network wants them."""
         ...
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from advcam.errors import SettingsError
 from advcam.models.backbone import Backbone
-from advcam.models.caffe_resnet import CAFFE_RESNET101, caffe_backbone, caffe_weights, from_deeplab_names
+from advcam.models.caffe_resnet import CAFFE_RESNET101, caffe_backbone, from_deeplab_names, no_caffe_weights
 from advcam.models.from_timm import timm_backbone, timm_weights
 from advcam.models.from_torchvision import IRN_RESNET50, torchvision_backbone, torchvision_names, torchvision_weights
 from advcam.models.res2net import RES2NETS, res2net_backbone, res2net_weights
@@ -91,7 +91,7 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
     if architecture == RESNET38:
         raise no_library_weights(weights)
     if architecture == CAFFE_RESNET101:
-        raise caffe_weights(weights)
+        raise no_caffe_weights(weights)
     if architecture in RES2NETS:
         return res2net_weights(architecture, weights)
     architecture = architecture.removesuffix(ACOL)

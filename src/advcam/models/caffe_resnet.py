@@ -69,7 +69,7 @@ def caffe_backbone(output_stride: int | None) -> Backbone:
     )
 
 
-def caffe_weights(weights: str) -> ModelError:
+def no_caffe_weights(weights: str) -> ModelError:
     """The refusal of any set of a library, since none has these weights."""
     return ModelError(
         f"backbone.weights is '{weights}', but no library has weights of {CAFFE_RESNET101}: name a file, such as the "

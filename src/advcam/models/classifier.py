@@ -105,13 +105,22 @@ class Classifier(nn.Module):
         """The backbone's own name of every tensor, by the library's."""
         return {key.removeprefix(self._prefix): key for key in self.backbone.state_dict()}
 
-    def load_library_state_dict(self, tensors: Mapping[str, Tensor], source: str, require_head: bool = False) -> bool:
+    def load_library_state_dict(
+        self,
+        tensors: Mapping[str, Tensor],
+        source: str,
+        require_head: bool = False,
+        *,
+        prefix: str | None = None,
+        head: str | None = None,
+    ) -> bool:
         """Takes over a backbone, and a head of as many classes if there is one.
 
         Args:
             tensors: under the library's names, with or without a common prefix.
             source: what errors call the tensors' origin.
             require_head: a head of other classes is an error rather than left out.
+            prefix, head: of the network's names and of its head's, where they are not found.
 
         Returns:
             Whether the head was taken over, with the bias it has or has not.
@@ -124,7 +133,8 @@ class Classifier(nn.Module):
             # The layers that a localization method puts behind a library's network keep their initial values.
             names = {name: key for name, key in names.items() if not name.startswith(TAIL[1:])}
         expected = {name: own[key] for name, key in names.items()}
-        head_names = list(dict.fromkeys([*([self._head_name] if self._head_name else []), "head", "classifier"]))
+        own_head = [self._head_name] if self._head_name else []
+        head_names = [head] if head else list(dict.fromkeys([*own_head, "head", "classifier", "fc"]))
         fitted = fit_weights(
             expected,
             own_names(self.architecture, tensors),
@@ -132,13 +142,14 @@ class Classifier(nn.Module):
             self.head.in_features,
             source=source,
             architecture=self.architecture,
+            prefix=prefix,
         )
         classes = None if fitted.head_weight is None else fitted.head_weight.shape[0]
         if require_head and classes != self.num_classes:
             found = "no linear head" if classes is None else f"a head of {classes} classes"
             raise ModelError(
                 f"{source} has {found}, not one of {self.num_classes} classes: give the class list it was trained on, "
-                f"or train the classifier first"
+                f"name its head with backbone.head, or train the classifier first"
             )
         self.backbone.load_state_dict({names[k]: v for k, v in fitted.backbone.items()}, strict=False)
         if fitted.head_weight is None or classes != self.num_classes:
@@ -192,7 +203,8 @@ def build_classifier(settings: BackboneSettings, num_classes: int, *, require_he
             mean, std = _agreed(mean, file.mean, "mean", source), _agreed(std, file.std, "std", source)
         else:
             tensors, source = library_weights(classifier.architecture, settings.weights)
-        taken = classifier.load_library_state_dict(tensors, source, require_head)
+        named = {"prefix": settings.prefix, "head": settings.head}
+        taken = classifier.load_library_state_dict(tensors, source, require_head, **named)
         classifier.origin = f"{source}, with {'its' if taken else 'a new'} head of {num_classes} classes"
     classifier.mean, classifier.std = mean or classifier.mean, std or classifier.std
     _log.info("%s from %s", classifier.architecture, classifier.origin)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from advcam.errors import ModelError
 from advcam.models.classifier import Classifier
-from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD, ClassMapper
+from advcam.models.mapper import ClassMapper, statistics_of
 from advcam.models.probe import probe_image, probing
 
 # Odd against even cells show a swap of the sides; the second serves networks that take one image size only.
@@ -61,7 +61,7 @@ def mapper_from_model(
             trace = _trace(model)
             head_call = _head_call(model, trace, head)
             features = _feature_map(model, trace, head_call, feature_layer)
-            mapper = ClassMapper(features, head_call.weight, head_call.bias, *_statistics(model))
+            mapper = ClassMapper(features, head_call.weight, head_call.bias, *statistics_of(model))
             expected = head_call.scores if head is not None else trace.output
             _check_scores(model, mapper, trace.image, expected)
     mapper.mean = tuple(mean) if mean is not None else mapper.mean
@@ -252,11 +252,6 @@ def _equal(found: Tensor, expected: Tensor) -> bool:
         return False
     tolerance = 1e-4 if torch.finfo(expected.dtype).eps < 1e-6 else 2e-2
     return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
-
-
-def _statistics(model: nn.Module) -> tuple[Sequence[float], Sequence[float]]:
-    config = getattr(model, "pretrained_cfg", None) or {}
-    return config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD)
 
 
 def _check_name(model: nn.Module, name: str | None, setting: str) -> None:

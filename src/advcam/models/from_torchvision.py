@@ -117,7 +117,7 @@ def torchvision_weights(architecture: str, weights: str) -> tuple[dict[str, Tens
             f"backbone.weights '{weights}' is neither a file nor a set of {architecture}: use default or {known}"
         )
     entry = sets[weights.upper()]
-    if architecture == IRN_RESNET50 and weights == "default":
+    if architecture == IRN_RESNET50 and weights.upper() == "DEFAULT":
         entry = ResNet50_Weights.IMAGENET1K_V1
     try:
         tensors = dict(entry.get_state_dict(progress=False, check_hash=True))

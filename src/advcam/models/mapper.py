@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
-from advcam.models.probe import frozen
+from advcam.models.probe import channels_in, frozen
 from advcam.models.strides import output_stride_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -98,9 +98,7 @@ class ClassMapper(nn.Module):
     @property
     def input_range(self) -> float:
         """Width of the input space, over all channels together: 4.76 with ImageNet's statistics, 2 for [-1, 1]."""
-        low = min(-m / s for m, s in zip(self.mean, self.std, strict=True))
-        high = max((1 - m) / s for m, s in zip(self.mean, self.std, strict=True))
-        return high - low
+        return input_range_of(self.mean, self.std)
 
     @cached_property
     def output_stride(self) -> int:
@@ -134,3 +132,19 @@ class ClassMapper(nn.Module):
 def of_class(maps_NKhw: Float[Tensor, "n K h w"], classes: Int[Tensor, " n"]) -> Float[Tensor, "n h w"]:
     """Each item's map of its own class."""
     return maps_NKhw[torch.arange(len(classes), device=maps_NKhw.device), classes]
+
+
+def input_range_of(mean: Sequence[float], std: Sequence[float]) -> float:
+    """Width of the space that pixels in [0, 1] are normalised into."""
+    low = min(-m / s for m, s in zip(mean, std, strict=True))
+    high = max((1 - m) / s for m, s in zip(mean, std, strict=True))
+    return high - low
+
+
+def statistics_of(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that a model states for its input, as timm's do, else ImageNet's; grey has their mean."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    mean, std = (tuple(config.get(name, default)) for name, default in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
+    if channels_in(model) == 1 and len(mean) == 3:
+        return (sum(mean) / 3,), (sum(std) / 3,)
+    return mean, std

@@ -10,16 +10,25 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def probe_image(module: nn.Module, height: int, width: int) -> Float[Tensor, "1 3 H W"]:
+def probe_image(module: nn.Module, height: int, width: int) -> Float[Tensor, "1 C H W"]:
     """A fixed noise image on the module's device and in its dtype; the caller's random state is not touched.
 
     >>> probe_image(nn.Conv2d(3, 1, 1), 32, 48).shape
     torch.Size([1, 3, 32, 48])
     """
-    noise = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
-    for parameter in module.parameters():
-        return noise.to(parameter.device, parameter.dtype)
-    return noise
+    noise = torch.randn(1, channels_in(module), height, width, generator=torch.Generator().manual_seed(0))
+    return noise.to(*placed(module))
+
+
+def channels_in(module: nn.Module) -> int:
+    """Channels of the images that a network takes: those of its first convolution, 3 where it has none."""
+    return next((layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)), 3)
+
+
+def placed(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype of a network's parameters."""
+    first = next(module.parameters(), None)
+    return (torch.device("cpu"), torch.get_default_dtype()) if first is None else (first.device, first.dtype)
 
 
 @contextmanager

@@ -22,6 +22,9 @@ class BackboneSettings:
             ``irn_resnet50``), the name of another set of a torchvision model such as ``IMAGENET1K_V1``, a
             ``.safetensors`` or ``.pth`` file (``resnet38``, ``caffe_resnet101`` and ``res2net152_v1b`` have nothing
             else), or None for random weights. timm names its sets in the model's name: ``timm/resnet50.tv_in1k``.
+        prefix: what precedes the network's names in a weights file that holds several networks, such as ``teacher.``;
+            None finds it.
+        head: name of the linear head in a weights file, such as ``projector.fc``; None finds it.
         output_stride: pixels of the image per cell of the class maps: 8, 16, 32, or None for the architecture's own
             (16 for ``irn_resnet50``, 32 for most). A finer grid keeps the weights and dilates the convolutions.
         mean, std: of the network's input, three values each, for pixel values in [0, 1]; None takes them from the
@@ -36,6 +39,8 @@ class BackboneSettings:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     head_bias: bool = False
+    prefix: str | None = None
+    head: str | None = None
 
     def __post_init__(self) -> None:
         if self.output_stride is not None and self.output_stride not in OUTPUT_STRIDES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def fit_weights(
     *,
     source: str,
     architecture: str,
+    prefix: str | None = None,
 ) -> FittedWeights:
     """Picks a backbone's tensors and a linear head out of a state dict.
 
@@ -150,9 +152,11 @@ def fit_weights(
         head_names: names the head may have, first choice first.
         channels: C, the width that a head must have.
         source, architecture: what errors call them.
+        prefix: of the names; None finds it.
 
     Raises:
-        ModelError: a tensor is missing, left over within the backbone's parts, or of another shape.
+        ModelError: there are several such networks, a value is no number, or a tensor is missing, left over
+            within the backbone's parts, or of another shape.
 
     >>> expected = {"conv.weight": torch.zeros(4, 3, 1, 1)}
     >>> read = {"module.conv.weight": torch.ones(4, 3, 1, 1), "module.fc.weight": torch.ones(2, 4)}
@@ -160,12 +164,12 @@ def fit_weights(
     >>> fitted.backbone["conv.weight"].shape, fitted.head_weight.shape
     (torch.Size([4, 3, 1, 1]), torch.Size([2, 4]))
     """
-    prefix = _common_prefix(expected, tensors)
+    prefix = _common_prefix(expected, tensors, source) if prefix is None else prefix
     # Statistics counters are younger than many files, and nothing depends on them.
     missing = [k for k in expected if prefix + k not in tensors and not k.endswith("num_batches_tracked")]
     parts = {prefix + key.partition(".")[0] for key in expected}
     # Without the prefix first: the IRN program puts its head beside a network that may still have its old one.
-    heads = [f"{lead}{name}" for lead in dict.fromkeys(("", prefix)) for name in head_names]
+    heads = [f"{lead}{name}" for lead in dict.fromkeys(("", prefix, *_around(prefix))) for name in head_names]
     surplus = [
         key
         for key in tensors
@@ -193,17 +197,47 @@ def fit_weights(
             f"backbone.architecture to the one they were made for"
         )
     found = {key: tensors[prefix + key] for key in expected if prefix + key in tensors}
-    return FittedWeights(found, *_head(tensors, heads, channels))
+    fitted = FittedWeights(found, *_head(tensors, heads, channels))
+    for key, tensor in (*found.items(), ("head", fitted.head_weight), ("head", fitted.head_bias)):
+        if tensor is not None and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ModelError(
+                f"{source} has NaN or infinite weights, such as in '{key}': its training diverged, take an earlier "
+                "checkpoint or train again"
+            )
+    return fitted
 
 
-def _common_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+def _common_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> str:
+    """What precedes the names of the one network in the file."""
     first = next(iter(expected))
     prefixes = [key[: -len(first)] for key in tensors if key == first or key.endswith(f".{first}")]
+    whole = [prefix for prefix in prefixes if all(prefix + key in tensors for key in expected if not _counter(key))]
+    if len(whole) > 1 and "" not in whole:
+        raise ModelError(
+            f"{source} holds {len(whole)} networks, {' and '.join(repr(prefix) for prefix in whole)}: say which one "
+            f"with backbone.prefix, such as --backbone.prefix {whole[0]}"
+        )
     return max(prefixes, key=lambda prefix: sum(prefix + key in tensors for key in expected), default="")
 
 
+def _counter(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
+
+
+def _around(prefix: str) -> list[str]:
+    """The prefixes of what a part stands in: of ``model.backbone.`` it is ``model.``."""
+    parts = prefix.rstrip(".").split(".")
+    return [".".join(parts[:count]) + "." for count in range(len(parts) - 1, 0, -1)]
+
+
 def _head(tensors: Mapping[str, Tensor], names: Sequence[str], channels: int) -> tuple[Tensor | None, Tensor | None]:
-    for name in names:
+    # A head with dropout before it is a sequence, whose linear layer has a number.
+    numbered = [
+        key.removesuffix(".weight")
+        for key in tensors
+        if key.endswith(".weight") and any(re.fullmatch(rf"{re.escape(name)}\.\d+\.weight", key) for name in names)
+    ]
+    for name in (*names, *numbered):
         weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
         if (
             weight is not None

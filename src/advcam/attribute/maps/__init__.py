@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "ACoL": "acol",
     "CAM": "cam",
+    "GradCAM": "gradcam",
+    "GradCAMpp": "gradcam_pp",
+    "LayerCAM": "layercam",
+    "Tokens": "tokens",
 }
 
-__all__ = ["CAM", "ACoL"]
+__all__ = ["CAM", "ACoL", "GradCAM", "GradCAMpp", "LayerCAM", "Tokens"]
 
 if TYPE_CHECKING:
     from advcam.attribute.maps.acol import ACoL
     from advcam.attribute.maps.cam import CAM
+    from advcam.attribute.maps.gradcam import GradCAM
+    from advcam.attribute.maps.gradcam_pp import GradCAMpp
+    from advcam.attribute.maps.layercam import LayerCAM
+    from advcam.attribute.maps.tokens import Tokens
 
 
 def __getattr__(name: str) -> Any:

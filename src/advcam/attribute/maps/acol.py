@@ -42,7 +42,7 @@ class ACoL:
     def dtype(self) -> torch.dtype:
         return self.mapper.dtype
 
-    def start(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 H W"]:
+    def start(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n C H W"]:
         return self.first.start(images)
 
     def see(self, x_NVCHW: Float[Tensor, "n v C H W"], classes_N: Int[Tensor, " n"]) -> Seen:

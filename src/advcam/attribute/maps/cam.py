@@ -46,7 +46,7 @@ class CAM:
     def dtype(self) -> torch.dtype:
         return self.mapper.dtype
 
-    def start(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 H W"]:
+    def start(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n C H W"]:
         return images.contiguous(memory_format=memory_order(self.mapper))
 
     def see(self, x_NVCHW: Float[Tensor, "n v C H W"], classes_N: Int[Tensor, " n"]) -> Seen:
