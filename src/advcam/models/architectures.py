@@ -16,6 +16,7 @@ from advcam.models.from_torchvision import IRN_RESNET50, torchvision_backbone, t
 from advcam.models.res2net import RES2NETS, res2net_backbone, res2net_weights
 from advcam.models.resnet38 import RESNET38, from_mxnet_names, no_library_weights, resnet38_backbone
 from advcam.models.tails import WIDTH, convolutions, with_tail
+from advcam.models.truncated import MARK, truncated, without_left_out
 from advcam.models.wsol import LIBRARY, trunk_name, wsol_backbone
 
 # Behind a name: the network with the convolutions of ACoL's heads, see ``advcam.models.tails``.
@@ -31,6 +32,9 @@ def find_architecture(name: str) -> str:
     >>> find_architecture("resnet50"), find_architecture("res2net101_26w_4s")
     ('torchvision/resnet50', 'timm/res2net101_26w_4s')
     """
+    if MARK in name:
+        plain, _, layer = name.partition(MARK)
+        return f"{find_architecture(plain)}{MARK}{layer}"
     library, _, plain = name.rpartition("/")
     if name in (IRN_RESNET50, RESNET38, CAFFE_RESNET101, *RES2NETS) or name.startswith(LIBRARY):
         return name
@@ -62,6 +66,9 @@ def build_backbone(architecture: str, output_stride: int | None = None) -> Backb
     ('torchvision/resnet50', 2048, 8)
     """
     architecture = find_architecture(architecture)
+    if MARK in architecture:
+        whole, _, layer = architecture.partition(MARK)
+        return truncated(build_backbone(whole, output_stride), layer)
     if architecture == RESNET38:
         return resnet38_backbone(output_stride)
     if architecture == CAFFE_RESNET101:
@@ -88,6 +95,7 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
         SettingsError: no such set.
         ModelError: neither in the library's cache nor to be downloaded.
     """
+    architecture = architecture.partition(MARK)[0]
     if architecture == RESNET38:
         raise no_library_weights(weights)
     if architecture == CAFFE_RESNET101:
@@ -104,6 +112,10 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
 
 def own_names(architecture: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Tensors under the names that the architecture's parameters have here, whatever names they were published with."""
+    if MARK in architecture:
+        whole = build_backbone(architecture.partition(MARK)[0])
+        tensors = own_names(whole.architecture, tensors)
+        return without_left_out(whole, build_backbone(architecture), tensors)
     if architecture == RESNET38:
         return from_mxnet_names(tensors)
     return from_deeplab_names(tensors) if architecture == CAFFE_RESNET101 else tensors
