@@ -13,6 +13,7 @@ from advcam.export import write
 from advcam.export.contours import paint
 from advcam.export.item import Annotated
 from advcam.export.runs import brush_runs, from_brush
+from advcam.localize.detection import Detection, coco_boxes
 
 pytestmark = pytest.mark.formats
 NAMES = ("cat & dog", "wild <boar>", "größe")
@@ -63,6 +64,23 @@ def test_datumaro_reads_the_same_masks(
     assert set(seen) == set(labels)
     for key, expected in labels.items():
         assert (seen[key] == expected).all(), key
+
+
+def test_a_stream_of_datumaro_reads_masks_and_boxes(annotated: Annotated, tmp_path: Path) -> None:
+    datumaro = pytest.importorskip("datumaro", reason="datumaro is not installed: make test-formats")
+    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed: make test-formats")
+    write(annotated, tmp_path / "masks", "coco", pictures=True)
+    assert len(list(datumaro.StreamDataset.import_from(str(tmp_path / "masks"), "coco_instances"))) == 3
+    boxes = [Detection("a", NAMES[1], 0.5, (3, 2, 15, 12))]
+    content = coco_boxes([("a", "a.jpg", (24, 31))], NAMES, boxes)
+    file = tmp_path / "boxes" / "annotations" / "instances_default.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(content))
+    Image.new("RGB", (31, 24)).save(file.parent / "a.jpg")
+    (item,) = datumaro.StreamDataset.import_from(str(tmp_path / "boxes"), "coco_instances")
+    assert [entry.label for entry in item.annotations] == [1]
+    found = coco.COCO(str(file))
+    assert found.annToMask(found.loadAnns([1])[0]).sum() == 120
 
 
 def test_label_studio_decodes_the_same_masks(annotated: Annotated, labels: Labels, tmp_path: Path) -> None:

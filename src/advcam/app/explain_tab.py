@@ -102,9 +102,10 @@ def explain_tab(explainer: Explainer) -> None:
 
     dropped.change(arrived, dropped, [classes, said], concurrency_limit=1, api_visibility="private")
     outputs = [cam, grown, mask, said, shown_class, step, save, climbed]
-    go.click(
-        explain, [dropped, classes, steps, weight, threshold], outputs, concurrency_limit=1, api_visibility="private"
-    )
+    # A generator by itself, since Gradio asks for one and a checker of types may wrap the function above.
+    frames = lambda *inputs: (yield from explain(*inputs))  # noqa: E731
+    inputs = [dropped, classes, steps, weight, threshold]
+    go.click(frames, inputs, outputs, concurrency_limit=1, api_visibility="private")
     for control in (shown_class, step, threshold):
         control.input(look, [climbed, shown_class, step, threshold], [cam, grown, mask, save], api_visibility="private")
 

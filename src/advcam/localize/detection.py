@@ -86,6 +86,7 @@ def coco_boxes(
                 "image_id": number[found.image],
                 "category_id": category[found.class_name],
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
                 "area": (x1 - x0) * (y1 - y0),
                 "iscrowd": 0,
                 "score": round(found.score, 4),
@@ -93,6 +94,7 @@ def coco_boxes(
         )
     return {
         "info": {"description": "boxes from class labels"},
+        "licenses": [],
         "images": [
             {"id": number[image_id], "file_name": file, "height": size[0], "width": size[1]}
             for image_id, file, size in listed

@@ -89,7 +89,7 @@ def last_samples(folder: Path) -> tuple[Picture, ...]:
         if (match := re.fullmatch(r"(\d+)_(.+)\.png", path.name))
     }
     last = max((update for update, _ in files), default=0)
-    found = []
+    found: list[Picture] = []
     for (update, name), path in sorted(files.items()):
         if update == last and len(found) < SAMPLES:
             try:
