@@ -76,7 +76,8 @@ def test_a_stream_of_datumaro_reads_masks_and_boxes(annotated: Annotated, tmp_pa
     file = tmp_path / "boxes" / "annotations" / "instances_default.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(content))
-    Image.new("RGB", (31, 24)).save(file.parent / "a.jpg")
+    (tmp_path / "boxes" / "images").mkdir()
+    Image.new("RGB", (31, 24)).save(tmp_path / "boxes" / "images" / "a.jpg")
     (item,) = datumaro.StreamDataset.import_from(str(tmp_path / "boxes"), "coco_instances")
     assert [entry.label for entry in item.annotations] == [1]
     found = coco.COCO(str(file))
