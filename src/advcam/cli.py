@@ -28,6 +28,7 @@ VERBS = {
     "report": "one HTML file to look at",
     "status": "what is there, what is stale, and why",
     "recipes": "the recipes, with cost and expected figures; or one of them",
+    "analyse": "a figure or table of the paper, measured on a run: fig2 to fig16, table9 to table13, paper",
     "predict": "label new images with the trained network: masks, overlays, areas",
     "review": "which masks to look at first, and why",
     "export": "masks for CVAT, Label Studio, COCO, YOLO, ...; the trained network as ONNX",

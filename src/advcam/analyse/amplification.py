@@ -89,13 +89,15 @@ def spread(maps: Sequence[Float[Tensor, "T _"]]) -> list[dict[str, float]]:
 
 
 def otsu(values: Float[Tensor, "h w"], bins: int = 128) -> float:
-    """Otsu's threshold of a map, relative to its maximum: where the map's high part ends, without ground truth.
+    """Otsu's threshold of a map, relative to its maximum: where its high part ends, by the map alone. NaN for zeros.
 
     >>> import torch
     >>> 0.15 < otsu(torch.tensor([[0.0, 0.1, 0.15, 0.9, 1.0]])) < 0.9
     True
     """
-    relative = (values.relu() / values.max().clamp(min=1e-12)).double().numpy().ravel()
+    if values.max() <= 0:
+        return float("nan")
+    relative = (values.relu() / values.max()).double().numpy().ravel()
     counts, edges = np.histogram(relative, bins=bins, range=(0, 1))
     middle = (edges[1:] + edges[:-1]) / 2
     below, sums = counts.cumsum(), (counts * middle).cumsum()
@@ -214,7 +216,7 @@ def growth_numbers(where: str, climbs: Sequence[Growth]) -> dict[str, Any]:
 
 def width_numbers(where: str, bands: Bands, levels: Sequence[float], has_masks: bool) -> dict[str, Any]:
     """How wide the plain maps are, without ground truth and with it."""
-    numbers: dict[str, Any] = {f"Otsu threshold of CAM, {where}": mean(levels)}
+    numbers: dict[str, Any] = {f"Otsu threshold of CAM, {where}": mean(level for level in levels if level == level)}
     if has_masks:
         for (low, high), share in zip(pairwise(BANDS), bands.share, strict=True):
             numbers[f"object share where CAM is {low:g} to {high:g}, {where}"] = share

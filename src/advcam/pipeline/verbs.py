@@ -182,12 +182,24 @@ def doctor(words: Sequence[str]) -> None:
     examine(asked)
 
 
+def analyse(words: Sequence[str]) -> None:
+    """Figures and tables of the paper."""
+    from advcam.analyse.settings import AnalyseVerb
+
+    description = "Measure a figure or a table of the paper on a run, or on a classifier and a data set."
+    asked = parse_settings(AnalyseVerb, "analyse", words, description, positional="figure")
+    from advcam.pipeline.analyse import analyse as measure
+
+    measure(asked)
+
+
 VERBS: dict[str, Verb] = {
     "run": run,
     **{name: stage(name) for name in BY_VERB},
     "demo": demo,
     "status": status,
     "recipes": recipes,
+    "analyse": analyse,
     "predict": predict,
     "export": export,
     "review": review,

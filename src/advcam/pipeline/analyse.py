@@ -1,0 +1,170 @@
+"""The verb ``analyse``: a figure or table of the paper, from a run or from a classifier and a data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from advcam.analyse import ANALYSES, Analysis, analysis
+from advcam.analyse.paper import paper
+from advcam.analyse.settings import AnalyseVerb
+from advcam.analyse.subject import Subject, open_subject
+from advcam.data import ImageSet, Record, image_size, open_dataset
+from advcam.errors import SettingsError, UserError
+from advcam.io.files import read_json
+from advcam.pipeline import recipes
+from advcam.pipeline.arguments import parse
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import plain
+from advcam.pipeline.progress import progress, say
+from advcam.pipeline.record import RUN_FILE
+from advcam.pipeline.run import Run, choose_device
+from advcam.saliency.folder import read_map
+
+FOLDER = "analysis"
+
+
+def analyse(asked: AnalyseVerb) -> None:
+    """Measure what is asked for, write it, and say what it comes to."""
+    source = Source(asked)
+    names = list(ANALYSES) if asked.figure == "all" else [name for name in asked.figure.split(",") if name]
+    if not names or (unknown := [name for name in names if name not in (*ANALYSES, "paper")]):
+        what = f"there is no analysis {unknown[0]!r}" if names else "name what is to be analysed"
+        raise SettingsError(f"{what}: take one of {', '.join(ANALYSES)}, all, or paper")
+    for name in names:
+        try:
+            found = source.measure(name)
+        except UserError as error:
+            if len(names) == 1:
+                raise
+            say(f"{name}: left out, {error}")
+            continue
+        paths = found.write(source.folder)
+        say(f"{name}: {found.title}, {paths[0].with_suffix('')}.*")
+        for key, value in found.numbers.items():
+            text = f"{value:.4g}" if isinstance(value, float) else value
+            say(f"  {key}: {text}{f' (paper: {found.paper[key]})' if key in found.paper else ''}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images, the classifier and the settings come from."""
+
+    asked: AnalyseVerb
+
+    @property
+    def root(self) -> Path:
+        return Path(self.asked.out)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / FOLDER
+
+    @cached_property
+    def is_run(self) -> bool:
+        return (self.root / RUN_FILE).is_file()
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The run's settings, or the defaults at scale 1 where there is no run; what was asked for above them."""
+        asked = self.asked
+        config = parse("status", ["--out", str(self.root)]) if self.is_run else RunConfig()
+        if not self.is_run:
+            config = replace(config, attribute=replace(config.attribute, scales=(1.0,)))
+        own = {name: value for name in CLIMB if (value := getattr(asked, name)) is not None}
+        maps = {name: value for name in MAPS if (value := getattr(asked, name)) is not None}
+        return replace(
+            config,
+            data=asked.data or config.data,
+            climb=replace(config.climb, **own),
+            attribute=replace(config.attribute, **maps),
+        )
+
+    @cached_property
+    def images(self) -> ImageSet:
+        config, split = self.config, self.asked.split
+        if config.data is None:
+            raise SettingsError(f"{self.root} is no run folder, so the images must be named: give --data FOLDER")
+        if split is None and self.is_run and self.asked.data is None:
+            split = Run.open(config, clean=False).splits.maps[0]
+        return open_dataset(config.data, split, labels=config.labels, classes=config.classes)
+
+    @cached_property
+    def subject(self) -> Subject:
+        asked, config = self.asked, self.config
+        classifier = asked.classifier or (self.root / "classifier" if self.is_run else None)
+        if classifier is None:
+            raise SettingsError(f"{self.root} is no run folder, so the classifier must be named: give --classifier")
+        return open_subject(
+            self.images,
+            classifier,
+            images=asked.images,
+            climb=config.climb,
+            adapt=config.attribute.adapt,
+            scales=config.attribute.scales,
+            max_side=config.attribute.max_side,
+            device=str(choose_device(asked.device)),
+            square=asked.square or (config.wsol.crop if config.wsol.method != "none" else None),
+            saliency=self.saliency,
+            cache=self.folder / "climbs",
+            progress=counted,
+        )
+
+    @cached_property
+    def saliency(self) -> Callable[[Record], torch.Tensor] | None:
+        folder = Path(self.asked.saliency) if self.asked.saliency else self.root / "saliency"
+        if not folder.is_dir():
+            if self.asked.saliency:
+                raise SettingsError(f"{folder} is no folder: name one with a salient-object map NAME.png per image")
+            return None
+
+        def own_map(record: Record) -> torch.Tensor:
+            return torch.from_numpy(read_map(folder / f"{record.id}.png", image_size(record.image)))
+
+        return own_map
+
+    def measure(self, name: str) -> Analysis:
+        if name == "paper":
+            return self.paper()
+        if name in ("fig8", "fig9"):
+            kind = self.config.attribute.method
+            places = {"CAM": "cam/masks", kind: f"{kind}/masks", "network": "segmentation/predictions"}
+            folders = {label: self.root / place for label, place in places.items() if (self.root / place).is_dir()}
+            if not folders:
+                raise SettingsError(f"{self.root} has no masks yet: run `advcam refine` with this --out first")
+            return analysis(name)(self.subject, folders)
+        options = {"panels": self.asked.panels} if name == "fig11" else {}
+        subject = self.subject if name in ("fig11", "table9") else replace(self.subject, saliency=None)
+        return analysis(name)(subject, **options)
+
+    def paper(self) -> Analysis:
+        """The run's numbers, and those of its analyses, beside the paper's."""
+        metrics = self.root / "metrics.json"
+        made = [json.loads(path.read_text()) for name in ANALYSES if (path := self.folder / f"{name}.json").is_file()]
+        return paper(
+            read_json(metrics) if metrics.is_file() else None,
+            plain(asdict(self.config)),
+            made,
+            classes=len(self.images.class_names),
+            recipes=tuple(recipes.recipes()),
+        )
+
+
+CLIMB = ("steps", "step_size", "reg_weight", "mask_threshold")
+MAPS = ("scales", "max_side", "adapt")
+
+
+def counted(items: Sequence[Any], what: str) -> Iterable[Any]:
+    """Goes through the items with a progress bar."""
+    if not items:
+        return
+    with progress(what, len(items)) as advance:
+        for item in items:
+            yield item
+            advance(1)
