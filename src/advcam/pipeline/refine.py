@@ -115,15 +115,16 @@ def current_facts(run: Run, kind: str, step: str) -> dict[str, Any]:
     known = {name: value for name, value in entry.facts.items() if name not in found}
     if network is not None:
         known["network"] = network.content
-    if entry.result.get("chosen_on") not in (None, chosen_on(run, masks)):
+    method = (entry.result.get("threshold") or {}).get("method", "")
+    if entry.result.get("chosen_on") not in (None, chosen_on(run, masks, method)):
         known["threshold"] = "to be chosen on the maps that are there now"
     return found | known
 
 
-def chosen_on(run: Run, masks: MaskSet) -> str:
-    """The state of the maps that a threshold was chosen on."""
+def chosen_on(run: Run, masks: MaskSet, method: str) -> str:
+    """The state of what a threshold was chosen on: the maps and, by a sweep, the masks that a person corrected."""
     made = run.ledger(f"{masks.kind}/maps").of([record.id for record in run.mapped(masks.kind)])
-    files = corrected_files(run.wanted, run.folder.root)
+    files = corrected_files(run.wanted, run.folder.root) if method == "sweep" else {}
     return key_of([made, run.fingerprints.of(files)]) if files else made
 
 
@@ -182,7 +183,7 @@ def make(run: Run, masks: MaskSet) -> None:
             "kind": masks.kind,
             "method": masks.method,
             "threshold": None if chosen is None else asdict(chosen),
-            "chosen_on": None if chosen is None or chosen.method == "fixed" else chosen_on(run, masks),
+            "chosen_on": None if chosen is None or chosen.method == "fixed" else chosen_on(run, masks, chosen.method),
             "final_crf": bool(found["settings"].get("final_crf")),
         }
 
