@@ -12,7 +12,7 @@ from PIL import Image
 from advcam.classify import ClassifySettings
 from advcam.classify.targets import prevalence, untrained_classes
 from advcam.classify.task import ClassifierTask
-from advcam.classify.validation import WholeImages, own_scores
+from advcam.classify.validation import own_scores, whole_image
 from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError, SettingsError
 from advcam.models import BackboneSettings, Classifier, build_classifier
@@ -43,7 +43,7 @@ def classifier() -> Classifier:
 
 def test_a_view_depends_on_seed_epoch_and_image_alone(tmp_path: Path, classifier: Classifier) -> None:
     images = image_set(tmp_path, [(0,), (1, 2), (0,), (0,)])
-    task = ClassifierTask(classifier, BACKBONE, images, None, SMALL)
+    task = ClassifierTask(classifier, images, None, SMALL)
     view, targets = task.item(0, 1)
     assert view.shape == (3, 16, 16)
     assert targets.tolist() == [0.0, 1.0, 1.0]
@@ -53,15 +53,15 @@ def test_a_view_depends_on_seed_epoch_and_image_alone(tmp_path: Path, classifier
 
 
 def test_the_head_learns_faster(tmp_path: Path, classifier: Classifier) -> None:
-    task = ClassifierTask(classifier, BACKBONE, image_set(tmp_path, [(0,)] * 4), None, SMALL)
+    task = ClassifierTask(classifier, image_set(tmp_path, [(0,)] * 4), None, SMALL)
     assert [group["lr"] for group in task.parameter_groups()] == [0.1, 1.0]
     assert task.parameter_groups()[1]["params"] == [classifier.head.weight]
 
 
 def test_validation_images_are_whole_and_shared_out(tmp_path: Path, classifier: Classifier) -> None:
     val = image_set(tmp_path, [(0,), (1,), (2,), (0,), (1,)])
-    whole = WholeImages(val, classifier, ClassifySettings(val_long_side=32))
-    assert [whole[index][1].shape for index in range(2)] == [(3, 20, 32), (3, 24, 32)]  # type: ignore[index]
+    shapes = [whole_image(record, (0.5,) * 3, (0.5,) * 3, 32).shape for record in val.records[:2]]
+    assert shapes == [(3, 20, 32), (3, 24, 32)]
     shares = [own_scores(classifier, val, SMALL, rank, 2) for rank in range(2)]
     assert (shares[0][[1, 3]] == 0).all()
     alone = own_scores(classifier, val, ClassifySettings(batch_size=1, val_long_side=16, workers=0))
@@ -72,7 +72,7 @@ def test_labels_that_cannot_be_learnt(tmp_path: Path, classifier: Classifier) ->
     def refuse(kind: type[Exception], message: str, train: ImageSet, val: ImageSet | None, **values: object) -> None:
         settings = ClassifySettings(batch_size=2, **values)  # type: ignore[arg-type]
         with pytest.raises(kind, match=message):
-            ClassifierTask(classifier, BACKBONE, train, val, settings)
+            ClassifierTask(classifier, train, val, settings)
 
     good, several = image_set(tmp_path, [(0,), (1,), (2,)]), image_set(tmp_path, [(0,), (1,), (0, 1)])
     refuse(DataError, "none of the 3 training images has a class", image_set(tmp_path, [(), (), ()]), None)

@@ -20,7 +20,7 @@ from advcam.attribute.wsol import ScoreMapFile, score_maps
 from advcam.classify.wsol.acol import ACoL, fused
 from advcam.classify.wsol.build import load_method
 from advcam.classify.wsol.settings import WSOLSettings
-from advcam.classify.wsol.task import load_squares
+from advcam.classify.wsol.task import whole_square
 from advcam.classify.wsol.train import train_method
 from advcam.data import open_dataset
 from advcam.errors import DataError, RunError, SettingsError
@@ -127,7 +127,8 @@ def test_maps_are_those_of_the_library(finished: RunConfig, lists: Path) -> None
     assert names == ("red", "blue")
     mapper = network.classifier.mapper()
     record = open_dataset(lists, "val").records[1]
-    _, image = load_squares([record], SIDE, mapper.mean, mapper.std)
+    _, image = whole_square(record, SIDE, mapper.mean, mapper.std)
+    image = image[None]
     classes = torch.tensor(record.classes)
     file = ScoreMapFile.load(Path(finished.out) / "advcam/scores/val1.npz")
     with torch.no_grad():
@@ -184,7 +185,8 @@ def test_acol_is_climbed_with_both_heads(lists: Path, tmp_path: Path) -> None:
     assert isinstance(network, ACoL)
     record = open_dataset(lists, "test").records[0]
     mapper = network.classifier.mapper()
-    _, image = load_squares([record], SIDE, mapper.mean, mapper.std)
+    _, image = whole_square(record, SIDE, mapper.mean, mapper.std)
+    image = image[None]
     classes = torch.tensor(record.classes)
     once = score_maps(network, mapper, image, classes, replace(config.climb, steps=1))
     first, second, _ = network.both_maps(image, classes)

@@ -60,6 +60,7 @@ class Pictures:
     @classmethod
     def draw(cls, root: Path) -> Pictures:
         records, soft = [], []
+        root.mkdir(parents=True, exist_ok=True)
         for index in range(6):
             generator, label = np.random.default_rng(index), index % 2
             image = generator.integers(0, 60, (72, 80, 3), dtype=np.uint8)
@@ -79,7 +80,7 @@ def _classifier(pictures: Pictures, **change: Any) -> Task:
     settings = ClassifySettings(**SHORT | {"crop": 32, "long_side": (28, 40), "val_long_side": 32} | change)
     with seeded(settings.seed):
         classifier = build_classifier(BACKBONE, 2)
-    return ClassifierTask(classifier, BACKBONE, pictures.images, pictures.images, settings)
+    return ClassifierTask(classifier, pictures.images, pictures.images, settings)
 
 
 def _wsol(method: str) -> Callable[..., Task]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+import two_ranks
 from torch import Tensor
 from trainings import TASKS, Pictures, train
 
@@ -43,6 +48,18 @@ def test_a_seed_gives_the_same_tensors_from_the_first_update(pictures: Pictures,
     assert equal(found, expected)
     assert (again.losses, again.validations) == (result.losses, result.validations)
     assert not equal(TASKS[name](pictures, seed=1).network.state_dict(), start)
+
+
+@pytest.mark.slow
+def test_under_torchrun_every_process_ends_with_the_stored_weights(tmp_path: Path) -> None:
+    support = Path(two_ranks.__file__)
+    environment = {"PYTHONPATH": f"{support.parent}:{os.environ.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(support)]
+    subprocess.run([*command, str(tmp_path)], check=True, env=os.environ | environment)
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert all(found["stored"] for found in first.values())
+    assert first.keys() == set(two_ranks.NAMES)
 
 
 def test_a_seed_leaves_the_generator_as_it_was() -> None:

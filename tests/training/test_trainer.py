@@ -8,12 +8,13 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from jaxtyping import UInt8
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor, nn
 
 from advcam.errors import DataError, RunError, SettingsError
@@ -23,6 +24,8 @@ from advcam.training.state import FitState, save_tensors
 
 @dataclass(frozen=True)
 class TinySettings(FitSettings):
+    section: ClassVar[str] = "tiny."
+
     epochs: int = 3
     batch_size: int = 4
     lr: float = 0.1
@@ -114,7 +117,11 @@ def test_result_and_files(undisturbed: tuple[Tiny, FitResult, Path]) -> None:
     assert sorted(path.name for path in (folder / "samples").iterdir()) == [
         f"{update:06d}_grey.png" for update in (2, 4, 6)
     ]
-    assert list((folder / "tensorboard").iterdir())
+    (events,) = (folder / "tensorboard").iterdir()
+    read = [event for event in EventFileLoader(str(events)).Load() if event.step]
+    named = [(event.step, value.tag) for event in read for value in event.summary.value]
+    assert named[:3] == [(1, "lr"), (1, "train/loss"), (1, "train/half")]
+    assert [step for step, tag in named if tag == "val/negative error"] == [2, 4, 6]
 
 
 @pytest.mark.parametrize("update", [1, 2, 5])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from advcam.training.settings import FitSettings
 
@@ -18,6 +18,8 @@ class ClassifySettings(FitSettings):
     >>> ClassifySettings(optimizer="adamw", lr=3e-4, warmup=0.1).head_lr_factor
     10.0
     """
+
+    section: ClassVar[str] = "classify."
 
     epochs: int = 5
     """Passes over the training images (IRN: 5)."""

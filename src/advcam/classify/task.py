@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +17,9 @@ from advcam.classify.validation import own_scores
 from advcam.data.images import read_image
 from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
-from advcam.models.checkpoint import save_classifier
 from advcam.models.classifier import Classifier
-from advcam.models.settings import BackboneSettings
 from advcam.training.task import Task
 
-EPOCHS = "epochs"
 # How the mean average precision is called among the scores, and that of a class.
 MEAN, CLASS_PREFIX = "mAP", "AP/"
 
@@ -33,7 +29,6 @@ class ClassifierTask(Task):
 
     Args:
         classifier: to be trained; what ``settings`` freeze is frozen for good.
-        backbone: what it was built from, stored beside its weights after each epoch.
         train, val: labelled images with the same classes; without ``val`` there is no validation.
         settings: of the training.
 
@@ -44,7 +39,6 @@ class ClassifierTask(Task):
     def __init__(
         self,
         classifier: Classifier,
-        backbone: BackboneSettings,
         train: ImageSet,
         val: ImageSet | None,
         settings: ClassifySettings,
@@ -53,7 +47,7 @@ class ClassifierTask(Task):
         super().__init__(classifier, settings)
         self.classifier, self.options = classifier, settings
         self.score_name = None if val is None else MEAN
-        self.backbone, self.train_set, self.val_set = backbone, train, val
+        self.train_set, self.val_set = train, val
         for parameter in frozen_parameters(classifier.backbone, settings.freeze):
             parameter.requires_grad_(False)
         if settings.freeze_batch_norm:
@@ -90,12 +84,3 @@ class ClassifierTask(Task):
         values = average_precision(total.float(), targets)
         per_class = {CLASS_PREFIX + name: value for name, value in zip(names, values.tolist(), strict=True)}
         return {MEAN: float(values.nanmean()), **per_class}
-
-    def after_validation(self, folder: Path, update: int) -> None:
-        epoch = update // (len(self) // self.options.batch_size)
-        save_classifier(epoch_folder(folder, epoch), self.classifier, self.backbone, self.train_set.class_names)
-
-
-def epoch_folder(folder: Path, epoch: int) -> Path:
-    """Where the classifier after an epoch, counted from 1, is stored."""
-    return folder / EPOCHS / f"{epoch:02d}"

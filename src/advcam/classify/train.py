@@ -31,8 +31,7 @@ class TrainingResult:
     """A finished training.
 
     Attributes:
-        folder: holds the classifier (``load_classifier(folder)``), ``log.csv`` and ``validation.csv``; the
-            classifiers after each epoch are in ``folder / "epochs"``.
+        folder: holds the classifier (``load_classifier(folder)``), ``log.csv`` and ``validation.csv``.
         fit: updates, seconds, losses and validations of the training.
         epoch: whose weights were kept, from 1.
         val_map: mean average precision of these weights over the classes with validation images, in [0, 1], or None.
@@ -90,7 +89,7 @@ def train_classifier(
         _log.warning("no training image has the class %s, so its maps will mean nothing", name)
     with seeded(settings.seed):
         classifier = build_classifier(backbone, len(train.class_names))
-    task = ClassifierTask(classifier, backbone, train, val, settings)
+    task = ClassifierTask(classifier, train, val, settings)
     result = fit(
         task, folder, origin=origin_of(backbone, train, val), device=device, devices=devices, on_event=on_event
     )

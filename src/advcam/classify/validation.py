@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from advcam.classify.settings import ClassifySettings
 from advcam.data.images import read_image
-from advcam.data.record import ImageSet
+from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize, resize_long_side
-from advcam.errors import UserError
 from advcam.models.classifier import Classifier
-from advcam.training.worker import leave_interrupts, reading_processes
-
-Numbered = tuple[int, Tensor]
+from advcam.training.items import in_batches
 
 
-class WholeImages(Dataset[Numbered | UserError]):
-    """Whole images at ``settings.val_long_side`` with their places, every ``world``-th one from ``rank``."""
-
-    def __init__(
-        self, images: ImageSet, classifier: Classifier, settings: ClassifySettings, rank: int = 0, world: int = 1
-    ) -> None:
-        self.records, self.places = images.records, range(rank, len(images), world)
-        self.mean, self.std, self.settings = classifier.mean, classifier.std, settings
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Numbered | UserError:
-        place = self.places[index]
-        try:
-            image = resize_long_side(read_image(self.records[place].image), self.settings.val_long_side)
-        except UserError as error:
-            return error
-        return place, torch.from_numpy(normalize(image, self.mean, self.std))
+def whole_image(record: Record, mean: Sequence[float], std: Sequence[float], long_side: int) -> Float[Tensor, "3 H W"]:
+    """A whole image, its longer side at ``long_side``, as the network's input."""
+    return torch.from_numpy(normalize(resize_long_side(read_image(record.image), long_side), mean, std))
 
 
 def own_scores(
@@ -52,19 +35,14 @@ def own_scores(
     """
     device = next(classifier.parameters()).device
     scores_NK = torch.zeros(len(images), classifier.num_classes, dtype=torch.float64)
-    loader = DataLoader(
-        WholeImages(images, classifier, settings, rank, world),
-        batch_size=settings.batch_size,
-        collate_fn=list,
-        num_workers=reading_processes(settings.workers, world),
-        worker_init_fn=leave_interrupts,
-    )
-    for items in loader:
-        sizes: dict[torch.Size, list[Numbered]] = {}
-        for item in items:
-            if isinstance(item, UserError):
-                raise item
-            sizes.setdefault(item[1].shape, []).append(item)
+    read = partial(whole_image, mean=classifier.mean, std=classifier.std, long_side=settings.val_long_side)
+    places = range(rank, len(images), world)
+    seen = iter(places)
+    records = [images.records[place] for place in places]
+    for batch in in_batches(records, read, settings.batch_size, settings.workers, world):
+        sizes: dict[torch.Size, list[tuple[int, Tensor]]] = {}
+        for image in batch:
+            sizes.setdefault(image.shape, []).append((next(seen), image))
         for group in sizes.values():
             # Scores of 16 bits would have many ties.
             with torch.no_grad(), torch.autocast(device.type, enabled=False):

@@ -10,10 +10,10 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, Num, UInt8
-from numba import njit
 from torch import Tensor
 
 from advcam.errors import DataError
+from advcam.kernels import compiled
 from advcam.localize.components import LEVELS
 from advcam.localize.levels import Contours, contours
 
@@ -88,7 +88,7 @@ def _best_at_levels(found: Contours, truth: np.ndarray, empty: float) -> Float64
     return best
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _ious(a, b):
     result = np.empty((len(a), len(b)), np.float64)
@@ -102,7 +102,7 @@ def _ious(a, b):
     return result
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _highest(low, high, ious):
     """At each level the highest value of what is there, -1 where nothing is."""

@@ -16,7 +16,8 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8, UInt32, UInt64
-from numba import njit
+
+from advcam.kernels import compiled
 
 LEVELS = 255
 """How many masks {I > L} a map of whole numbers 0-255 has: L = 0 ... 254."""
@@ -109,7 +110,7 @@ def _unpack(table: UInt32[np.ndarray, "c 8"], shift: int) -> Components:
 # The ring around a pixel: bit 0 north, 1 north-east, ... 7 north-west; odd bits are corners.
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _brightest_first(grey_HW, shift):
     """See ``SortedPixels``."""
@@ -149,7 +150,7 @@ def _brightest_first(grey_HW, shift):
     return records, np.concatenate((np.zeros(1, np.int64), start[1:257])), peaks, pits
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _ring_tables(ring, upside_down):
     """What a pixel meets, for each of the 256 sets of neighbours that can be there before it.
@@ -187,7 +188,7 @@ def _ring_tables(ring, upside_down):
     return groups, member, double_area, euler.astype(np.uint32)
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _euler_of_block(own, diagonal, side, other_side):
     """Four times what a block of 2 x 2 pixels adds to the Euler characteristic of an 8-connected figure."""
@@ -197,7 +198,7 @@ def _euler_of_block(own, diagonal, side, other_side):
     return (count == 1) - (count == 3)
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _root(parent, label):
     while parent[label] != label:
@@ -206,7 +207,7 @@ def _root(parent, label):
     return label
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _note(table, found, state, root, grey):
     """Write down a component that looks different from this grey down."""
@@ -216,7 +217,7 @@ def _note(table, found, state, root, grey):
     state[root, 1] = grey
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _with_room(table, found, more):
     """The table, or a longer copy of it where it has no room for so many more rows."""
@@ -227,7 +228,7 @@ def _with_room(table, found, more):
     return longer
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _component_tree(records, start, births, shift, height, upside_down):
     """All components of the pixels that are there, while they are added one by one.

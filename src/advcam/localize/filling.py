@@ -6,10 +6,11 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import UInt8
-from numba import njit
+
+from advcam.kernels import compiled
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _settle_down_right(filled, grey_HW):
     """Lower every pixel by what the one above and the one on its left allow; ``filled`` has the rim."""
@@ -22,7 +23,7 @@ def _settle_down_right(filled, grey_HW):
             here[x + 1] = left
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def fill_holes(grey_HW: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """The map whose mask at every level is the map's own mask with its holes filled, and what lies inside them.

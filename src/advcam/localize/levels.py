@@ -10,10 +10,10 @@ from typing import SupportsIndex, no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Int32, UInt8
-from numba import njit
 from torch import Tensor
 
 from advcam.errors import DataError, SettingsError
+from advcam.kernels import compiled
 from advcam.localize.components import LEVELS, Components, holes, outer_components, sort_pixels
 from advcam.localize.filling import fill_holes
 from advcam.localize.settings import Mode
@@ -185,7 +185,7 @@ def _clip(box: Int32[np.ndarray, "c 4"], shape: tuple[int, ...]) -> Int32[np.nda
     return np.minimum(box, np.array([width, height, width - 1, height - 1], dtype=np.int32))
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _most_gaps(low, high, box):
     """At each level, twice the area that all holes together can have at most: a hole and half a pixel around it."""
@@ -197,7 +197,7 @@ def _most_gaps(low, high, box):
     return gaps
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _largest_at(low, high, box, double_area, first, solid, gaps):
     """The index of the largest component at each level, -1 where there is none; and whether all are certain."""

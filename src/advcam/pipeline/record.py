@@ -26,7 +26,7 @@ from advcam.pipeline.keys import plain
 
 RUN_FILE, LOCK_FILE = "run.yaml", "run.lock"
 SCHEMA = 2
-PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "numba", "pillow")
+PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "numba", "pillow")
 
 
 class Entry(msgspec.Struct, omit_defaults=True):

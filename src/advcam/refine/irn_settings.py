@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
@@ -19,6 +19,8 @@ class IRNSettings(FitSettings):
     >>> IRNSettings().lr, IRNSettings().displacement_lr_factor
     (0.1, 10.0)
     """
+
+    section: ClassVar[str] = "irn."
 
     epochs: int = 3
     """Passes over the images (IRN: 3)."""

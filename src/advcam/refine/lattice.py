@@ -18,29 +18,16 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from numba import njit
 
+from advcam import kernels
 from advcam.errors import SettingsError
 
 # No interpreter's lock, so that threads can work on several images; fused multiply-add allowed, nothing else relaxed.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile with numba at the first call, and keep the result on disk for the next process.
-
-    The copy on disk is renewed when the function's own file changes: compiled functions call none of another file but
-    those of ``lattice_lanes``.
-    """
-    try:
-        return njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # no folder that could hold the cache: a read-only installation without a home
-        return njit(**_OPTIONS)(function)
+# Compiled functions here call none of another file but those of ``lattice_lanes``.
+compiled = kernels.compiled(nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 def lattice_basis(dimensions: int) -> Float64[np.ndarray, "d d"]:

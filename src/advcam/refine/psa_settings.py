@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from advcam.errors import SettingsError
 from advcam.refine.crf_settings import CRFSettings
@@ -19,6 +20,8 @@ class PSASettings(FitSettings):
 
     The defaults are those of PSA's program with ResNet-38.
     """
+
+    section: ClassVar[str] = "psa."
 
     epochs: int = 8
     """Passes over the images."""

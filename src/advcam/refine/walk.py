@@ -13,11 +13,11 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float
-from numba import njit
 from torch import Tensor
 from torch.nn import functional
 
 from advcam.errors import DataError, SettingsError
+from advcam.kernels import compiled
 from advcam.refine.pairs import pair_offsets, radius_of
 
 
@@ -107,7 +107,7 @@ def _walk_compiled(scores_NKHW: Tensor, links_NOHW: Tensor, radius: int, steps: 
 
 
 # "contract" allows fused multiply-add and nothing else: sums keep their order, so results are reproducible.
-@njit(nogil=True, fastmath={"contract"}, cache=True)
+@compiled(nogil=True, fastmath={"contract"})
 @no_type_check
 def _take_steps(scores, links, shares, offsets, steps):
     """Each step: a cell's own score plus what comes over its links, times its share."""

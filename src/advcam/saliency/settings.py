@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
@@ -58,6 +58,8 @@ class SaliencySettings:
 @dataclass(frozen=True)
 class DetectorSettings(FitSettings):
     """Training of U²-Net or U²-NetP on pairs of images and masks. The defaults are the published ones."""
+
+    section: ClassVar[str] = "detector."
 
     data: str | None = None
     """A data set in any format that is read, whose masks' classes all count as the object and whose 255 counts as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
@@ -16,6 +16,8 @@ class SegmentSettings(FitSettings):
     Their program is the public PyTorch one of DeepLab-v2; where the paper is silent, the numbers are those that the
     author gave to users of the program: ImageNet weights, seven scales, the balanced loss, 30,000 updates.
     """
+
+    section: ClassVar[str] = "segment."
 
     method: Literal["none", "deeplab", "cct"] = "none"
     """The network that a run trains on its masks: none, DeepLab-v2, or CCT, which ``cct`` describes."""

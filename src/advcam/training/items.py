@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
+from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from advcam.errors import UserError
+from advcam.training.machine import leave_interrupts, reading_processes
 from advcam.training.settings import FitSettings
 from advcam.training.task import ORDER, Task
-from advcam.training.worker import leave_interrupts, reading_processes
 
 Key = tuple[int, int]
 
@@ -33,6 +33,45 @@ class KeyedItems(Dataset[Any]):
     def stack(self, items: list[Any]) -> Any:
         """One batch; or the first error among its items."""
         return next((item for item in items if isinstance(item, UserError)), None) or self.task.collate(items)
+
+
+class _Read(Dataset[Any]):
+    def __init__(self, items: Sequence[Any], read: Callable[[Any], Any]) -> None:
+        self.items, self.read = items, read
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.read(self.items[index])
+        except UserError as error:
+            return error
+
+
+def in_batches(
+    items: Sequence[Any], read: Callable[[Any], Any], batch_size: int, workers: int | None, processes: int
+) -> Iterator[list[Any]]:
+    """What ``read`` makes of each item, in batches and in order; read by as many processes as a training has.
+
+    Raises:
+        UserError: of an item that cannot be read.
+
+    >>> list(in_batches([1, 2, 3], str, batch_size=2, workers=0, processes=1))
+    [['1', '2'], ['3']]
+    """
+    loader = DataLoader(
+        _Read(items, read),
+        batch_size=batch_size,
+        collate_fn=list,
+        num_workers=reading_processes(workers, processes),
+        worker_init_fn=leave_interrupts,
+    )
+    for batch in loader:
+        for item in batch:
+            if isinstance(item, UserError):
+                raise item
+        yield batch
 
 
 class Batches(Sampler[list[Key]]):
@@ -88,27 +127,23 @@ def check_shares(task: Task, devices: int) -> None:
         )
 
 
-class TaskData(pl.LightningDataModule):
-    """A task's batches from update ``first`` on."""
+def batches_of(task: Task, first: int, total: int, fabric: Fabric) -> Iterator[Any]:
+    """The batches of this process from update ``first`` up to update ``total``, on the CPU.
 
-    def __init__(self, task: Task, first: int, total: int) -> None:
-        super().__init__()
-        self.task, self.first, self.total = task, first, total
-
-    def train_dataloader(self) -> DataLoader:
-        assert self.trainer is not None
-        settings, world = self.task.settings, self.trainer.world_size
-        items = KeyedItems(self.task)
-        return DataLoader(
-            items,
-            batch_sampler=Batches(len(self.task), settings, self.first, self.total, self.trainer.global_rank, world),
-            collate_fn=items.stack,
-            num_workers=reading_processes(settings.workers, self.trainer.num_devices),
-            worker_init_fn=leave_interrupts,
-            pin_memory=self.trainer.strategy.root_device.type == "cuda",
-        )
-
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    Raises:
+        UserError: an item of the batch cannot be made.
+    """
+    settings, items = task.settings, KeyedItems(task)
+    here = fabric.world_size // max(1, getattr(fabric.strategy, "num_nodes", 1))
+    loader = DataLoader(
+        items,
+        batch_sampler=Batches(len(task), settings, first, total, fabric.global_rank, fabric.world_size),
+        collate_fn=items.stack,
+        num_workers=reading_processes(settings.workers, here),
+        worker_init_fn=leave_interrupts,
+        pin_memory=fabric.device.type == "cuda",
+    )
+    for batch in loader:
         if isinstance(batch, UserError):
             raise batch
-        return batch
+        yield batch

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from advcam.data.files import write_text, writing
+from advcam.data.files import unwritable, write_text, writing
 from advcam.training.state import FitState
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 class TrainingLogs:
@@ -28,21 +27,17 @@ class TrainingLogs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._events: SummaryWriter | None = None
-        self._written = 0
+        self._events: BinaryIO | None = None
 
     def update(self, state: FitState, first: int) -> None:
         """Add the updates from ``first`` on to the events."""
         for update in range(first, state.updates):
-            self.events.add_scalar("lr", state.rates[update], update + 1)
-            for name, values in state.losses.items():
-                self.events.add_scalar(f"train/{name}", values[update], update + 1)
+            losses = {f"train/{name}": values[update] for name, values in state.losses.items()}
+            self._event(update + 1, {"lr": state.rates[update], **losses})
 
     def validation(self, state: FitState, pictures: Mapping[str, UInt8[np.ndarray, "_ _ 3"]]) -> None:
         """Add the last validation to the events, and write its pictures."""
-        for name, value in state.validations[-1].items():
-            if name != "update":
-                self.events.add_scalar(f"val/{name}", value, state.updates)
+        self._event(state.updates, {f"val/{name}": v for name, v in state.validations[-1].items() if name != "update"})
         for name, picture in pictures.items():
             with writing(self.folder / "samples" / f"{state.updates:06d}_{name}.png") as temporary:
                 Image.fromarray(picture).save(temporary, "PNG")
@@ -59,22 +54,32 @@ class TrainingLogs:
             names = tuple(state.validations[0])
             scores = ({name: f"{row[name]:.6g}" for name in names} for row in state.validations)
             write_table(self.folder / "validation.csv", names, scores)
-        if self._events is not None:
-            self._events.flush()
 
     def close(self) -> None:
         if self._events is not None:
             self._events.close()
             self._events = None
 
-    @property
-    def events(self) -> SummaryWriter:
-        if self._events is None:
-            # Takes seconds to import.
-            from torch.utils.tensorboard import SummaryWriter
+    def _event(self, update: int, figures: Mapping[str, float]) -> None:
+        """Append figures to the events, here and now: TensorBoard's own writer fails in a thread on a full disk."""
+        # Takes a moment to import.
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-            self._events = SummaryWriter(str(self.folder / "tensorboard"))
-        return self._events
+        now, folder = time.time(), self.folder / "tensorboard"
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        path = folder / f"events.out.tfevents.{int(now)}.{os.getpid()}"
+        try:
+            if self._events is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._events = path.open("ab")
+                RecordWriter(self._events).write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+            event = Event(wall_time=now, step=update, summary=Summary(value=values))
+            RecordWriter(self._events).write(event.SerializeToString())
+            self._events.flush()
+        except OSError as error:
+            raise unwritable(path, error) from error
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:

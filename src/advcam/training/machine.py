@@ -1,9 +1,9 @@
-"""The accelerator and the precision of a training, and Lightning kept quiet."""
+"""The machine of a training: accelerator, precision, cores, and results that repeat."""
 
 from __future__ import annotations
 
-import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,9 @@ import torch
 
 from advcam.errors import SettingsError
 
-TALKATIVE = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
-
 
 def accelerator_and_precision(device: str, devices: int, precision: str) -> tuple[str, str]:
-    """Lightning's words for the accelerator and the precision.
+    """Fabric's words for the accelerator and the precision.
 
     Raises:
         SettingsError: a device or a precision that is not to be had here.
@@ -37,37 +35,43 @@ def accelerator_and_precision(device: str, devices: int, precision: str) -> tupl
     return accelerator, {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]
 
 
-def launched_processes() -> tuple[int, int] | None:
-    """Processes on this machine and number of machines where ``torchrun`` started this process, else None."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return None
-    here, all_ = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-    return here, all_ // here
-
-
-def silence() -> None:
-    """Keep Lightning's and torch's remarks from the user of this process."""
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\.|torch\.")
-
-
 @contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Lightning's remarks on hardware, workers and its own products do not reach the user; torch is left as it was."""
-    loggers = [logging.getLogger(name) for name in TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    deterministic, only_warn = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Algorithms whose sums keep their order, where there are any; they and the random numbers are as before after."""
+    enabled = torch.are_deterministic_algorithms_enabled()
+    only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
     fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    caches = torch.is_autocast_cache_enabled()
     try:
-        with warnings.catch_warnings():
-            silence()
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), warnings.catch_warnings():
+            # It would warn of each operation that has no such algorithm on a GPU.
+            warnings.filterwarnings("ignore", module=r"torch\.")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            # Every new tensor would be written once more, in case somebody reads it before its values are there; nobody
+            # does, and it takes a few hundredths of the time of a small network.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            # The gradients of a weight that a pass uses several times would be added in half precision.
+            torch.set_autocast_cache_enabled(False)
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
+        torch.set_autocast_cache_enabled(caches)
+        torch.use_deterministic_algorithms(enabled, warn_only=only_warn)
         torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the generators of the CPU and of one device; no other GPU is touched."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+def leave_interrupts(worker: int) -> None:
+    """For what reads images: the main process alone answers Ctrl-C, which a terminal sends to all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def reading_processes(asked: int | None, processes: int) -> int:
+    """How many read images for each of ``processes`` on this machine: what is asked for, else a share of the cores."""
+    return max(0, min(8, (os.cpu_count() or 1) // processes - 1)) if asked is None else asked

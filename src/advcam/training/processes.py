@@ -1,52 +1,84 @@
-"""Several processes that a training starts: signals go to them, and what ends them comes back as what it is."""
+"""The processes of a training: this one alone, several that are started here, or those of torchrun."""
 
 from __future__ import annotations
 
-import re
+import logging
+import multiprocessing
+import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
+from multiprocessing.queues import SimpleQueue
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import nn
 from torch.multiprocessing.spawn import ProcessException
 
-from advcam import errors
-from advcam.training.recorder import Interrupted
+from advcam.errors import UserError
+from advcam.training.signals import noted_signals
 
-# The last line of a process's traceback.
-_USER_ERROR = re.compile(r"^advcam\.errors\.(\w+): (.*)\Z", re.MULTILINE | re.DOTALL)
+# It announces what it does, in a process that is started here before anything of ours is called.
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
+Work = Callable[[Fabric], int]
 
 
-@contextmanager
-def as_one(trainer: pl.Trainer) -> Iterator[None]:
-    """Pass Ctrl-C and polite kills on to the processes of a trainer, and raise their errors as one's own.
+def launched_processes() -> tuple[int, int] | None:
+    """Processes on this machine and number of machines where ``torchrun`` started this process, else None."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    return here, everywhere // here
+
+
+def run(work: Work, module: nn.Module, accelerator: str, devices: int, precision: str) -> int:
+    """Do some work in this process, or in one for each device; returns what it returns in the first one.
+
+    Args:
+        work: returns the number of a signal that stopped it, or 0; picklable where processes are started here.
+        module: what it trains; each process gets its own.
+        accelerator: "cpu" or "gpu".
+        devices: how many processes; those of torchrun are counted by it.
+        precision: Fabric's word.
 
     Raises:
-        Interrupted: a signal came, and every process ended after saving the state.
         UserError: of one of the processes.
     """
-    noted: list[int] = []
+    if accelerator == "gpu":
+        # Read when the first matrix is multiplied: its sums then keep their order.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    group = launched_processes()
+    common: dict[str, Any] = {"accelerator": accelerator, "precision": precision}
+    if group is not None:
+        fabric = Fabric(devices=group[0], num_nodes=group[1], strategy=DDPStrategy(), **common)
+        return fabric.launch(work)
+    if devices == 1:
+        return work(Fabric(devices=1, **common))
+    fabric = Fabric(devices=devices, strategy=DDPStrategy(start_method="spawn"), **common)
+    told: SimpleQueue[UserError] = multiprocessing.get_context("spawn").SimpleQueue()
+    others = set(multiprocessing.active_children())
 
-    def forward(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-        # A terminal sends Ctrl-C to all processes, and its second one does not wait for the end of an update.
-        trainer.strategy.launcher.kill(signal.SIGTERM)  # type: ignore[union-attr]
+    def forward() -> None:
+        for process in set(multiprocessing.active_children()) - others:
+            # A terminal sends Ctrl-C to all processes, and its second one does not wait for the end of an update.
+            os.kill(process.ident or 0, signal.SIGTERM)
 
-    handlers: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    with noted_signals(forward) as signals:
+        try:
+            # Fabric parts the tensors of a module among the arguments, which are in shared memory, but of no other one.
+            stop = fabric.launch(_reported, module, told, work)  # type: ignore[arg-type]
+            return signals.number or stop
+        except ProcessException:
+            if told.empty():
+                raise
+    raise told.get() from None
+
+
+def _reported(fabric: Fabric, module: nn.Module, told: SimpleQueue[UserError], work: Work) -> int:
+    """In a process that was started here: a user's mistake goes back as itself, not as a traceback."""
     try:
-        yield
-    except ProcessException as error:
-        if noted:
-            raise Interrupted(noted[0]) from None
-        found = _USER_ERROR.search(str(error).rstrip())
-        if found is None:
-            raise
-        raise getattr(errors, found[1])(found[2]) from None
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        return work(fabric)
+    except UserError as error:
+        told.put(error)
+        raise SystemExit(1) from None

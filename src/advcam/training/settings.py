@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from advcam.errors import SettingsError
 
@@ -18,6 +18,9 @@ class FitSettings:
     One update sees ``batch_size`` items however they are spread over passes (``accumulate``) and devices, so that the
     number of updates and the learning rate do not depend on the machine.
     """
+
+    section: ClassVar[str] = ""
+    """What stands before the name of a setting in messages, as in a run's configuration: "cct." of CCTSettings."""
 
     epochs: int = 1
     """Passes over the items; a last batch that is not full is left out."""
@@ -86,15 +89,6 @@ class FitSettings:
                 "batch_size",
                 f"cannot be split into {self.section}accumulate={self.accumulate} equal parts: choose a multiple of it",
             )
-
-    @property
-    def section(self) -> str:
-        """What stands before the name of a setting in messages, as in a run's configuration: "cct." of CCTSettings.
-
-        >>> FitSettings().section
-        ''
-        """
-        return "" if type(self) is FitSettings else type(self).__name__.removesuffix("Settings").lower() + "."
 
     def wrong(self, name: str, problem: str) -> SettingsError:
         """That a setting has a value which makes no sense."""

@@ -84,8 +84,6 @@ def load_best(path: Path, validation: Mapping[str, float]) -> dict[str, Tensor]:
         RunError: they are not there.
     """
     file = best_weights(path, validation)
-    # Trainings that ended before the update was in the name.
-    file = file if file.exists() else path.with_name("best.pt")
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -104,6 +102,6 @@ def forget_others(path: Path, validation: Mapping[str, float]) -> None:
 
 
 def save_tensors(path: Path, value: Any) -> None:
-    """Write what holds tensors in one go."""
+    """Write what holds tensors in one go, and wait until the disk has it."""
     with writing(path) as temporary:
         torch.save(value, temporary)

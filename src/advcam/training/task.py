@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,8 +31,6 @@ class Task(ABC):
 
     score_name: str | None = None
     """The score by which ``keep="best"`` chooses, higher being better; None where there is nothing to validate on."""
-    sees_all_parameters: ClassVar[bool] = True
-    """Whether each loss depends on every parameter that learns; False costs several devices a search per pass."""
     fewest_items: ClassVar[int] = 1
     """Items that a pass on one device needs."""
 
@@ -97,9 +94,6 @@ class Task(ABC):
     def scores(self, total: Tensor) -> dict[str, float]:
         """Figures from the sums over all processes; those of details, such as one class, have a slash in their name."""
         raise NotImplementedError(f"{type(self).__name__} validates, so it must have scores")
-
-    def after_validation(self, folder: Path, update: int) -> None:  # noqa: B027
-        """Called in one process whenever a validation was due, with the training's folder and the updates made."""
 
     def pictures(self) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
         """Pictures by name that show how far the network is, written at each validation."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import lightning.pytorch as pl
-import torch
-
-from advcam.training.items import TaskData, check_shares
-from advcam.training.machine import accelerator_and_precision, launched_processes, quiet_lightning
-from advcam.training.module import TaskModule
-from advcam.training.processes import as_one
+from advcam.training.items import check_shares
+from advcam.training.loop import Pass, Plan, train
+from advcam.training.machine import accelerator_and_precision
+from advcam.training.processes import launched_processes, run
 from advcam.training.progress import FitEvent
-from advcam.training.recorder import Interrupted, Recorder
 from advcam.training.settings import numbers_depend_on
+from advcam.training.signals import raise_stop
 from advcam.training.state import FitState, load_best
 from advcam.training.task import Task
 
@@ -84,56 +80,16 @@ def fit(
         raise settings.wrong("keep", 'there is nothing to validate on: take "last", or "auto" for either')
     per_epoch = len(task) // settings.batch_size
     total = settings.updates or settings.epochs * per_epoch
-    path = Path(folder) / STATE_NAME
     described = {**origin, **{name: str(value) for name, value in numbers_depend_on(settings).items()}}
     described |= {"keep": "best" if task.keeps_best else "last", "items": str(len(task))}
-    state = FitState(described)
-    if path.exists():
-        state = FitState.load(path)
-        state.check_origin(path, described)
-    if state.updates < total:
+    plan = Plan(Path(folder) / STATE_NAME, total, settings.validate_every or per_epoch, described)
+    if plan.state().updates < total:
         group = launched_processes()
         check_shares(task, devices if group is None else group[0] * group[1])
-        if state.network:
-            task.network.load_state_dict(state.network)
-        # The layout that convolutions are fastest in, on CPUs and on GPUs in half precision.
-        task.network.to(memory_format=torch.channels_last)
-        strategy = "auto"
-        if group is not None or devices > 1:
-            strategy = "ddp" if group is not None else "ddp_spawn"
-            strategy += "" if task.sees_all_parameters else "_find_unused_parameters_true"
-        recorder = Recorder(state, path, settings.validate_every or per_epoch, on_event)
-        try:
-            gpus = range(torch.cuda.device_count()) if accelerator == "gpu" else []
-            with torch.random.fork_rng(gpus), quiet_lightning():
-                trainer = pl.Trainer(
-                    accelerator=accelerator,
-                    devices=devices if group is None else group[0],
-                    num_nodes=1 if group is None else group[1],
-                    strategy=strategy,
-                    precision=precision,  # type: ignore[arg-type]
-                    max_epochs=1,
-                    accumulate_grad_batches=settings.accumulate,
-                    gradient_clip_val=settings.gradient_clip,
-                    num_sanity_val_steps=0,
-                    limit_val_batches=0,
-                    use_distributed_sampler=False,
-                    deterministic="warn",
-                    callbacks=[recorder],
-                    logger=False,
-                    enable_checkpointing=False,
-                    enable_progress_bar=False,
-                    enable_model_summary=False,
-                    default_root_dir=path.parent,
-                )
-                with as_one(trainer) if trainer.strategy.launcher is not None and group is None else nullcontext():
-                    trainer.fit(TaskModule(task, state.updates, total), datamodule=TaskData(task, state.updates, total))
-        except Interrupted as stop:
-            if stop.signal_number == signal.SIGINT:
-                raise KeyboardInterrupt from None
-            raise SystemExit(128 + stop.signal_number) from None
-        state = FitState.load(path)
-    return _finish(task, path, state)
+        module = Pass(task.network)
+        work = partial(train, module=module, task=task, plan=plan, on_event=on_event)
+        raise_stop(run(work, module, accelerator, devices, precision))
+    return _finish(task, plan.path, plan.state())
 
 
 def _finish(task: Task, path: Path, state: FitState) -> FitResult:

@@ -7,14 +7,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, cross_entropy
 
-from advcam.classify.wsol.method import min_max_maps
+from advcam.classify.wsol.method import LocalizationMethod, min_max_maps
 from advcam.errors import ModelError
 from advcam.models.classifier import Classifier
 from advcam.models.mapper import of_class
 from advcam.models.tails import Init, TailedFeatures, convolutions
 
 
-class ACoL(nn.Module):
+class ACoL(nn.Module, LocalizationMethod):
     """Two heads of the same form on one trunk; the classifier is the first.
 
     Args:

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from advcam.classify.wsol.method import plain_loss, plain_maps
+from advcam.classify.wsol.method import LocalizationMethod, plain_loss
 from advcam.models.classifier import Classifier
 
 
-class ADL(nn.Module):
+class ADL(nn.Module, LocalizationMethod):
     """While it is trained, the outputs of some modules of the classifier are dropped or weighted; tests are plain.
 
     Args:
@@ -33,11 +33,6 @@ class ADL(nn.Module):
 
     def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
         return plain_loss(self.classifier, images, labels)
-
-    def score_maps(
-        self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
-        return plain_maps(self.classifier, images, classes)
 
     def _after(self, module: nn.Module, inputs: Any, features: Tensor) -> Tensor:
         if not self.training:

@@ -18,7 +18,7 @@ from advcam.classify.wsol.cutmix import CutMix
 from advcam.classify.wsol.has import HaS
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.places import method_layers
-from advcam.classify.wsol.settings import WSOLSettings
+from advcam.classify.wsol.settings import METHODS, WSOLSettings
 from advcam.classify.wsol.spg import SPG, outputs_of
 from advcam.data.files import read_json, write_json, writing
 from advcam.errors import ModelError, SettingsError
@@ -107,6 +107,11 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> tuple
     described: dict[str, Any] = {"method": "cam"}
     if (folder / METHOD_NAME).exists():
         described = read_json(folder / METHOD_NAME)
+        known = isinstance(described, dict) and described.get("method") in METHODS
+        if not known or (described["method"] == "acol" and not isinstance(described.get("acol_threshold"), float)):
+            raise ModelError(
+                f"{folder / METHOD_NAME} does not describe a localization method: train again, or restore it"
+            )
     if described["method"] != "acol":
         return CAM(classifier).eval(), names
     network = ACoL(classifier, described["acol_threshold"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from advcam.classify.wsol.method import plain_loss, plain_maps
+from advcam.classify.wsol.method import LocalizationMethod, plain_loss
 from advcam.models.classifier import Classifier
 
 
-class CAM(nn.Module):
+class CAM(nn.Module, LocalizationMethod):
     """The classifier as it is."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -18,8 +18,3 @@ class CAM(nn.Module):
 
     def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
         return plain_loss(self.classifier, images, labels)
-
-    def score_maps(
-        self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
-        return plain_maps(self.classifier, images, classes)

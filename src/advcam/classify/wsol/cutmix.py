@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advcam.classify.wsol.method import plain_loss, plain_maps
+from advcam.classify.wsol.method import LocalizationMethod, plain_loss
 from advcam.models.classifier import Classifier
 
 
-class CutMix(nn.Module):
+class CutMix(nn.Module, LocalizationMethod):
     """Trained on mixed pairs, tested on single images.
 
     Args:
@@ -37,11 +37,6 @@ class CutMix(nn.Module):
         logits = self.classifier(mixed)
         own, foreign = cross_entropy(logits, labels), cross_entropy(logits, labels[other])
         return {"loss": kept * own + (1 - kept) * foreign}
-
-    def score_maps(
-        self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
-        return plain_maps(self.classifier, images, classes)
 
 
 def cut_box(share: float, height: int, width: int, y: int, x: int) -> tuple[int, int, int, int]:

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from advcam.classify.wsol.method import plain_loss, plain_maps
+from advcam.classify.wsol.method import LocalizationMethod, plain_loss
 from advcam.errors import SettingsError
 from advcam.models.classifier import Classifier
 
 
-class HaS(nn.Module):
+class HaS(nn.Module, LocalizationMethod):
     """Trained on images with hidden squares, tested on whole ones.
 
     Args:
@@ -26,11 +26,6 @@ class HaS(nn.Module):
 
     def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
         return plain_loss(self.classifier, hide(images, self.grid, self.rate), labels)
-
-    def score_maps(
-        self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
-        return plain_maps(self.classifier, images, classes)
 
 
 def hide(images: Float[Tensor, "n c H W"], grid: int, rate: float) -> Float[Tensor, "n c H W"]:

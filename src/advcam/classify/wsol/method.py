@@ -29,22 +29,16 @@ class LocalizationMethod(Protocol):
     def score_maps(
         self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
-        """The map of each image's class, as the benchmark tests it, and the logits of all classes."""
-        ...
+        """The map of each image's class, as the benchmark tests it, and the logits of all classes: all but ACoL test
+        the signed class activation maps ``w_c . f``, whose bias and factor cancel in the min-max."""
+        mapper = self.classifier.mapper()
+        maps_NKhw = mapper.class_maps(images)
+        return of_class(maps_NKhw, classes), mapper.logits(maps_NKhw)
 
 
 def plain_loss(classifier: Classifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Softmax cross-entropy."""
     return {"loss": cross_entropy(classifier(images), labels)}
-
-
-def plain_maps(
-    classifier: Classifier, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
-) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
-    """The signed class activation maps ``w_c . f``, and the logits. The bias and a factor cancel in the min-max."""
-    mapper = classifier.mapper()
-    maps_NKhw = mapper.class_maps(images)
-    return of_class(maps_NKhw, classes), mapper.logits(maps_NKhw)
 
 
 def min_max_maps(maps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:

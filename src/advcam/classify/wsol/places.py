@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from torch import nn
 
+from advcam.classify.wsol.method import LocalizationMethod
 from advcam.errors import SettingsError
 from advcam.models.architectures import build_backbone
 from advcam.models.classifier import Classifier
@@ -54,34 +55,19 @@ def method_layers(classifier: Classifier, method: str, asked: tuple[str, ...] = 
     return taps[-_ADL_TAPS:] if method == "adl" else taps[-_SPG_TAPS - 1 : -1]
 
 
-@dataclass(frozen=True)
-class FastParameters:
-    """Tells by its name in the method's module whether a parameter has the fast learning rate.
-
-    A class, so that it can go to another process.
-    """
-
-    network: str | None
-    """The benchmark's network, None for any other."""
-    plain: bool
-    """Whether the method has no layers of its own."""
-    trunk: str
-    """How the names of the library's parameters begin."""
-
-    def __call__(self, name: str) -> bool:
-        if self.network == "resnet50":
-            return "layer4." in name or (self.plain and name.startswith("classifier.head."))
-        return not name.startswith(self.trunk)
-
-
-def learns_fast(classifier: Classifier) -> FastParameters:
-    """The fast group of a network.
+def fast_parameters(network: LocalizationMethod) -> frozenset[str]:
+    """The names of a method's parameters that have the fast learning rate.
 
     Benchmark: in ResNet-50 all of ``layer4`` and the linear layer, but no head of ACoL or SPG; in VGG and Inception
     whatever is not the library's. Elsewhere: whatever is not the library's.
     """
+    assert isinstance(network, nn.Module)
+    names, classifier = [name for name, _ in network.named_parameters()], network.classifier
+    if _benchmark_name(classifier) == "resnet50":
+        fast = ("classifier.head.",) if "+" not in classifier.architecture else ()
+        return frozenset(name for name in names if "layer4." in name or name.startswith(fast))
     trunk = "classifier.backbone." + ("trunk." if isinstance(classifier.backbone, TailedFeatures) else "")
-    return FastParameters(_benchmark_name(classifier), "+" not in classifier.architecture, trunk)
+    return frozenset(name for name in names if not name.startswith(trunk))
 
 
 def _benchmark_name(classifier: Classifier) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
@@ -19,6 +19,8 @@ class WSOLSettings(FitSettings):
     With a ``method`` the images of a run have exactly one class each, and the network always sees the whole picture
     as a square.
     """
+
+    section: ClassVar[str] = "wsol."
 
     method: WSOLMethod = "none"
     """How the classifier is trained: "cam" is plain cross-entropy, "has" hides squares of the image, "acol" has a

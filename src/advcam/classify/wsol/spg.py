@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy, interpolate
 
-from advcam.classify.wsol.method import min_max_maps, plain_maps
+from advcam.classify.wsol.method import LocalizationMethod, min_max_maps
 from advcam.models.classifier import Classifier
 from advcam.models.mapper import of_class
 from advcam.models.tails import initialise
@@ -21,7 +21,7 @@ UNSURE = 255.0
 WIDTH, RESNET_WIDTH = 512, 1024
 
 
-class SPG(nn.Module):
+class SPG(nn.Module, LocalizationMethod):
     """Three predictors of the object's pixels on the classifier; each learns from what another is sure of.
 
     Args:
@@ -67,11 +67,6 @@ class SPG(nn.Module):
             "final": guided(final_N1HW, sure(fused_N1HW, h3, l3)),
         }
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
-
-    def score_maps(
-        self, images: Float[Tensor, "n 3 H W"], classes: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n K"]]:
-        return plain_maps(self.classifier, images, classes)
 
 
 def enlarged(maps: Float[Tensor, "n 1 h w"], size: tuple[int, int]) -> Float[Tensor, "n 1 H W"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,12 +14,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advcam.classify.wsol.method import LocalizationMethod
-from advcam.classify.wsol.places import learns_fast
+from advcam.classify.wsol.places import fast_parameters
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.data.images import read_image
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize
 from advcam.errors import DataError
+from advcam.training.items import in_batches
 from advcam.training.task import Task
 
 
@@ -59,7 +62,7 @@ class WSOLTask(Task):
         self.measure = measure if self.val_records else None
         self.mean, self.std = network.classifier.mean, network.classifier.std
         self.per_epoch = max(1, len(train) // settings.batch_size)
-        self._fast = learns_fast(network.classifier)
+        self._fast = fast_parameters(network)
         if self.val_records:
             self.score_name = "boxes" if self.measure is not None else "top1_cls"
 
@@ -79,7 +82,7 @@ class WSOLTask(Task):
         settings = self.options
         groups = []
         for fast in (False, True):
-            own = [p for name, p in self.network.named_parameters() if self._fast(name) == fast and p.requires_grad]
+            own = [p for name, p in self.network.named_parameters() if (name in self._fast) == fast and p.requires_grad]
             rate = settings.lr * (settings.head_lr_factor if fast else 1.0)
             group: dict[str, Any] = {"params": own, "lr": rate}
             if settings.optimizer == "sgd" and settings.momentum:
@@ -97,9 +100,11 @@ class WSOLTask(Task):
         right, measure = 0, None if self.measure is None else self.measure.fresh()
         records = self.val_records[rank::world]
         device = next(self.network.parameters()).device
-        for start in range(0, len(records), self.options.batch_size):
-            batch = records[start : start + self.options.batch_size]
-            sizes, images = load_squares(batch, self.options.crop, self.mean, self.std)
+        read = partial(whole_square, side=self.options.crop, mean=self.mean, std=self.std)
+        remaining = iter(records)
+        for pictures in in_batches(records, read, self.options.batch_size, self.options.workers, world):
+            batch = list(islice(remaining, len(pictures)))
+            sizes, images = [size for size, _ in pictures], torch.stack([image for _, image in pictures])
             classes = torch.tensor([record.classes[0] for record in batch], device=device)
             maps, logits = self.method.score_maps(images.to(device), classes)
             found = (logits.argmax(dim=1) == classes).tolist()
@@ -184,10 +189,9 @@ def training_crop(
     return torch.from_numpy(normalize(cut, mean, std))
 
 
-def load_squares(
-    records: Sequence[Record], side: int, mean: Sequence[float], std: Sequence[float]
-) -> tuple[list[tuple[int, int]], Float[Tensor, "n 3 {side} {side}"]]:
-    """Sizes (height, width) of some images, and the images as squares in the network's input space."""
-    pictures = [read_image(record.image) for record in records]
-    inputs = [torch.from_numpy(normalize(square(picture, side), mean, std)) for picture in pictures]
-    return [picture.shape[:2] for picture in pictures], torch.stack(inputs)
+def whole_square(
+    record: Record, side: int, mean: Sequence[float], std: Sequence[float]
+) -> tuple[tuple[int, int], Float[Tensor, "3 {side} {side}"]]:
+    """The size (height, width) of an image, and the whole of it as a square in the network's input space."""
+    picture = read_image(record.image)
+    return picture.shape[:2], torch.from_numpy(normalize(square(picture, side), mean, std))

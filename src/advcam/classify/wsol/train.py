@@ -101,4 +101,4 @@ def described(images: ImageSet | None) -> str:
         return "none"
     listed = "\n".join(f"{record.id} {record.classes}" for record in images.records)
     digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
-    return f"{images.root} {images.split} {len(images)} images ({digest}) {len(images.class_names)} classes"
+    return f"{images.split} {len(images)} images ({digest}) {len(images.class_names)} classes"

@@ -11,8 +11,9 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool
-from numba import njit
 from scipy import ndimage
+
+from advcam.kernels import compiled
 
 _EIGHT = np.ones((3, 3), bool)
 # East, then against the clock: rows go down.
@@ -53,7 +54,7 @@ def outlines(foreground_HW: Bool[np.ndarray, "H W"]) -> list[Outline]:
     return found
 
 
-@njit(cache=True)
+@compiled()
 @no_type_check
 def _corners(labels, row, column):
     """Changes of direction along the outer border of the object whose first pixel in raster order is given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
@@ -18,6 +18,8 @@ class CCTSettings(FitSettings):
     The defaults are those of the CCT program's configuration for PASCAL VOC 2012. An epoch is a pass over the images
     without masks; a batch has ``batch_size`` of them and as many with masks.
     """
+
+    section: ClassVar[str] = "cct."
 
     epochs: int = 80
     """Passes over the images without masks (the released configuration; the paper says 50)."""
