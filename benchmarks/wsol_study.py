@@ -22,7 +22,7 @@ from advcam.attribute.maps.cam import CAM
 from advcam.attribute.settings import ClimbSettings, adapted
 from advcam.classify.wsol.build import load_method
 from advcam.classify.wsol.method import LocalizationMethod
-from advcam.classify.wsol.task import load_squares
+from advcam.classify.wsol.task import whole_square
 from advcam.data import open_dataset
 from advcam.data.record import ImageSet
 from advcam.evaluate import BoxAccSettings, BoxAccuracy
@@ -43,7 +43,8 @@ def study(
     scores = {count: BoxAccuracy(BoxAccSettings()) for count in steps}
     for start in range(0, len(images), BATCH):
         records = images.records[start : start + BATCH]
-        sizes, inputs = load_squares(records, side, mapper.mean, mapper.std)
+        squares = [whole_square(record, side, mapper.mean, mapper.std) for record in records]
+        sizes, inputs = [size for size, _ in squares], torch.stack([square for _, square in squares])
         classes = torch.tensor([record.classes[0] for record in records])
         seen: list[torch.Tensor] = []
         found = climb_pairs(mapper, inputs, classes, climb, on_step=partial(note, seen))
