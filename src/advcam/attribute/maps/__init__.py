@@ -11,10 +11,11 @@ _HOMES = {
     "GradCAM": "gradcam",
     "GradCAMpp": "gradcam_pp",
     "LayerCAM": "layercam",
+    "SEAM": "seam",
     "Tokens": "tokens",
 }
 
-__all__ = ["CAM", "ACoL", "GradCAM", "GradCAMpp", "LayerCAM", "Tokens"]
+__all__ = ["CAM", "SEAM", "ACoL", "GradCAM", "GradCAMpp", "LayerCAM", "Tokens"]
 
 if TYPE_CHECKING:
     from advcam.attribute.maps.acol import ACoL
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from advcam.attribute.maps.gradcam import GradCAM
     from advcam.attribute.maps.gradcam_pp import GradCAMpp
     from advcam.attribute.maps.layercam import LayerCAM
+    from advcam.attribute.maps.seam import SEAM
     from advcam.attribute.maps.tokens import Tokens
 
 
