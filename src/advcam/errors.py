@@ -6,7 +6,21 @@ class UserError(ValueError):
 
 
 class DataError(UserError):
-    """An image, a label, a mask or a list that cannot be used as it is."""
+    """An image, a label, a mask or a list that cannot be used as it is.
+
+    Attributes:
+        file: which one, where that is known.
+        message: what is wrong with it and how to mend it, without the file.
+
+    >>> error = DataError("the file is empty: replace it", "a: b.jpg")
+    >>> str(error), error.message
+    ('a: b.jpg: the file is empty: replace it', 'the file is empty: replace it')
+    """
+
+    def __init__(self, message: str, file: object = None) -> None:
+        super().__init__(message if file is None else f"{file}: {message}")
+        self.message = message
+        self.file = None if file is None else str(file)
 
 
 class ModelError(UserError):

@@ -118,7 +118,7 @@ def test_boxes_beside_a_table(tmp_path: Path) -> None:
     [
         ("cat/1,cat,9,2,1,20", "line 2 has swapped corners"),
         ("cat/1,cow,1,2,3,4", "names the class 'cow', which the data set does not have"),
-        ("cat/1,cat,1,2,3,x", "a corner that is no number"),
+        ("cat/1,cat,1,2,3,x", "a corner that is no finite number"),
         ("cow/1,cat,1,2,3,4", "names 'cow/1', which is no image of the data set"),
     ],
 )

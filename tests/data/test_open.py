@@ -71,7 +71,7 @@ def wsol(root: Path) -> str | None:
         (root / split).mkdir()
         (root / split / "image_ids.txt").write_text("bird/b.jpg\nbird/a.jpg\n")
         (root / split / "class_labels.txt").write_text("bird/a.jpg,1\nbird/b.jpg,0\n")
-        (root / split / "localization.txt").write_text("bird/a.jpg,1,2,3,4\n")
+        (root / split / "localization.txt").write_text("bird/a.jpg,1,2,3,4\nbird/b.jpg,0,0,5,6\n")
     return "test"
 
 

@@ -92,7 +92,7 @@ def test_bad_lines(root: Path, file: str, content: str, sentence: str) -> None:
         ("localization.txt", "001.Albatross/a.jpg,1,2", "line 1 has 3 cells instead of 5"),
         ("localization.txt", "001.Albatross/a.jpg,x.png,", "line 1 names the mask 'x.png', but"),
         ("localization.txt", "001.Albatross/a.jpg,../x.png,", "leads out of the data folder"),
-        ("localization.txt", "001.Albatross/a.jpg,1,2,3,right", "line 1 has a corner that is no number"),
+        ("localization.txt", "001.Albatross/a.jpg,1,2,3,right", "line 1 has a corner that is no finite number"),
         ("image_ids.txt", "", "the file is empty"),
     ],
 )

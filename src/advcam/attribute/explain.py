@@ -16,11 +16,12 @@ from torch.nn.functional import interpolate
 
 from advcam.attribute.climb import climb
 from advcam.attribute.grid import divide_by_max
-from advcam.attribute.inputs import PictureMap, pixels_of, to_input
+from advcam.attribute.inputs import PictureMap, to_input
 from advcam.attribute.maps.cam import CAM
 from advcam.attribute.maps.find import find_layer
 from advcam.attribute.maps.gradcam import GradCAM
 from advcam.attribute.settings import ClimbSettings, adapted
+from advcam.data.pixels import as_pixels
 from advcam.errors import ModelError, SettingsError
 from advcam.models.mapper import ClassMapper
 
@@ -97,7 +98,7 @@ class AdvCAM:
         own = [[0]] * len(pictures) if wanted is None else _lists(wanted, len(pictures))
         found = []
         for picture, some in zip(pictures, own, strict=True):
-            input_13HW = to_input(pixels_of(picture), self.map)[None]
+            input_13HW = to_input(as_pixels(picture), self.map)[None]
             found.append(self._maps(input_13HW.expand(len(some), -1, -1, -1), some, None))
         return found[0] if one else found
 
@@ -125,7 +126,7 @@ class AdvCAM:
 
 def overlay(picture: Picture, heat: Float[Tensor, "H W"]) -> Image.Image:
     """A map in [0, 1] drawn over its picture, the more opaque the higher."""
-    pixels = pixels_of(picture).astype(np.float32)
+    pixels = as_pixels(picture).astype(np.float32)
     values = heat.detach().float().cpu().numpy()
     if values.shape != pixels.shape[:2]:
         raise SettingsError(f"the map has shape {values.shape}, the picture {pixels.shape[:2]}: give one of its size")

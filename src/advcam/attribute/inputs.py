@@ -8,25 +8,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
 from advcam.attribute.seen import Climbable
 from advcam.data.transforms import normalize
-from advcam.errors import SettingsError
-
-
-def pixels_of(picture: Image.Image | Tensor | np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture as 8-bit RGB, however it is given; SettingsError where it is no picture of bytes."""
-    if isinstance(picture, Image.Image):
-        return np.array(picture.convert("RGB"))
-    pixels = np.asarray(picture)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise SettingsError(
-            f"a picture must be 8-bit RGB of shape H x W x 3, not {pixels.dtype} of shape {pixels.shape}: turn it, or "
-            "give a PIL image"
-        )
-    return np.ascontiguousarray(pixels)
 
 
 @runtime_checkable

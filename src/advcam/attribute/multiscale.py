@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Integer
 from PIL import Image
 from torch import Tensor
 
 from advcam.attribute.climb import as_climbable, check_saliency, climb_pairs
 from advcam.attribute.grid import high_res
-from advcam.attribute.inputs import PictureMap, pixels_of, to_input
+from advcam.attribute.inputs import PictureMap, to_input
 from advcam.attribute.pairs import as_classes
 from advcam.attribute.settings import AttributeSettings, ClimbSettings, check_scales
+from advcam.data.pixels import as_pixels
 from advcam.data.transforms import scale_image
 from advcam.models.mapper import ClassMapper
 
 
 def localization_maps(
     mapper: ClassMapper | PictureMap,
-    image: Image.Image | UInt8[Tensor, "H W 3"] | UInt8[np.ndarray, "H W 3"],
+    image: Image.Image | np.ndarray | Tensor,
     classes: Integer[Tensor, " k"] | np.ndarray | Sequence[int],
     settings: ClimbSettings | None = None,
     scales: Sequence[float] = AttributeSettings.scales,
@@ -32,7 +33,7 @@ def localization_maps(
 
     Args:
         mapper: the classifier, or another map that can be climbed; its device and dtype are used.
-        image: the RGB picture.
+        image: the picture, opened by Pillow or as an array with height and width first (see ``as_pixels``).
         classes: the classes known to be in it.
         settings: ``ClimbSettings.released()`` unless told.
         scales: sizes at which it is climbed, as factors.
@@ -53,7 +54,7 @@ def localization_maps(
     settings = settings or ClimbSettings.released()
     check_scales(scales)
     network = as_climbable(mapper, settings)
-    pixels = pixels_of(image)
+    pixels = as_pixels(image)
     targets = as_classes(classes, network.device)
     held_NHW = None
     if saliency is not None:

@@ -26,7 +26,7 @@ class ClassifierJudgement:
         sentence: the judgement in plain words, with the figures it rests on and what to do.
         unrecognised: classes ranked hardly better than at random: their maps mean nothing.
         weak: classes whose maps need a look.
-        unmeasured: classes that no validation image has.
+        unmeasured: classes that no validation image has, or every one.
     """
 
     level: Literal["good", "weak", "unfit", "unknown"]
@@ -39,10 +39,12 @@ class ClassifierJudgement:
 def skill(average_precision: float, prevalence: float) -> float:
     """Average precision above chance: 0 for a random ranking, whose value is the prevalence, 1 for a perfect one.
 
+    NaN where every image has the class: any ranking is perfect then.
+
     >>> round(skill(0.55, 0.1), 3)
     0.5
     """
-    return 1.0 if prevalence >= 1 else (average_precision - prevalence) / (1 - prevalence)
+    return math.nan if prevalence >= 1 else (average_precision - prevalence) / (1 - prevalence)
 
 
 def judge_classifier(
@@ -58,8 +60,16 @@ def judge_classifier(
     >>> judge_classifier(0.9, {"cat": 0.95, "dog": 0.85}, {"cat": 0.5, "dog": 0.4}).level
     'good'
     """
-    measured = {name: ap for name, ap in per_class_ap.items() if not math.isnan(ap)}
+    always = tuple(name for name in per_class_ap if prevalence.get(name, 0.0) >= 1)
+    measured = {name: ap for name, ap in per_class_ap.items() if not math.isnan(ap) and name not in always}
     unmeasured = tuple(name for name in per_class_ap if name not in measured)
+    if always and not measured:
+        return ClassifierJudgement(
+            "unknown",
+            f"Nothing can be said of the classifier: every validation image shows {', '.join(always)}, so any ranking "
+            "is perfect. Add images without the class, labelled background.",
+            unmeasured=unmeasured,
+        )
     if val_map is None or math.isnan(val_map) or not measured:
         return ClassifierJudgement(
             "unknown",
@@ -89,8 +99,10 @@ def judge_classifier(
         text += f" Not so {_listed(unrecognised, measured)}: do not trust the maps of these."
     if level != "unfit" and weak:
         text += f" Weak: {_listed(weak, measured)}."
-    if unmeasured:
-        text += f" Without validation images: {', '.join(unmeasured)}."
+    if always:
+        text += f" Nothing can be said of {', '.join(always)}: every validation image shows it."
+    if missing := [name for name in unmeasured if name not in always]:
+        text += f" Without validation images: {', '.join(missing)}."
     return ClassifierJudgement(level, text, unrecognised, weak, unmeasured)
 
 

@@ -33,7 +33,7 @@ def check_labels(train: ImageSet, val: ImageSet | None, settings: ClassifySettin
             image does not have exactly one class.
     """
     if not train.records or not any(record.classes for record in train.records):
-        raise DataError(f"{train.root}: none of the {len(train)} training images has a class: check the label file")
+        raise DataError(f"none of the {len(train)} training images has a class: check the label file", train.root)
     if len(train) < settings.batch_size:
         raise SettingsError(
             f"classify.batch_size is {settings.batch_size}, but {train.root} has only {len(train)} training images: "
@@ -41,15 +41,17 @@ def check_labels(train: ImageSet, val: ImageSet | None, settings: ClassifySettin
         )
     if val is not None and val.class_names != train.class_names:
         raise DataError(
-            f"{val.root}: the validation images have the classes {', '.join(val.class_names)}, "
-            f"but the training images have {', '.join(train.class_names)}: give both the same list of classes"
+            f"the validation images have the classes {', '.join(val.class_names)}, "
+            f"but the training images have {', '.join(train.class_names)}: give both the same list of classes",
+            val.root,
         )
     if settings.loss == "softmax":
         for record in (*train.records, *(val.records if val is not None else ())):
             if len(record.classes) != 1:
                 raise DataError(
-                    f"{record.id}: the image has {len(record.classes)} classes, but the loss softmax needs exactly one "
-                    "in every image: choose the loss multilabel_soft_margin"
+                    f"the image has {len(record.classes)} classes, but the loss softmax needs exactly one "
+                    "in every image: choose the loss multilabel_soft_margin",
+                    record.id,
                 )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import numpy as np
 from advcam.data.classes import ClassList
 from advcam.data.images import read_image
 from advcam.data.masks import IGNORE, read_mask
-from advcam.data.open import recognise
-from advcam.data.reader import Distributed
-from advcam.data.record import ImageSet, Problem, Record
+from advcam.data.open import recognise, surely_wrong
+from advcam.data.plausible import odd_classes, similar_names
+from advcam.data.reader import KnownDataset
+from advcam.data.record import ImageSet, Problem, Record, as_problem
 from advcam.errors import DataError
 
 # Called with how many images are done, and how many there are.
@@ -23,6 +25,31 @@ Progress = Callable[[int, int], None]
 
 # Waiting work is kept short, so that memory does not grow with the data set.
 _BATCH = 256
+# A picture whose brightest value is below this is all but black.
+_DARK = 20
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What a split holds. ``counts`` are images by class, ``mask_values`` masks by the values in them."""
+
+    split: str | None
+    format: str
+    class_names: tuple[str, ...]
+    images: int
+    without_class: int
+    counts: Mapping[int, int]
+    masks: int
+    mask_values: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found: ``problems``, which a run stops at; ``notices``: what is not used, or looks odd; the splits."""
+
+    problems: tuple[Problem, ...]
+    notices: tuple[Problem, ...] = ()
+    splits: tuple[SplitSummary, ...] = ()
 
 
 def check_dataset(
@@ -33,28 +60,44 @@ def check_dataset(
     classes: ClassList | None = None,
     on_progress: Progress | None = None,
 ) -> list[Problem]:
-    """All problems of a data set, or of one split: in its lists and labels, and in every image and mask.
-
-    Besides what ``open_dataset`` and ``leave_out_unreadable`` refuse, it tells of masks that show a class which the
-    labels do not name, of boxes outside their image, of masks that hold nothing but 0 and 255, and of class names
-    that differ only in case. Nothing that it finds raises; an empty list means that all is well.
+    """All problems of a data set, or of one split: those of ``examine_dataset``.
 
     >>> check_dataset("nowhere")[0].message
     'there is no such file or folder: correct the path'
+    """
+    return list(examine_dataset(path, split, labels=labels, classes=classes, on_progress=on_progress).problems)
+
+
+def examine_dataset(
+    path: str | Path,
+    split: str | None = None,
+    *,
+    labels: str | Path | None = None,
+    classes: ClassList | None = None,
+    on_progress: Progress | None = None,
+) -> Examination:
+    """Look at all of a data set, or at one split: at its lists and labels, and into every image and mask.
+
+    Besides what ``open_dataset`` and ``leave_out_unreadable`` refuse, it tells of masks that show a class which the
+    labels do not name, of boxes outside their image, of masks that hold nothing but 0 and 255, of class names that
+    differ only in case, of what lies there and is not used, and of lists of classes that look odd. Nothing that it
+    finds raises.
     """
     try:
         reader = recognise(path, labels=labels, classes=classes)
         chosen = (split,) if split is not None or not reader.one_split_at_a_time else reader.splits() or (None,)
     except DataError as error:
-        return [as_problem(error)]
+        return Examination((as_problem(error),))
     problems: list[Problem] = []
-    if isinstance(reader, Distributed):
+    notices: list[Problem] = []
+    if isinstance(reader, KnownDataset):
         try:
             problems += reader.integrity()
         except DataError as error:
             problems.append(as_problem(error))
-    records: dict[Path, Record] = {}
-    class_names: tuple[str, ...] = ()
+    found: list[SplitSummary] = []
+    seen: set[str] = set()
+    total = _Total()
     for name in chosen:
         try:
             image_set = reader.read(name)
@@ -62,22 +105,72 @@ def check_dataset(
             problems.append(as_problem(error))
             continue
         problems += image_set.left_out
-        records.update((record.image, record) for record in image_set.records)
-        class_names = image_set.class_names
+        notices += image_set.notices
         if not image_set.records:
             where = "" if name is None else f" in the split {name!r}"
             problems.append(Problem(str(path), f"there is no image that can be used{where}: add images and labels"))
-    problems += _similar_names(str(path), class_names)
-    findings = list(_find(list(records.values()), class_names, on_progress))
-    for finding in findings:
-        problems += finding.problems
-    values = [finding.mask_values for finding in findings if finding.mask_values is not None]
-    if values and all(found <= {0, IGNORE} for found in values):
+        records = [record for record in image_set.records if str(record.image) not in seen]
+        seen.update(str(record.image) for record in records)
+        values = total.add(records, image_set.class_names, on_progress)
+        problems += total.take_problems()
+        found.append(_summary(image_set, values))
+    class_names = found[-1].class_names if found else ()
+    problems += similar_names(str(path), class_names)
+    if wrong := surely_wrong(path, class_names):
+        problems.append(wrong)
+    if total.mask_values and set(total.mask_values) <= {0, IGNORE}:
         message = (
             f"no mask holds anything but 0 and {IGNORE}, which means ignore: write the number of the class (1, 2, ...)"
         )
         problems.append(Problem(str(path), message))
-    return list(dict.fromkeys(problems))
+    if total.images:
+        notices += odd_classes(str(path), class_names, total.counts, total.images)
+    if total.images and total.dark == total.images:
+        message = (
+            "every picture is all but black: 12-bit values in 16-bit files stay so, since 16 bits are divided by 257; "
+            "multiply them by 16"
+        )
+        notices.append(Problem(str(path), message))
+    return Examination(tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(notices)), tuple(found))
+
+
+class _Total:
+    """What was seen in all images so far."""
+
+    def __init__(self) -> None:
+        self.images = self.dark = 0
+        self.counts: Counter[int] = Counter()
+        self.mask_values: Counter[int] = Counter()
+        self.problems: list[Problem] = []
+
+    def add(self, records: Sequence[Record], class_names: Sequence[str], on_progress: Progress | None) -> Counter[int]:
+        """Look at images; returns the masks by the values in them."""
+        values: Counter[int] = Counter()
+        for record, finding in zip(records, _find(records, class_names, on_progress), strict=True):
+            self.images += 1
+            self.counts.update(record.classes)
+            self.problems += finding.problems
+            self.dark += finding.dark
+            values.update(finding.mask_values or ())
+        self.mask_values += values
+        return values
+
+    def take_problems(self) -> list[Problem]:
+        problems, self.problems = self.problems, []
+        return problems
+
+
+def _summary(image_set: ImageSet, mask_values: Mapping[int, int]) -> SplitSummary:
+    return SplitSummary(
+        split=image_set.split,
+        format=image_set.format,
+        class_names=image_set.class_names,
+        images=len(image_set),
+        without_class=sum(not record.classes for record in image_set.records),
+        counts=Counter(index for record in image_set.records for index in record.classes),
+        masks=sum(record.mask is not None for record in image_set.records),
+        mask_values=mask_values,
+    )
 
 
 def leave_out_unreadable(image_set: ImageSet, on_progress: Progress | None = None) -> ImageSet:
@@ -95,12 +188,6 @@ def leave_out_unreadable(image_set: ImageSet, on_progress: Progress | None = Non
     return replace(image_set, records=tuple(kept), left_out=tuple(left_out))
 
 
-def as_problem(error: DataError) -> Problem:
-    """An error's sentence, which begins with the file, as a problem."""
-    file, _, message = str(error).partition(": ")
-    return Problem(file, message)
-
-
 @dataclass(frozen=True)
 class _Finding:
     """What one image and its mask are like."""
@@ -108,6 +195,7 @@ class _Finding:
     problems: tuple[Problem, ...]
     readable: bool
     mask_values: frozenset[int] | None = None
+    dark: bool = False
 
 
 def _find(records: Sequence[Record], class_names: Sequence[str], on_progress: Progress | None) -> Iterator[_Finding]:
@@ -123,19 +211,20 @@ def _find(records: Sequence[Record], class_names: Sequence[str], on_progress: Pr
 
 def _look(record: Record, class_names: Sequence[str]) -> _Finding:
     try:
-        size = read_image(record.image).shape[:2]
+        image = read_image(record.image)
+        size, dark = image.shape[:2], int(image.max()) < _DARK
         mask = None if record.mask is None else read_mask(record, size, len(class_names))
     except DataError as error:
         return _Finding((as_problem(error),), readable=False)
     problems = _box_problems(record, size)
     if mask is None:
-        return _Finding(tuple(problems), readable=True)
+        return _Finding(tuple(problems), readable=True, dark=dark)
     values = frozenset(int(value) for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)))
     shown = [class_names[value - 1] for value in sorted(values - {0, IGNORE}) if value - 1 not in record.classes]
     if shown:
         message = f"its mask shows {', '.join(shown)}, which its labels do not name: correct one of them"
         problems.append(Problem(str(record.image), message))
-    return _Finding(tuple(problems), readable=True, mask_values=values)
+    return _Finding(tuple(problems), readable=True, mask_values=values, dark=dark)
 
 
 def _box_problems(record: Record, size: tuple[int, int]) -> list[Problem]:
@@ -147,15 +236,4 @@ def _box_problems(record: Record, size: tuple[int, int]) -> list[Problem]:
             corners = f"{box.x0:g}, {box.y0:g}, {box.x1:g}, {box.y1:g}"
             message = f"its box ({corners}) is not inside its {width} x {height} pixels: correct the box"
             problems.append(Problem(str(record.image), message))
-    return problems
-
-
-def _similar_names(file: str, class_names: Sequence[str]) -> list[Problem]:
-    first: dict[str, str] = {}
-    problems = []
-    for name in class_names:
-        other = first.setdefault(" ".join(name.lower().split()), name)
-        if other != name:
-            message = f"the classes {other!r} and {name!r} differ only in case or blanks: write both alike"
-            problems.append(Problem(file, message))
     return problems

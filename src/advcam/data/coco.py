@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advcam.data.classes import ClassList, known_classes, shortened
+from advcam.data.classes import ClassList, is_background, known_classes, shortened
 from advcam.data.coco_json import Annotation, CocoFile, read_coco
-from advcam.data.ids import BadEntry, image_id, inside
+from advcam.data.ids import BadEntry, existing, image_id, inside
+from advcam.data.outlines import IGNORED_CLASS
 from advcam.data.reader import chosen_split, collect
 from advcam.data.record import Box, ImageSet, Polygons, Problem, Record
 from advcam.errors import DataError
@@ -25,7 +27,8 @@ class COCO:
     The classes are the categories in the order of their numbers (1 to 90 becomes 0 to 79 in COCO), an image's classes
     those of its annotations, crowds included; an image without any has no class and a mask of background. Larger
     objects are drawn before smaller ones, crowds before all. An image has no mask if one of its objects is only a
-    box. The id is the file name without extension. ``classes`` may say which names are expected, in this order.
+    box; where an outline encloses nothing, the object's box does not count in the mask. A category "background" is no
+    class. The id is the file name without extension. ``classes`` may say which names are expected, in this order.
     """
 
     root: Path
@@ -42,46 +45,49 @@ class COCO:
         split = chosen_split(self.root, split, self.splits(), needed=self.one_split_at_a_time)
         assert split is not None
         content = read_coco(self.files[split])
-        numbers = {category: number for number, category in enumerate(sorted(content.categories))}
+        wanted = [number for number in sorted(content.categories) if not is_background(content.categories[number])]
+        numbers = {category: number for number, category in enumerate(wanted)}
         names = tuple(content.categories[category] for category in numbers)
         self._check_names(content.path, names)
         objects: defaultdict[Any, list[Annotation]] = defaultdict(list)
         for annotation in content.annotations:
-            objects[annotation.image_id].append(annotation)
+            # What is annotated as background is what remains without it.
+            if not is_background(content.categories.get(annotation.category_id, "")):
+                objects[annotation.image_id].append(annotation)
         folder = _image_folder(self.root, split, content)
         records: list[Record] = []
         problems: list[Problem] = []
+        times = Counter(image["id"] for image in content.images)
         for image in content.images:
             try:
-                records.append(_record(folder, image, objects.pop(image["id"], []), numbers))
+                if times[image["id"]] > 1:
+                    raise BadEntry(
+                        f"({image['file_name']}) shares its number with another image, so nobody knows whose the "
+                        "annotations are: renumber them"
+                    )
+                records.append(_record(folder, image, objects.get(image["id"], []), numbers))
             except BadEntry as error:
                 problems.append(Problem(str(content.path), f"image {image['id']} {error}"))
-        if objects:
-            lost = ", ".join(str(image) for image in list(objects)[:3])
+        if nobodys := objects.keys() - times.keys():
+            lost = ", ".join(sorted(str(image) for image in nobodys)[:3])
             message = f"annotations belong to images that are not listed ({lost}): add the images, or remove them"
             problems.append(Problem(str(content.path), message))
-        return collect(self, self.root, split, names, records, problems)
+        return collect(self, self.root, split, names, records, problems, _notices(content.path, records, objects))
 
     def _check_names(self, path: Path, names: tuple[str, ...]) -> None:
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(f"{path}: two categories are called {twice[0]!r}: rename one of them")
+            raise DataError(f"two categories are called {twice[0]!r}: rename one of them", path)
         expected = known_classes(self.classes, self.root)
         if expected is not None and expected != names:
             raise DataError(
-                f"{path}: its categories are {shortened(names)}, not the {len(expected)} classes that were given "
-                f"({shortened(expected)}): leave out the list of classes"
+                f"its categories are {shortened(names)}, not the {len(expected)} classes that were given "
+                f"({shortened(expected)}): leave out the list of classes",
+                path,
             )
 
 
 def _record(folder: Path, image: dict[str, Any], objects: list[Annotation], numbers: Mapping[Any, int]) -> Record:
-    name = inside(str(image["file_name"]))
-    path = folder / name
-    try:
-        empty = path.stat().st_size == 0
-    except OSError:
-        raise BadEntry(f"names {name!r}, but there is no such image in {folder}: put it there, or remove it") from None
-    if empty:
-        raise BadEntry(f"names {name!r}, but the file is empty: replace it, or remove it")
+    name = existing(folder, str(image["file_name"]))
     for item in objects:
         if item.fault is not None:
             raise BadEntry(f"({name}) {item.fault}: correct the annotation")
@@ -89,7 +95,7 @@ def _record(folder: Path, image: dict[str, Any], objects: list[Annotation], numb
             raise BadEntry(f"({name}) has the category {item.category_id}, which is not listed: correct the annotation")
     return Record(
         id=image_id(name),
-        image=path,
+        image=folder / name,
         classes=tuple(sorted({numbers[item.category_id] for item in objects})),
         mask=_mask(name, image, objects, numbers),
         boxes=tuple(_box(numbers[item.category_id], item.box) for item in objects if item.box is not None),
@@ -102,7 +108,7 @@ def _box(class_index: int, box: tuple[float, float, float, float]) -> Box:
 
 
 def _mask(name: str, image: dict[str, Any], objects: list[Annotation], numbers: Mapping[Any, int]) -> Polygons | None:
-    if not all(item.rings or item.runs is not None for item in objects):
+    if not all(item.rings or item.runs is not None or (item.flat and item.box) for item in objects):
         return None
     size = _size(image) or next((item.runs_size for item in objects if item.runs_size is not None), None)
     if size is None:
@@ -111,11 +117,30 @@ def _mask(name: str, image: dict[str, Any], objects: list[Annotation], numbers: 
     for item in ordered:
         if item.runs_size not in (None, size):
             raise BadEntry(f"({name}) has runs for a size of {item.runs_size}, not {size}: correct the annotation")
+    uncounted = [(IGNORED_CLASS, _outline(item.box)) for item in ordered if item.flat and not item.rings and item.box]
     return Polygons(
-        rings=tuple((numbers[item.category_id], ring) for item in ordered for ring in item.rings),
+        rings=(*uncounted, *((numbers[item.category_id], ring) for item in ordered for ring in item.rings)),
         size=size,
         runs=tuple((numbers[item.category_id], item.runs) for item in ordered if item.runs is not None),
     )
+
+
+def _outline(box: tuple[float, float, float, float]) -> array:
+    x, y, width, height = box
+    return array("d", (x, y, x + width, y, x + width, y + height, x, y + height))
+
+
+def _notices(path: Path, records: list[Record], objects: Mapping[Any, list[Annotation]]) -> list[Problem]:
+    """What is not used, or only in part."""
+    notices = []
+    if flat := sum(item.flat for items in objects.values() for item in items):
+        message = f"{flat} objects have outlines of less than three corners: not drawn, and their boxes not counted"
+        notices.append(Problem(str(path), message))
+    without = [record.id for record in records if record.mask is None]
+    if without and len(without) < len(records):
+        message = f"{len(without)} images have no mask, since an object is only a box ({shortened(without)})"
+        notices.append(Problem(str(path), message))
+    return notices
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from advcam.data.classes import ClassList, known_classes
-from advcam.data.ids import BadEntry, image_id, inside
+from advcam.data.ids import BadEntry, existing, image_id
 from advcam.data.images import image_size
 from advcam.data.reader import chosen_split, collect
-from advcam.data.record import Box, ImageSet, Problem, Record
+from advcam.data.record import Box, ImageSet, Problem, Record, as_problem
 from advcam.data.text import read_text
 from advcam.errors import DataError
 
@@ -42,7 +43,9 @@ class CUB:
     def read(self, split: str | None) -> ImageSet:
         split = chosen_split(self.root, split, self.splits(), needed=True)
         wanted = "1" if split == "train" else "0"
-        class_names = known_classes(self.classes, Path()) if self.classes is not None else self._class_names()
+        class_names = (
+            known_classes(self.classes, Path(), numbered=True) if self.classes is not None else self._class_names()
+        )
         assert class_names is not None
         labels, parts, boxes = (dict(self._rows(file)) for file in (LABELS, SPLITS, BOXES))
         records: list[Record] = []
@@ -54,6 +57,8 @@ class CUB:
                 records.append(self._record(name, labels.get(number), boxes.get(number), len(class_names)))
             except BadEntry as error:
                 problems.append(Problem(str(self.root / NAMES), f"image {number} {error}"))
+            except DataError as error:
+                problems.append(as_problem(error))
         return collect(self, self.root / IMAGES, split, class_names, records, problems)
 
     def integrity(self) -> list[Problem]:
@@ -77,20 +82,21 @@ class CUB:
             if line.strip():
                 key, _, rest = line.strip().partition(" ")
                 if not rest:
-                    raise DataError(f"{self.root / file}: line {number} has one column: restore the file")
+                    raise DataError(f"line {number} has one column: restore the file", self.root / file)
                 yield key, rest.strip()
 
     def _record(self, name: str, label: str | None, box: str | None, count: int) -> Record:
-        path = self.root / IMAGES / inside(name)
-        if not path.is_file():
-            raise BadEntry(f"names {name!r}, but there is no such image in {path.parent}: unpack the archive again")
+        relative = existing(self.root / IMAGES, name)
+        path = self.root / IMAGES / relative
         if label is None or not label.isdecimal() or not 1 <= int(label) <= count:
             raise BadEntry(f"names {name!r}, whose class {label!r} is no number from 1 to {count}: restore {LABELS}")
         index = int(label) - 1
         try:
             x, y, width, height = map(float, (box or "").split())
+            if not all(map(isfinite, (x, y, width, height))):
+                raise ValueError("not finite")
         except ValueError:
             raise BadEntry(f"names {name!r}, an image without four numbers of a box: restore {BOXES}") from None
         rows, columns = image_size(path)
         corners = (x, y, min(x + width, columns - 1), min(y + height, rows - 1))
-        return Record(image_id(name), path, (index,), boxes=(Box(index, *corners),))
+        return Record(image_id(relative), path, (index,), boxes=(Box(index, *corners),))

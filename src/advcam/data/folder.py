@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from advcam.data.classes import ClassList, class_indices, known_classes
-from advcam.data.ids import BadEntry, image_id, inside
+from advcam.data.classes import ClassList, class_indices, is_background, known_classes, shortened
+from advcam.data.ids import BadEntry, existing, image_id, spellings
 from advcam.data.labels import split_labels
 from advcam.data.listing import list_images
+from advcam.data.mask_files import mask_folder
 from advcam.data.reader import chosen_split, collect, ordered
 from advcam.data.record import ImageSet, Problem, Record
 from advcam.data.table import Row, Table, read_table
@@ -46,21 +47,24 @@ class TableFolder:
     one_split_at_a_time = False
 
     def splits(self) -> tuple[str, ...]:
-        return _splits(self._read_tables())
+        return _splits(self._read_tables(known_classes(self.classes, self.root)))
 
     def read(self, split: str | None) -> ImageSet:
-        tables = self._read_tables()
+        given = known_classes(self.classes, self.root)
+        tables = self._read_tables(given)
         split = chosen_split(self.root, split, _splits(tables), needed=self.one_split_at_a_time)
         first = next(iter(tables.values()))
-        known = known_classes(self.classes, self.root) or first.classes
+        known = given or first.classes
         # All tables at once, since how one is to be understood may be seen in another only.
         labels = split_labels(first.path, [row.labels for table in tables.values() for row in table.rows], known)
-        names = known or ordered(name for found in labels for name in found or ())
+        named = {name for found in labels for name in found or ()}
+        names = known or ordered(name for name in named if not is_background(name))
         if not names:
-            raise DataError(f"{first.path}: no row names a class: fill in the labels")
+            raise DataError("no row names a class: fill in the labels", first.path)
         index = {name: number for number, name in enumerate(names)}
         records: list[Record] = []
         problems: list[Problem] = []
+        notices: list[Problem] = []
         of_rows = iter(labels)
         for name, table in tables.items():
             of_table = list(islice(of_rows, len(table.rows)))
@@ -69,10 +73,11 @@ class TableFolder:
                 reading.read(of_table, split if name is None else None)
                 records += reading.records.values()
                 problems += reading.problems
-        return collect(self, self.root, split, names, records, problems)
+                notices += reading.notices
+        return collect(self, self.root, split, names, records, problems, notices)
 
-    def _read_tables(self) -> dict[str | None, Table]:
-        return {name: read_table(path) for name, path in self.tables.items()}
+    def _read_tables(self, known: Sequence[str] | None) -> dict[str | None, Table]:
+        return {name: read_table(path, known) for name, path in self.tables.items()}
 
 
 class _Reading:
@@ -81,11 +86,17 @@ class _Reading:
     def __init__(self, root: Path, prefix: str, table: Table, index: Mapping[str, int]) -> None:
         self.root, self.folder, self.prefix, self.table, self.index = root, root / prefix, prefix, table, index
         self.images = list_images(self.folder, without=(MASK_FOLDER,))
-        masks = self.folder / MASK_FOLDER
-        self.masks = {image_id(name): name for name in list_images(masks).files.values()} if masks.is_dir() else {}
+        ids = {*self.images.ids, *(name.removeprefix(IMAGE_FOLDER + "/") for name in self.images.ids)}
+        self.masks = mask_folder(self.folder / MASK_FOLDER, ids)
         self.first_rows: dict[str, Row] = {}
         self.records: dict[str, Record] = {}
-        self.problems = list(self.images.problems)
+        self.problems = [*self.images.problems, *self.masks.problems]
+        self.notices = list(self.masks.notices)
+        if table.unused:
+            columns = f"not used: the columns {shortened(table.unused, 8)}"
+            self.notices.append(Problem(str(table.path), columns))
+        for name in self.images.passed_over:
+            self.notices.append(Problem(str(self.folder / name), "not used: the folder holds results of advcam"))
 
     def read(self, labels: Sequence[tuple[str, ...] | None], split: str | None) -> None:
         """All rows are looked at, those of ``split`` are kept."""
@@ -95,7 +106,7 @@ class _Reading:
             except BadEntry as error:
                 if split is None or row.split == split:
                     self.problems.append(Problem(str(self.table.path), f"line {row.line} {error}"))
-        masks = {str(PurePosixPath(row.mask)) for row in self.table.rows if row.mask}
+        masks = {spelling for row in self.table.rows if row.mask for spelling in self._spellings(row.mask)}
         unnamed = [name for name in self.images.files.values() if name not in self.first_rows and name not in masks]
         table = self.table.path.name
         for name in unnamed[:_NAMED_ONE_BY_ONE]:
@@ -110,6 +121,8 @@ class _Reading:
         first = self.first_rows.setdefault(relative, row)
         if relative in self.images.empty:
             raise BadEntry(f"names {row.image!r}, but the file is empty: replace it, or remove the line")
+        if row.fault is not None:
+            raise BadEntry(row.fault)
         if first.split != row.split or first.mask != row.mask:
             raise BadEntry(
                 f"gives {row.image!r} another split or mask than line {first.line}: an image can have only one"
@@ -131,15 +144,17 @@ class _Reading:
 
     def _mask(self, row: Row, relative: str) -> Path | None:
         if row.mask:
-            path = self.folder / inside(row.mask)
-            if not path.is_file():
-                raise BadEntry(
-                    f"names the mask {row.mask!r}, but there is no such file: put it there, or empty the cell"
-                )
-            return path
+            return self.folder / existing(self.folder, row.mask, "mask")
         name = image_id(relative)
-        found = self.masks.get(name) or self.masks.get(name.removeprefix(IMAGE_FOLDER + "/"))
-        return self.folder / MASK_FOLDER / found if found else None
+        return self.masks.of(name, name.removeprefix(IMAGE_FOLDER + "/"))
+
+    @staticmethod
+    def _spellings(mask: str) -> tuple[str, ...]:
+        try:
+            return spellings(mask)
+        except BadEntry:
+            # Reported with its line.
+            return ()
 
 
 def _splits(tables: Mapping[str | None, Table]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 import re
 import unicodedata
+from pathlib import Path
 
 from advcam.data.images import IMAGE_SUFFIXES
 
@@ -56,6 +57,53 @@ def inside(name: str) -> str:
     if ".." in re.split(r"[/\\]", name):
         raise BadEntry(f"names {name!r}, which leads out of the data folder: write a path without '..'")
     return posixpath.normpath(name)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """The relative paths that a name in a label file may stand for, the likeliest first.
+
+    As it is; with the other system's slashes; and each with accented letters composed, and taken apart.
+
+    Raises:
+        BadEntry: as ``inside``.
+
+    >>> spellings(r".\\images\\a.png")
+    ('.\\\\images\\\\a.png', 'images/a.png')
+    """
+    plain = inside(name)
+    found = [plain]
+    if "\\" in plain:
+        found.append(posixpath.normpath(plain.replace("\\", "/")))
+    if not name.isascii():
+        found += [unicodedata.normalize(form, one) for one in tuple(found) for form in ("NFC", "NFD")]
+    return tuple(dict.fromkeys(found))
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; also for names that no file system would take, where ``Path.is_file`` raises."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def existing(root: Path, name: str, what: str = "image") -> str:
+    """The relative path of the file in ``root`` that a label file calls ``name``.
+
+    Raises:
+        BadEntry: the name leads out of the folder, there is no such file, or it is empty.
+    """
+    for candidate in spellings(name):
+        path = root / candidate
+        if is_file(path):
+            if path.stat().st_size == 0:
+                raise BadEntry(f"names {name!r}, but the file is empty: replace it, or remove the entry")
+            return candidate
+    named = repr(name) if what == "image" else f"the {what} {name!r}"
+    raise BadEntry(
+        f"names {named}, but there is no such {what} in {root}: correct the name, put the {what} there, or remove the "
+        "entry"
+    )
 
 
 def fraction(image_id: str) -> float:

@@ -12,7 +12,7 @@ from advcam.data.ids import BadEntry
 from advcam.data.images import image_size
 from advcam.data.listing import list_images
 from advcam.data.reader import chosen_split, collect
-from advcam.data.record import Box, ImageSet, Problem, Record
+from advcam.data.record import Box, ImageSet, Problem, Record, as_problem
 from advcam.data.text import read_text
 from advcam.data.voc_xml import read_annotation
 from advcam.errors import DataError
@@ -53,9 +53,11 @@ class ImageNet:
                 records.append(self._record(folder / relative, relative, str(split), index))
             except BadEntry as error:
                 problems.append(Problem(str(folder / relative), f"the image {error}"))
-        names = known_classes(self.classes, Path()) if self.classes is not None else self._names(wnids)
+            except DataError as error:
+                problems.append(as_problem(error))
+        names = known_classes(self.classes, Path(), numbered=True) if self.classes is not None else self._names(wnids)
         if names is None or len(names) != len(wnids):
-            raise DataError(f"{self.root}: there are {len(wnids)} classes, but {len(names or ())} names: list all")
+            raise DataError(f"there are {len(wnids)} classes, but {len(names or ())} names: list all", self.root)
         return collect(self, folder, split, names, records, problems)
 
     def integrity(self) -> list[Problem]:
@@ -80,7 +82,7 @@ class ImageNet:
         if not wnids:
             wnids = tuple(wnid for wnid, _ in self._mapping())
         if not wnids:
-            raise DataError(f"{self.root}: there is neither {DATA}/train nor {SYNSETS}: unpack the archive again")
+            raise DataError(f"there is neither {DATA}/train nor {SYNSETS}: unpack the archive again", self.root)
         return wnids
 
     def _mapping(self) -> list[tuple[str, str]]:
@@ -101,6 +103,8 @@ class ImageNet:
         )
 
     def _record(self, path: Path, relative: str, split: str, index: dict[str, int]) -> Record:
+        if path.stat().st_size == 0:
+            raise BadEntry("is empty: unpack the archive again")
         stem = relative.rpartition(".")[0]
         annotation = read_annotation(self.root / ANNOTATIONS / split / f"{stem}.xml")
         if split == "train":

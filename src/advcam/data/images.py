@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from math import isfinite
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 import numpy as np
-from jaxtyping import Float64, Num, UInt8
-from PIL import Image
+from jaxtyping import Num, UInt8, UInt16
+from PIL import Image, ImageOps
 
 from advcam.errors import DataError
 
@@ -25,29 +27,24 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO", "JPEG2000"
 MIN_SIDE = 8
 
 _ORIENTATION_TAG = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+# Rows of a picture that are brought to 8 bits at a time: in double the whole of a large one would take gigabytes.
+_STRIP = 256
+_LARGE = 2**25
+_one_large_at_a_time = Lock()
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
     """The picture as a person sees it: turned by its EXIF orientation, 8-bit RGB, values 0 to 255.
 
     Grey is repeated over the channels. What is transparent, in RGBA or in a palette, shows white. CMYK becomes RGB.
-    16-bit grey is divided by 257. Grey in 32-bit integers or floats is brought to 0-255 from the smallest of the ranges
-    0-1 (floats only), 0-255, 0-65535 that holds it, or else from its own minimum and maximum. Of an animation the
-    first frame is taken.
+    16-bit grey is divided by 257, whatever values it holds: 12-bit values stay dark unless they are scaled to 16 bits
+    first. Grey in 32-bit integers or floats is brought to 0-255 from the smallest of the ranges 0-1 (floats only),
+    0-255, 0-65535 that holds it, or else from its own minimum and maximum. Of an animation the first frame is taken.
 
     Raises:
-        DataError: the file is missing, empty, truncated, no image, larger than ``PIL.Image.MAX_IMAGE_PIXELS`` or
-            smaller than 8 pixels on a side.
+        DataError: the file is missing, empty, truncated, no image, smaller than 8 pixels on a side, or larger than
+            Pillow opens: twice ``PIL.Image.MAX_IMAGE_PIXELS``, some 13,300 pixels on a side.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "grey.png")
@@ -57,12 +54,11 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
     """
     with open_image(path) as image:
         _check_sides(path, image.size)
-        turn = _TURNS.get(_orientation(image))
-        image.load()
-        # Pillow turns a TIFF by itself while loading it.
-        if turn is not None and image.format != "TIFF":
-            image = image.transpose(turn)
-        return np.array(_to_rgb(image))
+        if image.size[0] * image.size[1] <= _LARGE:
+            return rgb_pixels(image)
+        # Threads that decode several at once would need gigabytes.
+        with _one_large_at_a_time:
+            return rgb_pixels(image)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -117,18 +113,12 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
     """A file opened by Pillow, of which only the header is read; whatever fails inside becomes a ``DataError``."""
     try:
         with open_picture(path) as image:
-            limit, pixels = Image.MAX_IMAGE_PIXELS, image.size[0] * image.size[1]
-            if limit is not None and pixels > limit:
-                raise DataError(
-                    f"{path}: the image has {pixels} pixels, but at most {limit} are read: make it smaller, or leave "
-                    "it out with --skip-bad"
-                )
             yield image
     except DataError:
         raise
     # Pillow's decoders raise errors of every kind on broken files; the original one stays attached as the cause.
     except Exception as error:
-        raise DataError(f"{path}: {_reason(Path(path), error)}") from error
+        raise DataError(f"{_reason(Path(path), error)}", path) from error
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -144,10 +134,10 @@ def _reason(path: Path, error: Exception) -> str:
             "the file is not an image of a kind that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000, AVIF): "
             "convert it, or leave it out with --skip-bad"
         )
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return (
-            f"the image has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, but at most {Image.MAX_IMAGE_PIXELS} "
-            "are read: make it smaller, or leave it out with --skip-bad"
+            f"the image has too many pixels, at most {2 * (Image.MAX_IMAGE_PIXELS or 0)} are read: make it smaller, or "
+            "leave it out with --skip-bad"
         )
     detail = " ".join(str(error).split()) or type(error).__name__
     return f"the image is truncated or damaged ({detail}): replace it, or leave it out with --skip-bad"
@@ -157,8 +147,9 @@ def _check_sides(path: str | Path, size: tuple[int, int]) -> None:
     width, height = size
     if min(width, height) < MIN_SIDE:
         raise DataError(
-            f"{path}: the image is {width} x {height} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed: replace "
-            "it, or leave it out with --skip-bad"
+            f"the image is {width} x {height} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed: replace "
+            "it, or leave it out with --skip-bad",
+            path,
         )
 
 
@@ -168,31 +159,56 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     value = image.getexif().get(_ORIENTATION_TAG, 1)
-    return value if value in _TURNS else 1
+    return value if value in range(2, 9) else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def rgb_pixels(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """An opened picture by the rules of ``read_image``."""
+    turned = _orientation(image) > 1
+    image.load()
+    # Pillow turns a TIFF by itself while loading it.
+    if turned and image.format != "TIFF":
+        image = ImageOps.exif_transpose(image)
+    return np.array(to_rgb(image))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A decoded picture in 8-bit RGB, as it is turned."""
     if image.mode.startswith("I;16"):
-        return _grey((np.asarray(image).astype(np.int64) + 128) // 257)
+        return Image.fromarray(sixteen_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("I", "F"):
-        return _grey(_to_8_bit(np.asarray(image).astype(np.float64), floating=image.mode == "F"))
+        return Image.fromarray(to_8_bit(np.asarray(image))).convert("RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        found = Image.new("RGB", image.size, "white")
+        for top in range(0, image.size[1], _STRIP):
+            box = (0, top, image.size[0], min(top + _STRIP, image.size[1]))
+            layer = image.crop(box).convert("RGBA")
+            found.paste(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"), box)
+        return found
     return image.convert("RGB")
 
 
-def _to_8_bit(values: Float64[np.ndarray, "H W"], floating: bool) -> Float64[np.ndarray, "H W"]:
-    """Grey values of unknown range brought to 0-255; see ``read_image`` for the rule."""
-    if not np.isfinite(values).all():
+def sixteen_bits(values: UInt16[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W *C"]:
+    """Values of 16 bits divided by 257, to the nearest."""
+    return _in_strips(values, lambda strip: (strip.astype(np.int64) + 128) // 257)
+
+
+def to_8_bit(values: Num[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W *C"]:
+    """Values of unknown range brought to 0-255; see ``read_image`` for the rule."""
+    floating = np.issubdtype(values.dtype, np.floating)
+    low, high = float(values.min()), float(values.max())
+    if not (isfinite(low) and isfinite(high)):
         raise ValueError("some of its values are not finite numbers")
-    low, high = values.min(), values.max()
     ranges = (1, 255, 65535) if floating else (255, 65535)
     top = next((top for top in ranges if low >= 0 and high <= top), None)
-    if top is None:
-        return np.rint((values - low) * (255 / max(high - low, 1)))
-    return np.rint(values * (255 / top))
+    start, span = (0.0, float(top)) if top is not None else (low, high - low or 1.0)
+    return _in_strips(values, lambda strip: np.rint((strip.astype(np.float64) - start) * (255 / span)))
 
 
-def _grey(values: Num[np.ndarray, "H W"]) -> Image.Image:
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+def _in_strips(
+    values: Num[np.ndarray, "H W *C"], scaled: Callable[[np.ndarray], np.ndarray]
+) -> UInt8[np.ndarray, "H W *C"]:
+    found = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _STRIP):
+        found[top : top + _STRIP] = scaled(values[top : top + _STRIP])
+    return found

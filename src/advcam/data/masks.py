@@ -38,23 +38,23 @@ def read_mask(
     np.uint8(3)
     """
     if record.mask is None:
-        raise DataError(f"{record.image}: the image has no ground-truth mask: add one, or leave the image out")
+        raise DataError("the image has no ground-truth mask: add one, or leave the image out", record.image)
     size = image_size(record.image) if size is None else size
     if isinstance(record.mask, MaskFiles):
         foreground, ignored = objects_and_ignored(record.mask, *size)
-        index = record.classes[0] + 1
+        index = record.classes[0] + 1 if record.classes else 0
         return np.where(foreground, index, np.where(ignored, IGNORE, 0)).astype(np.uint8)
     if isinstance(record.mask, Polygons):
-        name = f"{record.image}: its annotated mask"
+        where, name = record.image, "its annotated mask"
         # Before it is drawn: the size is whatever the annotation says, and may not fit into memory.
-        _check_size(name, record.mask.size, size)
-        mask = _drawn(name, record.mask)
+        _check_size(where, name, record.mask.size, size)
+        mask = _drawn(where, name, record.mask)
     else:
-        name = f"{record.mask}: the mask"
+        where, name = record.mask, "the mask"
         mask = _indices(record.mask)
-        _check_size(name, mask.shape, size)
+        _check_size(where, name, mask.shape, size)
     if num_classes is not None:
-        _check_values(name, mask, num_classes)
+        _check_values(where, name, mask, num_classes)
     return mask
 
 
@@ -116,11 +116,11 @@ def voc_palette() -> UInt8[np.ndarray, "256 3"]:
     return colours.astype(np.uint8)
 
 
-def _drawn(name: str, polygons: Polygons) -> UInt8[np.ndarray, "H W"]:
+def _drawn(where: Path, name: str, polygons: Polygons) -> UInt8[np.ndarray, "H W"]:
     try:
         return draw(polygons)
     except ValueError as error:
-        raise DataError(f"{name} cannot be drawn, since {error}: mend the annotation") from error
+        raise DataError(f"{name} cannot be drawn, since {error}: mend the annotation", where) from error
 
 
 def _indices(path: Path) -> UInt8[np.ndarray, "H W"]:
@@ -129,31 +129,35 @@ def _indices(path: Path) -> UInt8[np.ndarray, "H W"]:
         values = np.array(image) if bands == 1 and mode != "F" else None
     if values is None:
         raise DataError(
-            f"{path}: the mask is a picture in colours ({mode}), but its values must be class numbers: save it as an "
-            "indexed or 8-bit grey PNG with 0 for the background, 1 for the first class, 255 for ignore"
+            f"the mask is a picture in colours ({mode}), but its values must be class numbers: save it as an "
+            "indexed or 8-bit grey PNG with 0 for the background, 1 for the first class, 255 for ignore",
+            path,
         )
     if values.min() < 0 or values.max() > IGNORE:
         raise DataError(
-            f"{path}: the mask holds values from {values.min()} to {values.max()}, but only 0 to 255 are allowed: save "
-            "it as an 8-bit PNG of class numbers"
+            f"the mask holds values from {values.min()} to {values.max()}, but only 0 to 255 are allowed: save "
+            "it as an 8-bit PNG of class numbers",
+            path,
         )
     return values.astype(np.uint8)
 
 
-def _check_size(name: str, found: tuple[int, int], size: tuple[int, int]) -> None:
+def _check_size(where: Path, name: str, found: tuple[int, int], size: tuple[int, int]) -> None:
     if found != size:
         raise DataError(
             f"{name} is {found[1]} x {found[0]} pixels, but the image (turned by its EXIF orientation) is "
-            f"{size[1]} x {size[0]}: make both the same size"
+            f"{size[1]} x {size[0]}: make both the same size",
+            where,
         )
 
 
-def _check_values(name: str, mask: UInt8[np.ndarray, "H W"], num_classes: int) -> None:
+def _check_values(where: Path, name: str, mask: UInt8[np.ndarray, "H W"], num_classes: int) -> None:
     counts = np.bincount(mask.ravel(), minlength=256)
     unknown = [int(value) for value in np.flatnonzero(counts) if num_classes < value < IGNORE]
     if unknown:
         listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         raise DataError(
             f"{name} holds the values {listed}, but with {num_classes} classes only 0 to {num_classes} and {IGNORE} "
-            "(ignore) mean something: correct the mask or the list of classes"
+            "(ignore) mean something: correct the mask or the list of classes",
+            where,
         )

@@ -28,14 +28,15 @@ def read_objects(
         DataError: a file is missing, cannot be read or is of another size, or an object has no class in the mask.
     """
     if record.objects is None:
-        raise DataError(f"{record.image}: the image has no ground-truth objects: add {OBJECTS}, or leave it out")
+        raise DataError(f"the image has no ground-truth objects: add {OBJECTS}, or leave it out", record.image)
     labels = read_mask(record, size, num_classes)
     with open_image(record.objects) as image:
         numbers = np.array(image) if len(image.getbands()) == 1 else None
     if numbers is None or numbers.shape != labels.shape:
         raise DataError(
-            f"{record.objects}: must be an indexed picture of {labels.shape[1]} x {labels.shape[0]} pixels, one number "
-            "per object: replace it"
+            f"must be an indexed picture of {labels.shape[1]} x {labels.shape[0]} pixels, one number "
+            "per object: replace it",
+            record.objects,
         )
     classes, masks = [], []
     for number in np.unique(numbers):
@@ -45,7 +46,7 @@ def read_objects(
         inside = labels[mask & (labels > 0) & (labels != IGNORE)]
         if not len(inside):
             raise DataError(
-                f"{record.objects}: object {number} lies where {record.mask} has no class: correct one of them"
+                f"object {number} lies where {record.mask} has no class: correct one of them", record.objects
             )
         classes.append(int(np.bincount(inside).argmax()) - 1)
         masks.append(mask)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from advcam.data.box_table import BOX_FILE, WithBoxes
 from advcam.data.class_folders import ClassFolders
-from advcam.data.classes import ClassList
+from advcam.data.classes import ClassList, known_classes
 from advcam.data.coco import COCO
 from advcam.data.cub import CUB
 from advcam.data.cub import LABELS as CUB_LABELS
@@ -14,8 +15,10 @@ from advcam.data.folder import TableFolder
 from advcam.data.imagenet import DATA as IMAGENET_DATA
 from advcam.data.imagenet import ImageNet
 from advcam.data.images import IMAGE_SUFFIXES
+from advcam.data.listing import data_folders, list_images
+from advcam.data.mvtec import MVTec, is_mvtec
 from advcam.data.reader import Reader
-from advcam.data.record import ImageSet
+from advcam.data.record import ImageSet, Problem
 from advcam.data.table import SUFFIXES as TABLE_SUFFIXES
 from advcam.data.voc import VOC
 from advcam.data.voc_labels import IMAGES as VOC_IMAGES
@@ -39,9 +42,9 @@ def open_dataset(
     """The labelled images of a data set in any of the formats that are read; ``.format`` says which one it was.
 
     Recognised are, in this order: the WSOL text files (``image_ids.txt``), CUB-200-2011 and ImageNet (ILSVRC) as they
-    are distributed, the layout of PASCAL VOC (``JPEGImages``),
-    COCO (``annotations/*.json``, or the JSON file itself), a folder with a label table (``metadata.csv``,
-    ``labels.csv`` or the only table there; CSV, TSV or JSON lines; or the table itself), and one folder for each
+    are distributed, the layouts of MVTec (``train/good``, ``test``) and of PASCAL VOC (``JPEGImages``), COCO
+    (``annotations/*.json``, or the JSON file itself), a folder with a label table (``metadata.csv``, ``labels.csv`` or
+    the only table there; CSV, TSV or JSON lines; or the table itself), and one folder for each
     class. The images are in the order of their ids. No image is opened: ``leave_out_unreadable`` does that.
 
     Args:
@@ -67,14 +70,31 @@ def open_dataset(
     (('cat', 'dog'), [(0,), (0, 1)])
     """
     image_set = recognise(path, labels=labels, classes=classes).read(split)
+    if wrong := surely_wrong(path, image_set.class_names):
+        raise DataError(wrong.message, wrong.file)
     problems = image_set.left_out
     if problems and not skip_bad:
         more = f"{len(problems) - 1} more, which advcam doctor lists; " if len(problems) > 1 else ""
         raise DataError(f"{problems[0]} ({more}--skip-bad goes on without)")
     if not image_set.records:
         first = f" (first: {problems[0]})" if problems else ""
-        raise DataError(f"{path}: there is no image that can be used{first}: check the data with advcam doctor")
+        raise DataError(f"there is no image that can be used{first}: check the data with advcam doctor", path)
     return image_set
+
+
+def surely_wrong(path: str | Path, class_names: Sequence[str]) -> Problem | None:
+    """What is wrong with a list of classes whatever the data are: its names are those of splits.
+
+    >>> surely_wrong("photos", ("test", "train")).message[:50]
+    'its classes would be called test, train, which are'
+    """
+    if len(class_names) > 1 and {name.lower() for name in class_names} <= set(SPLIT_FOLDERS):
+        message = (
+            f"its classes would be called {', '.join(class_names)}, which are names of splits: put a folder for each "
+            "class into each of them, or add a table with a column split"
+        )
+        return Problem(str(path), message)
+    return None
 
 
 def splits(path: str | Path, *, labels: str | Path | None = None) -> tuple[str, ...]:
@@ -95,12 +115,12 @@ def recognise(path: str | Path, *, labels: str | Path | None = None, classes: Cl
     path = Path(path)
     labels = Path(labels) if labels is not None else None
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder: correct the path")
+        raise DataError("there is no such file or folder: correct the path", path)
     if labels is not None and not labels.exists():
-        raise DataError(f"{labels}: there is no such file or folder: correct the path of the labels")
+        raise DataError("there is no such file or folder: correct the path of the labels", labels)
     if path.is_file():
         if labels is not None:
-            raise DataError(f"{path}: labels are given as well, so the data must be the folder of the images: name it")
+            raise DataError("labels are given as well, so the data must be the folder of the images: name it", path)
         return _from_file(path, classes)
     if labels is not None and not (labels.suffix == ".npy" or _is_voc(path)):
         return _with_labels(path, labels, classes)
@@ -111,11 +131,11 @@ def _from_file(path: Path, classes: ClassList | None) -> Reader:
     if path.suffix.lower() == ".json":
         return COCO(_coco_root(path), {_coco_split(path): path}, classes)
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return TableFolder(path.parent, {None: path}, classes)
+        return _with_boxes(TableFolder(path.parent, {None: path}, classes), path.parent)
     if path.name == WSOL_IDS:
         return WSOL({path.parent.name: path.parent}, classes=classes)
     raise DataError(
-        f"{path}: this is neither a label table (CSV, TSV, JSONL) nor COCO's JSON: name the folder of the data"
+        "this is neither a label table (CSV, TSV, JSONL) nor COCO's JSON: name the folder of the data", path
     )
 
 
@@ -124,12 +144,12 @@ def _with_labels(path: Path, labels: Path, classes: ClassList | None) -> Reader:
     if labels.is_dir():
         if lists := _wsol_lists(labels):
             return WSOL(lists, images=path, classes=classes)
-        raise DataError(f"{labels}: there is no {WSOL_IDS} in this folder or below it: name the file with the labels")
+        raise DataError(f"there is no {WSOL_IDS} in this folder or below it: name the file with the labels", labels)
     if labels.suffix.lower() == ".json":
         return COCO(path, {_coco_split(labels): labels}, classes)
     if labels.suffix.lower() in TABLE_SUFFIXES:
-        return TableFolder(path, {None: labels}, classes)
-    raise DataError(f"{labels}: labels are read from CSV, TSV, JSONL, COCO's JSON or cls_labels.npy: convert the file")
+        return _with_boxes(TableFolder(path, {None: labels}, classes), path)
+    raise DataError("labels are read from CSV, TSV, JSONL, COCO's JSON or cls_labels.npy: convert the file", labels)
 
 
 def _from_folder(path: Path, labels: Path | None, classes: ClassList | None) -> Reader:
@@ -141,15 +161,20 @@ def _from_folder(path: Path, labels: Path | None, classes: ClassList | None) -> 
     for root in (path, path / "ILSVRC"):
         if (root / IMAGENET_DATA).is_dir():
             return ImageNet(root, classes)
+    if is_mvtec(path):
+        return MVTec(path, classes)
     for root in (path, path / "VOC2012", path / "VOCdevkit" / "VOC2012"):
         if _is_voc(root):
             return VOC(root, labels, classes)
     if labels is not None:
-        raise DataError(f"{labels}: this file belongs to the layout of VOC, but {path} has no {VOC_IMAGES}: use a CSV")
+        raise DataError(f"this file belongs to the layout of VOC, but {path} has no {VOC_IMAGES}: use a CSV", labels)
     if files := _coco_files(path):
         return COCO(path, files, classes)
-    reader = _plain_folder(path, classes)
-    return WithBoxes(reader, path / BOX_FILE) if (path / BOX_FILE).is_file() else reader
+    return _with_boxes(_plain_folder(path, classes), path)
+
+
+def _with_boxes(reader: Reader, folder: Path) -> Reader:
+    return WithBoxes(reader, folder / BOX_FILE) if (folder / BOX_FILE).is_file() else reader
 
 
 def _plain_folder(path: Path, classes: ClassList | None) -> Reader:
@@ -160,17 +185,37 @@ def _plain_folder(path: Path, classes: ClassList | None) -> Reader:
     tables: dict[str | None, Path] = {folder: table for folder in parts if (table := _table(path / folder)) is not None}
     if tables:
         return TableFolder(path, tables, classes)
-    folders = _folders(path)
+    folders = data_folders(path)
     if inner := [folder.name for folder in folders if _is_dataset(folder)]:
-        raise DataError(f"{path}: there are data sets in its folders ({', '.join(inner)}): name one of them")
-    if parts and len(parts) == len(folders) and all(_folders(path / part) for part in parts):
-        return ClassFolders(path, {part: part for part in parts}, classes)
+        raise DataError(f"there are data sets in its folders ({', '.join(inner)}): name one of them", path)
     if folders and not _has_images(path):
-        return ClassFolders(path, {None: ""}, classes)
+        return _class_folders(path, [folder.name for folder in folders], classes)
     raise DataError(
-        f"{path}: no labels are found: add a table labels.csv with the columns image and labels, or put the images "
-        "into one folder for each class (VOC, COCO and WSOL layouts are known too)"
+        "no labels are found: add a table labels.csv with the columns image and labels, or put the images "
+        "into one folder for each class (VOC, COCO and WSOL layouts are known too)",
+        path,
     )
+
+
+def _class_folders(path: Path, folders: list[str], classes: ClassList | None) -> ClassFolders:
+    """Folders of classes, or of splits with folders of classes in them.
+
+    Raises:
+        DataError: one folder is called like a split, and nothing tells whether it is one or a class.
+    """
+    known = known_classes(classes, path) or ()
+    inner = [name for name in folders if name in SPLIT_FOLDERS and name not in known and data_folders(path / name)]
+    others = [name for name in folders if name not in inner]
+    if not inner:
+        return ClassFolders(path, {None: ""}, classes)
+    foreign = [name for name in others if name not in SPLIT_FOLDERS and list_images(path / name).files]
+    if len(inner) == 1 and foreign:
+        raise DataError(
+            f"{inner[0]} may be a split or a class, since it holds folders of its own and {foreign[0]} lies beside it: "
+            f"name {path / inner[0]} as the data, move {foreign[0]} away, or list the classes in classes.txt",
+            path,
+        )
+    return ClassFolders(path, {name: name for name in inner}, classes, tuple(others))
 
 
 def _is_voc(path: Path) -> bool:
@@ -207,7 +252,7 @@ def _table(path: Path) -> Path | None:
         return (usual or tables)[0]
     if tables:
         names = ", ".join(file.name for file in tables[:5])
-        raise DataError(f"{path}: there are several tables ({names}): say with --labels which one holds the labels")
+        raise DataError(f"there are several tables ({names}): say with --labels which one holds the labels", path)
     return None
 
 
@@ -216,11 +261,7 @@ def _may_hold_labels(file: Path) -> bool:
 
 
 def _is_dataset(path: Path) -> bool:
-    return _is_voc(path) or bool(_wsol_lists(path)) or bool(_coco_files(path))
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    return _is_voc(path) or is_mvtec(path) or bool(_wsol_lists(path)) or bool(_coco_files(path))
 
 
 def _has_images(path: Path) -> bool:

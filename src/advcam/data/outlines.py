@@ -1,4 +1,4 @@
-"""Outlines and runs of COCO drawn as pixels. A pixel belongs to an outline that its centre lies in."""
+"""Outlines and runs of COCO drawn as pixels, outlines by COCO's own program."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from jaxtyping import Bool, UInt8
 
 from advcam.data.record import Polygons
 
-# Besides 0 for the background and 255 for ignore.
+# Besides 0 for the background and 255 for what does not count, which is drawn where the class is IGNORED_CLASS.
 MAX_CLASSES = 254
+IGNORED_CLASS, IGNORED_VALUE = -1, 255
+# COCO's largest outline has some thousand corners. Its program takes memory for each step along an outline.
+MOST_CORNERS = 100_000
+_MOST_STEPS = 2**26
+# Bits of a number in COCO's compressed string; each character has five of them.
+_MOST_CHARACTERS = 8
 
 
 def draw(polygons: Polygons) -> UInt8[np.ndarray, "H W"]:
     """The indexed mask: 0 background, ``class_index + 1`` inside, later shapes over earlier ones.
 
     Raises:
-        ValueError: the lengths of a run do not add up to the size, or there are more classes than 8 bits can hold.
+        ValueError: the lengths of a run do not add up to the size, an outline is far too long for it, or there are
+            more classes than 8 bits can hold.
 
-    >>> square = array("f", (1, 1, 3, 1, 3, 3, 1, 3))
+    >>> square = array("d", (1, 1, 3, 1, 3, 3, 1, 3))
     >>> draw(Polygons(rings=((4, square),), size=(4, 4)))[1].tolist()
     [0, 5, 5, 0]
     """
@@ -30,31 +37,30 @@ def draw(polygons: Polygons) -> UInt8[np.ndarray, "H W"]:
     for class_index, lengths in polygons.runs:
         mask[runs_inside(lengths, polygons.size)] = class_index + 1
     for class_index, coordinates in polygons.rings:
-        mask[ring_inside(coordinates, polygons.size)] = class_index + 1
+        value = IGNORED_VALUE if class_index == IGNORED_CLASS else class_index + 1
+        mask[ring_inside(coordinates, polygons.size)] = value
     return mask
 
 
 def ring_inside(coordinates: array, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """The pixels whose centre lies in the ring by the even-odd rule, so that a bridge run twice leaves no trace.
+    """The pixels inside a ring, as pycocotools draws them.
 
-    >>> ring_inside(array("f", (0, 0, 4, 0, 0, 4)), (4, 4)).sum(axis=1).tolist()
-    [3, 2, 1, 0]
+    Raises:
+        ValueError: a corner lies far outside of the image, or the outline is longer than any object's.
+
+    >>> ring_inside(array("d", (0, 0, 4, 0, 0, 4)), (4, 4)).sum(axis=1).tolist()
+    [4, 3, 2, 1]
     """
+    from pycocotools import mask as coco
+
     height, width = size
     corners = np.asarray(coordinates, np.float64).reshape(-1, 2)
-    starts, ends = corners, np.roll(corners, -1, axis=0)
-    # From top to bottom, so that an edge run both ways crosses each row at exactly one place.
-    down = (starts[:, 1] < ends[:, 1])[:, None]
-    (x0, y0), (x1, y1) = np.where(down, starts, ends).T, np.where(down, ends, starts).T
-    first = np.clip(np.ceil(y0 - 0.5), 0, height).astype(np.int64)
-    rows_crossed = np.maximum(np.clip(np.ceil(y1 - 0.5), 0, height).astype(np.int64) - first, 0)
-    edge = np.repeat(np.arange(len(corners)), rows_crossed)
-    rows = np.arange(len(edge)) - np.repeat(np.cumsum(rows_crossed) - rows_crossed, rows_crossed) + first[edge]
-    x = x0[edge] + (rows + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
-    columns = np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)
-    crossings = np.zeros((height, width + 1), np.int32)
-    np.add.at(crossings, (rows, columns), 1)
-    return np.cumsum(crossings, axis=1)[:, :width] % 2 == 1
+    reach = 10 * max(size) + 100
+    if np.abs(corners).max() > reach:
+        raise ValueError(f"a corner of an outline lies more than {reach} pixels away")
+    if 5 * np.abs(np.diff(corners, axis=0, append=corners[:1])).max(axis=1).sum() > _MOST_STEPS:
+        raise ValueError("an outline is longer than that of any object")
+    return coco.decode(coco.frPyObjects([list(coordinates)], height, width))[..., 0] > 0
 
 
 def runs_inside(lengths: array, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
@@ -73,30 +79,33 @@ def runs_inside(lengths: array, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
 
 
-def decode_runs(text: str) -> array:
-    """Run lengths from COCO's compressed string.
+def decode_runs(text: str, pixels: int) -> array:
+    """Run lengths from COCO's compressed string, for a mask of so many pixels.
 
     Each character carries five bits (low ones first) and a sixth that says whether the number goes on; numbers are
     signed, and from the fourth on they are differences to the number two places earlier.
 
     Raises:
-        ValueError: the string is broken off or holds a negative length.
+        ValueError: the string is broken off, or holds a negative length or more runs than there are pixels.
 
-    >>> decode_runs("122").tolist()
+    >>> decode_runs("122", 5).tolist()
     [1, 2, 2]
     """
-    lengths: list[int] = []
-    value = shift = 0
-    for byte in text.encode("ascii"):
-        code = byte - 48
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << shift
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
-    if shift or any(length < 0 for length in lengths):
+    if not text:
+        return array("I")
+    codes = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(codes & 32 == 0)
+    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32 or len(ends) > pixels + 2:
         raise ValueError("its compressed run lengths are broken")
-    return array("I", lengths)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    if place.max() >= _MOST_CHARACTERS:
+        raise ValueError("its compressed run lengths hold a number that no image has")
+    values = np.add.reduceat((codes & 31) << 5 * place, starts)
+    values -= np.where(codes[ends] & 16, 1 << 5 * (place[ends] + 1), 0)
+    lengths = values.copy()
+    lengths[1::2] = np.cumsum(values[1::2])
+    lengths[2::2] = np.cumsum(values[2::2])
+    if lengths.min() < 0 or lengths.max() > pixels:
+        raise ValueError("its compressed run lengths are broken")
+    return array("I", lengths.tolist())

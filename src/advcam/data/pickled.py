@@ -38,16 +38,16 @@ def load_arrays(path: Path) -> Any:
                 return np.load(file, allow_pickle=False)
             array = _ArraysOnly(file, encoding="latin1").load()
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file: put it there, or correct the path") from None
+        raise DataError("there is no such file: put it there, or correct the path", path) from None
     except pickle.UnpicklingError as error:
-        raise DataError(f"{path}: the file is not read, since {error}: write the labels as a CSV instead") from error
+        raise DataError(f"the file is not read, since {error}: write the labels as a CSV instead", path) from error
     # A broken pickle makes the unpickler raise errors of any kind; the original one stays attached as the cause.
     except Exception as error:
         raise DataError(
-            f"{path}: this is not a whole .npy file ({error}): replace it, or write the labels as a CSV"
+            f"this is not a whole .npy file ({error}): replace it, or write the labels as a CSV", path
         ) from error
     if not isinstance(array, np.ndarray) or array.shape != shape:
-        raise DataError(f"{path}: this is not a whole .npy file: replace it, or write the labels as a CSV")
+        raise DataError("this is not a whole .npy file: replace it, or write the labels as a CSV", path)
     return array.item() if shape == () else array
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from advcam.data.classes import check_count
 from advcam.data.record import ImageSet, Problem, Record
 from advcam.errors import DataError
 
@@ -30,7 +31,7 @@ class Reader(Protocol):
 
 
 @runtime_checkable
-class Distributed(Protocol):
+class KnownDataset(Protocol):
     """The reader of one particular data set, which knows how much there is of it."""
 
     def integrity(self) -> list[Problem]:
@@ -44,11 +45,12 @@ def collect(
     class_names: Sequence[str],
     records: Iterable[Record],
     problems: Sequence[Problem],
+    notices: Sequence[Problem] = (),
 ) -> ImageSet:
     """The image set in order of the ids. Of several images with one id the first by name stays."""
     kept: dict[str, Record] = {}
     left_out = list(problems)
-    for record in sorted(records, key=lambda record: (record.id, record.image)):
+    for record in sorted(records, key=lambda record: (record.id, str(record.image))):
         if (first := kept.get(record.id)) is None:
             kept[record.id] = record
         elif first.image == record.image:
@@ -59,7 +61,8 @@ def collect(
                     str(record.image), f"the image has the same id {record.id!r} as {first.image}: rename one of them"
                 )
             )
-    return ImageSet(root, reader.format, split, tuple(class_names), tuple(kept.values()), tuple(left_out))
+    names = check_count(class_names, root)
+    return ImageSet(root, reader.format, split, names, tuple(kept.values()), tuple(left_out), tuple(notices))
 
 
 def chosen_split(where: Path, split: str | None, splits: Sequence[str], *, needed: bool) -> str | None:
@@ -70,9 +73,9 @@ def chosen_split(where: Path, split: str | None, splits: Sequence[str], *, neede
     """
     listed = ", ".join(splits) or "it has none"
     if split is not None and split not in splits:
-        raise DataError(f"{where}: there is no split {split!r}: choose one of its splits ({listed})")
+        raise DataError(f"there is no split {split!r}: choose one of its splits ({listed})", where)
     if split is None and needed and len(splits) > 1:
-        raise DataError(f"{where}: there are several splits: choose one ({listed})")
+        raise DataError(f"there are several splits: choose one ({listed})", where)
     return splits[0] if split is None and needed and splits else split
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from advcam.errors import DataError
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -26,7 +28,7 @@ class Polygons:
     ``rings`` are ``(class_index, coordinates)`` in drawing order; the coordinates are x and y of each corner in turn,
     ``x0, y0, x1, y1, ...``. ``runs`` are ``(class_index, lengths)`` and are drawn before the rings: lengths of runs
     outside and inside in turn, down the columns, from the left. ``size`` is height and width of the image that they
-    were drawn on.
+    were drawn on. The class index -1 stands for what does not count.
     """
 
     # COCO's fifty million coordinates are three gigabytes as tuples of floats, and 0.2 as packed numbers.
@@ -39,7 +41,7 @@ class Polygons:
 class MaskFiles:
     """The mask of an image of one class as a picture for each object, not 0 on it, and one for what does not count.
 
-    OpenImages has them so. They need not be of the image's size.
+    OpenImages and MVTec have them so. They need not be of the image's size. Without objects all is background.
     """
 
     objects: tuple[Path, ...]
@@ -72,12 +74,20 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.message}"
+        return f"{self.file}: {self.message}" if self.file else self.message
+
+
+def as_problem(error: DataError) -> Problem:
+    """An error as an entry of a list."""
+    return Problem(error.file or "", error.message)
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The labelled images of one split. ``left_out`` lists what ``skip_bad`` passed over."""
+    """The labelled images of one split.
+
+    ``left_out`` lists what ``skip_bad`` passed over, ``notices`` what lies there and is not used, or looks odd.
+    """
 
     root: Path
     format: str
@@ -85,6 +95,7 @@ class ImageSet:
     class_names: tuple[str, ...]
     records: tuple[Record, ...]
     left_out: tuple[Problem, ...] = ()
+    notices: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)

@@ -18,16 +18,16 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{path}: the file cannot be read ({error.strerror}): put it there, or correct the path"
+            f"the file cannot be read ({error.strerror}): put it there, or correct the path", path
         ) from error
     if not data.strip():
-        raise DataError(f"{path}: the file is empty: write its lines, or name another file")
+        raise DataError("the file is empty: write its lines, or name another file", path)
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}: line {line} is not UTF-8: save the file as UTF-8 (in Excel: 'CSV UTF-8')") from error
+        raise DataError(f"line {line} is not UTF-8: save the file as UTF-8 (in Excel: 'CSV UTF-8')", path) from error
     if "\0" in text:
-        raise DataError(f"{path}: this is not a text file: name one in UTF-8")
+        raise DataError("this is not a text file: name one in UTF-8", path)
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advcam.data.classes import VOC_CLASSES, ClassList, class_indices, known_classes
-from advcam.data.ids import BadEntry, composed, image_id, inside
+from advcam.data.ids import BadEntry, composed, image_id, is_file, spellings
 from advcam.data.listing import Listing, list_images
+from advcam.data.mask_files import mask_folder
 from advcam.data.objects import OBJECTS
 from advcam.data.reader import chosen_split, collect
 from advcam.data.record import ImageSet, Problem, Record
@@ -50,7 +51,8 @@ class VOC:
         images = list_images(self.root / IMAGES)
         labels = find_labels(self.root, self.labels, known_classes(self.classes, self.root))
         reading = _Reading(self.root, images, labels)
-        problems = list(images.problems)
+        problems = [*images.problems, *reading.masks.problems]
+        notices = [*labels.notices, *reading.masks.notices]
         records = []
         if split is None:
             source, lines = self.root / IMAGES, list(images.files.values())
@@ -63,7 +65,7 @@ class VOC:
             except BadEntry as error:
                 where = f"line {number}" if split is not None else "the image"
                 problems.append(Problem(str(source), f"{where} {error}"))
-        return collect(self, self.root, split, labels.class_names, records, problems)
+        return collect(self, self.root, split, labels.class_names, records, problems, notices)
 
     def _lists(self) -> dict[str, Path]:
         lists: dict[str, Path] = {}
@@ -82,8 +84,7 @@ class _Reading:
     def __init__(self, root: Path, images: Listing, labels: Labels) -> None:
         self.root, self.images, self.labels = root, images, labels
         self.index: Mapping[str, int] = {name: number for number, name in enumerate(labels.class_names)}
-        masks = root / MASKS
-        self.masks = {image_id(name): name for name in list_images(masks).files.values()} if masks.is_dir() else {}
+        self.masks = mask_folder(root / MASKS, images.ids)
 
     def record(self, line: str) -> Record:
         name, listed_mask = self._parse(line)
@@ -119,12 +120,12 @@ class _Reading:
 
     def _mask(self, image: str, listed: str | None) -> Path | None:
         if listed is not None:
-            path = self.root / inside(listed)
-            if path.is_file():
+            path = self.root / spellings(listed)[-1]
+            if is_file(path):
                 return path
             # Lists of train_aug name SegmentationClassAug, which those who only have labels do not have.
             if path.parent.is_dir():
                 raise BadEntry(
                     f"names the mask {listed!r}, but there is no such file: put it there, or remove its name"
                 )
-        return self.root / MASKS / self.masks[image] if image in self.masks else None
+        return self.masks.of(image)

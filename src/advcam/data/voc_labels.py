@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from advcam.data.classes import CLASS_FILE, VOC_CLASSES
+from advcam.data.classes import CLASS_FILE, VOC_CLASSES, is_background, shortened
 from advcam.data.ids import BadEntry, image_id
 from advcam.data.labels import split_labels
 from advcam.data.pickled import load_arrays
 from advcam.data.reader import ordered
+from advcam.data.record import Problem
 from advcam.data.table import Table, read_table
 from advcam.data.voc_xml import read_annotation
 from advcam.errors import DataError
@@ -33,6 +34,9 @@ class Labels(Protocol):
     @property
     def class_names(self) -> tuple[str, ...]: ...
 
+    @property
+    def notices(self) -> tuple[Problem, ...]: ...
+
     def of(self, image: str) -> tuple[str, ...] | None:
         """The class names of the image with this id; None where nothing is known of it.
 
@@ -47,8 +51,12 @@ class LabelDict:
 
     class_names: tuple[str, ...]
     labels: Mapping[str, tuple[str, ...] | None]
+    faults: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[Problem, ...] = ()
 
     def of(self, image: str) -> tuple[str, ...] | None:
+        if image in self.faults:
+            raise BadEntry(self.faults[image])
         return self.labels.get(image)
 
 
@@ -58,6 +66,7 @@ class AnnotationLabels:
 
     class_names: tuple[str, ...]
     folder: Path
+    notices: tuple[Problem, ...] = ()
 
     def of(self, image: str) -> tuple[str, ...] | None:
         annotation = read_annotation(self.folder / f"{image}.xml")
@@ -81,12 +90,12 @@ def find_labels(root: Path, labels: Path | None, known: tuple[str, ...] | None) 
     if source is None:
         if not (root / ANNOTATIONS).is_dir():
             raise DataError(
-                f"{root}: there are no labels: add {TABLE} with the columns image and labels, {ARRAY} or {ANNOTATIONS}"
+                f"there are no labels: add {TABLE} with the columns image and labels, {ARRAY} or {ANNOTATIONS}", root
             )
         return AnnotationLabels(known or assumed or _class_names(_annotated(root)), root / ANNOTATIONS)
     if source.suffix == ".npy":
         return _from_array(source, known or assumed)
-    table = read_table(source)
+    table = read_table(source, known)
     return _from_table(table, known or table.classes or assumed)
 
 
@@ -97,29 +106,39 @@ def _from_table(table: Table, known: tuple[str, ...] | None) -> LabelDict:
         known = VOC_CLASSES if words <= set(VOC_CLASSES) else None
     names = split_labels(table.path, cells, known)
     labels: dict[str, tuple[str, ...] | None] = {}
+    faults: dict[str, str] = {}
     for row, found in zip(table.rows, names, strict=True):
-        image = image_id(row.image.removeprefix("/").removeprefix(f"{IMAGES}/"))
+        image = image_id(row.image.replace("\\", "/").removeprefix("./").removeprefix("/").removeprefix(f"{IMAGES}/"))
         before = labels.get(image)
         labels[image] = found if before is None else (*before, *(found or ()))
-    return LabelDict(known or _class_names(name for found in names for name in found or ()), labels)
+        if row.fault is not None:
+            faults[image] = f"names an image whose line {row.line} of {table.path.name} {row.fault}"
+    named = {name for found in names for name in found or ()}
+    unused = f"not used: the columns {shortened(table.unused, 8)}"
+    notices = (Problem(str(table.path), unused),) if table.unused else ()
+    return LabelDict(known or _class_names(n for n in named if not is_background(n)), labels, faults, notices)
 
 
 def _from_array(path: Path, known: tuple[str, ...] | None) -> LabelDict:
     vectors = load_arrays(path)
     if not isinstance(vectors, dict) or not vectors:
-        raise DataError(f"{path}: there must be a dict from image ids to vectors of 0 and 1: write the labels as a CSV")
+        raise DataError("there must be a dict from image ids to vectors of 0 and 1: write the labels as a CSV", path)
     shapes = {np.shape(vector) for vector in vectors.values()}
     length = next(iter(shapes))
     known = known or (VOC_CLASSES if length == (len(VOC_CLASSES),) else None)
     if len(shapes) > 1 or known is None or length != (len(known),):
         expected = "of unknown classes" if known is None else f"for {len(known)} classes"
         raise DataError(
-            f"{path}: its vectors have the shapes {sorted(shapes)} {expected}: list them in {CLASS_FILE}, one a line"
+            f"its vectors have the shapes {sorted(shapes)} {expected}: list them in {CLASS_FILE}, one a line", path
         )
     labels: dict[str, tuple[str, ...] | None] = {}
+    faults: dict[str, str] = {}
     for key, vector in vectors.items():
-        labels[_array_id(key)] = tuple(known[number] for number in np.flatnonzero(np.asarray(vector) > 0.5))
-    return LabelDict(known, labels)
+        values = np.asarray(vector)
+        if not np.isin(values, (0, 1)).all():
+            faults[_array_id(key)] = f"names an image whose labels in {path.name} are not only 0 and 1: correct them"
+        labels[_array_id(key)] = tuple(known[number] for number in np.flatnonzero(values == 1))
+    return LabelDict(known, labels, faults)
 
 
 def _array_id(key: object) -> str:

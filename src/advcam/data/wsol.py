@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from advcam.data.classes import ClassList, known_classes
-from advcam.data.ids import BadEntry, image_id, inside
+from advcam.data.ids import BadEntry, existing, image_id, is_file, spellings
 from advcam.data.reader import chosen_split, collect
 from advcam.data.record import Box, ImageSet, MaskFiles, Problem, Record
 from advcam.data.text import read_text
@@ -70,14 +71,14 @@ class WSOL:
     def _class_names(self, root: Path, folder: Path) -> tuple[str, ...]:
         """The names that are known, or the numbers up to the highest in any split."""
         for place in (folder, folder.parent, root):
-            if (known := known_classes(self.classes, place)) is not None:
+            if (known := known_classes(self.classes, place, numbered=True)) is not None:
                 return known
         files = [folder / LABELS for folder in self.lists.values()]
         numbers = [
             number for file in files for _, (_, label) in _lines(file, 2) if (number := _number(label)) is not None
         ]
         if not numbers:
-            raise DataError(f"{files[0]}: no line gives a class: write 'path,number' with numbers from 0")
+            raise DataError("no line gives a class: write 'path,number' with numbers from 0", files[0])
         return tuple(str(number) for number in range(max(numbers) + 1))
 
 
@@ -99,21 +100,16 @@ class _Truth:
 
 
 def _record(root: Path, name: str, labels: Mapping[str, str], truth: _Truth, count: int) -> Record:
-    relative = inside(name)
+    relative = existing(root, name)
     path = root / relative
-    try:
-        empty = path.stat().st_size == 0
-    except OSError:
-        raise BadEntry(
-            f"names {name!r}, but there is no such image in {root}: put it there, or remove the line"
-        ) from None
-    if empty:
-        raise BadEntry(f"names {name!r}, but the file is empty: replace it, or remove the line")
     if name not in labels:
         raise BadEntry(f"names {name!r}, an image without label: add it to {LABELS}, or remove the line")
     label = _number(labels[name])
     if label is None or label >= count:
         raise BadEntry(f"names {name!r}, whose class {labels[name]!r} is no number from 0 to {count - 1}: correct it")
+    found = truth.masks if truth.masks is not None else truth.boxes
+    if found is not None and name not in found:
+        raise BadEntry(f"names {name!r}, an image without a line in {BOXES}: add its boxes, or remove the line")
     if truth.masks is not None:
         return Record(image_id(relative), path, (label,), mask=truth.masks.get(name))
     boxes = None if truth.boxes is None else tuple(Box(label, *corners) for corners in truth.boxes.get(name, ()))
@@ -130,8 +126,12 @@ def _boxes(path: Path) -> dict[str, list[tuple[float, ...]]]:
     for number, (name, *corners) in _lines(path, 5):
         try:
             boxes[name].append(tuple(float(corner) for corner in corners))
+            if not all(map(isfinite, boxes[name][-1])):
+                raise ValueError("not finite")
         except ValueError:
-            raise DataError(f"{path}: line {number} has a corner that is no number: write 'path,x0,y0,x1,y1'") from None
+            raise DataError(
+                f"line {number} has a corner that is no finite number: write 'path,x0,y0,x1,y1'", path
+            ) from None
     return boxes
 
 
@@ -141,9 +141,9 @@ def _masks(path: Path, root: Path) -> dict[str, MaskFiles]:
     ignored: dict[str, Path] = {}
     for number, (name, mask, ignore) in _lines(path, 3):
         try:
-            found = [None if not part else _mask_file(root, inside(part)) for part in (mask, ignore)]
+            found = [None if not part else _mask_file(root, part) for part in (mask, ignore)]
         except BadEntry as error:
-            raise DataError(f"{path}: line {number} {error}") from None
+            raise DataError(f"line {number} {error}", path) from None
         if found[0] is not None:
             objects[name].append(found[0])
         if found[1] is not None:
@@ -151,13 +151,12 @@ def _masks(path: Path, root: Path) -> dict[str, MaskFiles]:
     return {name: MaskFiles(tuple(files), ignored.get(name)) for name, files in objects.items()}
 
 
-def _mask_file(root: Path, relative: str) -> Path:
-    for path in (root / relative, root / "masks" / relative):
-        if path.is_file():
-            return path
-    raise BadEntry(
-        f"names the mask {relative!r}, but there is no such file in {root} or its folder masks: put it there"
-    )
+def _mask_file(root: Path, name: str) -> Path:
+    for relative in spellings(name):
+        for path in (root / relative, root / "masks" / relative):
+            if is_file(path):
+                return path
+    raise BadEntry(f"names the mask {name!r}, but there is no such file in {root} or its folder masks: put it there")
 
 
 def _lines(path: Path, cells: int) -> list[tuple[int, list[str]]]:
@@ -168,7 +167,7 @@ def _lines(path: Path, cells: int) -> list[tuple[int, list[str]]]:
             continue
         parts = [part.strip() for part in line.rsplit(",", cells - 1)]
         if len(parts) != cells:
-            raise DataError(f"{path}: line {number} has {len(parts)} cells instead of {cells}: correct it")
+            raise DataError(f"line {number} has {len(parts)} cells instead of {cells}: correct it", path)
         lines.append((number, parts))
     return lines
 
@@ -176,9 +175,10 @@ def _lines(path: Path, cells: int) -> list[tuple[int, list[str]]]:
 def _image_root(folder: Path, names: list[str]) -> Path:
     """The nearest folder above the lists in which one of the first images lies."""
     for above in (folder, *folder.resolve().parents):
-        if any((above / name).is_file() for name in names[:_TRIED] if ".." not in name):
+        if any(is_file(above / name.replace("\\", "/")) for name in names[:_TRIED] if ".." not in name):
             return above
     raise DataError(
-        f"{folder / IDS}: none of its first images lies in a folder above it: give the images' folder as the data, and "
-        "this one as its labels"
+        "none of its first images lies in a folder above it: give the images' folder as the data, and "
+        "this one as its labels",
+        folder / IDS,
     )

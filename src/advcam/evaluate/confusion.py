@@ -120,7 +120,12 @@ class ConfusionMatrix:
 
 
 def as_labels(labels: LabelMap) -> Int64[Tensor, ...]:
-    """The labels as Int64, on their device."""
+    """The labels as Int64, on their device; DataError for numbers that are not whole."""
+    floating = (
+        np.issubdtype(labels.dtype, np.floating) if isinstance(labels, np.ndarray) else labels.is_floating_point()
+    )
+    if floating:
+        raise DataError(f"labels must be whole numbers, not {labels.dtype}: take the arg max of scores first")
     if isinstance(labels, np.ndarray):
         return torch.from_numpy(labels.astype(np.int64))
     return labels.to(torch.int64)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 
 import torch
 
 from advcam.classify.measure import measure_classifier
-from advcam.data import check_dataset, open_dataset, splits
-from advcam.data.record import ImageSet
+from advcam.data import open_dataset
+from advcam.data.check import SplitSummary, examine_dataset
 from advcam.errors import DataError, SettingsError
 from advcam.models.checkpoint import load_classifier
 from advcam.pipeline.progress import counted
 from advcam.pipeline.record import machine, versions
 from advcam.pipeline.run import choose_device
 from advcam.pipeline.settings import DoctorSettings
+
+# Of a long list so many lines are printed, the rest is counted.
+MOST_LINES = 200
 
 
 def examine(settings: DoctorSettings) -> None:
@@ -50,33 +52,46 @@ def _installation() -> None:
 
 
 def _data_set(settings: DoctorSettings) -> None:
-    """Print what is there and what is wrong with it."""
+    """Print what is there, what of it is not used or looks odd, and what is wrong with it."""
     assert settings.data is not None
-    sources = {"labels": settings.labels, "classes": settings.classes}
     with counted("doctor: images opened") as advance_to:
-        problems = check_dataset(settings.data, settings.split, on_progress=advance_to, **sources)
-    try:
-        names = splits(settings.data, labels=settings.labels)
-        for split in (settings.split,) if settings.split is not None else names or (None,):
-            _summary(split, open_dataset(settings.data, split, skip_bad=True, **sources))
-    except DataError:
-        # Then it is among the problems.
-        assert problems
-    for problem in problems:
+        found = examine_dataset(
+            settings.data,
+            settings.split,
+            labels=settings.labels,
+            classes=settings.classes,
+            on_progress=advance_to,
+        )
+    for summary in found.splits:
+        _summary(summary)
+    for notice in found.notices:
+        _line("notice", notice)
+    for problem in found.problems[:MOST_LINES]:
         _line("problem", problem)
-    if problems:
+    if found.problems:
+        more = len(found.problems) - MOST_LINES
+        if more > 0:
+            _line("problem", f"{more} more")
         raise DataError(
-            f"{settings.data}: {len(problems)} problem{'s' * (len(problems) > 1)} listed above: mend them, or go on "
-            "without these images with --skip-bad"
+            f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)} listed above: mend them, or go on without "
+            "these images with --skip-bad",
+            settings.data,
         )
     _line("problems", "none")
 
 
-def _summary(split: str | None, found: ImageSet) -> None:
-    masks = sum(record.mask is not None for record in found.records)
-    _line(f"data {split or ''}", f"{found.format}: {len(found)} images, {masks} of them with masks")
-    counts = Counter(index for record in found.records for index in record.classes)
-    _line("", ", ".join(f"{name} {counts[index]}" for index, name in enumerate(found.class_names)))
+def _summary(found: SplitSummary) -> None:
+    _line(f"data {found.split or ''}".rstrip(), f"{found.format}: {found.images} images")
+    names = [f"{name} {found.counts.get(index, 0)}" for index, name in enumerate(found.class_names[:MOST_LINES])]
+    more = len(found.class_names) - MOST_LINES
+    _line("classes", ", ".join(names) + (f" and {more} more" if more > 0 else ""))
+    if found.without_class:
+        _line("", f"{found.without_class} images without any class")
+    if found.masks:
+        values = ", ".join(f"{value} in {count}" for value, count in sorted(found.mask_values.items())[:MOST_LINES])
+        _line("masks", f"{found.masks} of {found.images} images" + (f"; values: {values}" if values else ""))
+    else:
+        _line("masks", "none")
 
 
 def _classifier(settings: DoctorSettings) -> None:

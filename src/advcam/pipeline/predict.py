@@ -84,7 +84,7 @@ def predict(asked: PredictVerb) -> None:
         (out.root / LEFT_OUT_FILE).unlink(missing_ok=True)
     elif len(left_out) == len(files):
         reason = next(iter(left_out.values()))
-        raise DataError(f"{asked.images}: none of the {len(files)} images can be read (first: {reason})")
+        raise DataError(f"none of the {len(files)} images can be read (first: {reason})", asked.images)
     else:
         write_table(out.root / LEFT_OUT_FILE, [("image", "reason"), *left_out.items()])
         say(f"predict: {len(left_out)} of {len(files)} cannot be read: {out.root / LEFT_OUT_FILE} lists them")
@@ -106,7 +106,7 @@ def images_of(path: Path, out: Predictions) -> dict[str, Path]:
     if path.is_file():
         return {image_id(path.name): path}
     if not path.is_dir():
-        raise DataError(f"{path}: there is no such folder of images: correct the path")
+        raise DataError("there is no such folder of images: correct the path", path)
     inside = out.root.resolve().is_relative_to(path.resolve())
     own = (out.root.resolve().relative_to(path.resolve()).as_posix(),) if inside else ()
     listing = list_images(path, without=(*own, MASKS))
@@ -118,7 +118,7 @@ def images_of(path: Path, out: Predictions) -> dict[str, Path]:
         for other in names[1:]:
             out.left_out[other] = f"{path / other}: {names[0]} has the same name but for its ending: rename one of them"
     if not files:
-        raise DataError(f"{path}: there is no image ({', '.join(IMAGE_SUFFIXES[:6])}, ...) in this folder")
+        raise DataError(f"there is no image ({', '.join(IMAGE_SUFFIXES[:6])}, ...) in this folder", path)
     return files
 
 

@@ -44,7 +44,8 @@ def dense_crf(
     >>> dense_crf(image, unary, CRFSettings.irn()).argmax(dim=0).sum()
     tensor(0)
     """
-    pixels = torch.tensor(image) if isinstance(image, np.ndarray) else image
+    # A copy where the array runs backwards, as cv2 users' image[..., ::-1] does.
+    pixels = torch.tensor(np.ascontiguousarray(image)) if isinstance(image, np.ndarray) else image
     if pixels.dtype != torch.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise DataError(
             "the CRF's image must be RGB bytes of shape rows x columns x 3, "
@@ -74,7 +75,7 @@ def dense_crf(
 
 def crf_labels(
     image: UInt8[Tensor, "height width 3"] | UInt8[np.ndarray, "height width 3"],
-    labels: Int[Tensor, "H W"] | UInt8[Tensor, "H W"],
+    labels: Int[Tensor, "H W"] | UInt8[Tensor, "H W"] | Int[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"],
     num_labels: int,
     settings: CRFSettings,
 ) -> Int64[Tensor, "H W"]:

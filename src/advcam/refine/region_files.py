@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64
-from PIL import Image
 from torch import Tensor
 
+from advcam.data.images import open_picture
 from advcam.data.outlines import decode_runs, runs_inside
 from advcam.errors import DataError
 
@@ -62,7 +62,7 @@ def read_regions(
 
 def _array(path: Path) -> np.ndarray:
     if path.suffix == ".png":
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if image.mode not in ("L", "P", "I", "I;16", "1"):
                 raise ValueError(f"an image of mode {image.mode} is no label map")
             return np.asarray(image)
@@ -76,8 +76,7 @@ def _masks(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "R H W"]:
     masks = []
     for item in objects:
         shape = item["segmentation"]
-        counts = shape["counts"]
-        masks.append(
-            runs_inside(decode_runs(counts) if isinstance(counts, str) else array("I", counts), tuple(shape["size"]))
-        )
+        counts, (height, width) = shape["counts"], shape["size"]
+        runs = decode_runs(counts, height * width) if isinstance(counts, str) else array("I", counts)
+        masks.append(runs_inside(runs, (height, width)))
     return np.stack(masks) if masks else np.zeros((0, *size), bool)

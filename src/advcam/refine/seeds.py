@@ -6,6 +6,8 @@ of the maps; a *dataset* label is ``class + 1``. Both have 0 for the background,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -25,6 +27,9 @@ def local_seed(maps: Float[Tensor, "k H W"], threshold: float) -> UInt8[Tensor, 
         maps: one per class of the image, in [0, 1].
         threshold: in the same units.
 
+    Raises:
+        DataError: the maps hold values that are not finite, or are more than an 8-bit mask has room for.
+
     >>> import torch
     >>> local_seed(torch.tensor([[[0.2, 0.3, 0.6]], [[0.1, 0.9, 0.6]]]), 0.2)
     tensor([[0, 2, 1]], dtype=torch.uint8)
@@ -34,12 +39,16 @@ def local_seed(maps: Float[Tensor, "k H W"], threshold: float) -> UInt8[Tensor, 
     if len(maps) == 0:
         return maps.new_zeros(maps.shape[1:], dtype=torch.uint8)
     value_HW, winner_HW = maps.max(dim=0)
+    if not value_HW.isfinite().all():
+        raise DataError("the maps hold values that are not finite numbers: make them again, from finite weights")
     return torch.where(value_HW > torch.tensor(threshold, dtype=torch.float64).to(maps), winner_HW + 1, 0).to(
         torch.uint8
     )
 
 
-def dataset_labels(local: UInt8[Tensor, "H W"], classes: Int[Tensor, " k"]) -> UInt8[Tensor, "H W"]:
+def dataset_labels(
+    local: UInt8[Tensor, "H W"], classes: Int[Tensor, " k"] | UInt8[Tensor, " k"] | Sequence[int]
+) -> UInt8[Tensor, "H W"]:
     """Local labels as dataset labels: j becomes ``classes[j - 1] + 1``; background stays 0, ignored stays 255.
 
     Raises:
@@ -49,6 +58,7 @@ def dataset_labels(local: UInt8[Tensor, "H W"], classes: Int[Tensor, " k"]) -> U
     >>> dataset_labels(torch.tensor([[0, 1, 2, 255]], dtype=torch.uint8), torch.tensor([4, 14]))
     tensor([[  0,   5,  15, 255]], dtype=torch.uint8)
     """
+    classes = torch.as_tensor(classes, device=local.device).long()
     if len(classes) and not (int(classes.min()) >= 0 and int(classes.max()) + 1 < IGNORE):
         raise DataError(
             f"an indexed mask has room for classes 0..{IGNORE - 2}, but the image has the classes {classes.tolist()}"
@@ -64,7 +74,9 @@ def dataset_labels(local: UInt8[Tensor, "H W"], classes: Int[Tensor, " k"]) -> U
     return table[local.long()]
 
 
-def seed_labels(maps: Float[Tensor, "k H W"], classes: Int[Tensor, " k"], threshold: float) -> UInt8[Tensor, "H W"]:
+def seed_labels(
+    maps: Float[Tensor, "k H W"], classes: Int[Tensor, " k"] | UInt8[Tensor, " k"] | Sequence[int], threshold: float
+) -> UInt8[Tensor, "H W"]:
     """The seed: each pixel's class by arg max over the background threshold and the image's own classes.
 
     Args:
@@ -76,17 +88,22 @@ def seed_labels(maps: Float[Tensor, "k H W"], classes: Int[Tensor, " k"], thresh
         Dataset labels: 0 background, ``class + 1``.
 
     Raises:
-        DataError: a class whose label does not fit into an 8-bit mask.
+        DataError: a class whose label does not fit into an 8-bit mask, another number of classes than of maps, or maps
+            that are not finite.
 
     >>> import torch
     >>> seed_labels(torch.tensor([[[0.2, 0.3, 0.6]], [[0.1, 0.9, 0.6]]]), torch.tensor([4, 14]), 0.2)
     tensor([[ 0, 15,  5]], dtype=torch.uint8)
     """
+    if len(classes) != len(maps):
+        raise DataError(f"there are {len(maps)} maps, but {len(classes)} classes: give one class for each map")
     return dataset_labels(local_seed(maps, threshold), classes)
 
 
 def confident_labels(
-    foreground: UInt8[Tensor, "H W"], background: UInt8[Tensor, "H W"], classes: Int[Tensor, " k"]
+    foreground: UInt8[Tensor, "H W"],
+    background: UInt8[Tensor, "H W"],
+    classes: Int[Tensor, " k"] | UInt8[Tensor, " k"] | Sequence[int],
 ) -> UInt8[Tensor, "H W"]:
     """IRN's labels of what is sure: foreground by a strict seed, background by a generous one, 255 between them.
 

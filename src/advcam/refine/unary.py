@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -12,7 +13,9 @@ from advcam.errors import DataError, SettingsError
 
 
 def unary_from_labels(
-    labels: Int[Tensor, "H W"] | UInt8[Tensor, "H W"], num_labels: int, confidence: float = 0.7
+    labels: Int[Tensor, "H W"] | UInt8[Tensor, "H W"] | Int[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"],
+    num_labels: int,
+    confidence: float = 0.7,
 ) -> Float[Tensor, "K H W"]:
     """Energies ``-ln(confidence)`` for a pixel's label, ``-ln((1 - confidence) / (K - 1))`` for each other one.
 
@@ -34,6 +37,8 @@ def unary_from_labels(
         raise SettingsError(f"num_labels must be 1 or more, not {num_labels}")
     if not 0 < confidence < 1:
         raise SettingsError(f"confidence must lie between 0 and 1, not at {confidence}")
+    if isinstance(labels, np.ndarray):
+        labels = torch.tensor(np.ascontiguousarray(labels))
     lowest, highest = (int(labels.min()), int(labels.max())) if labels.numel() else (0, 0)
     if lowest < 0 or highest >= num_labels:
         raise DataError(

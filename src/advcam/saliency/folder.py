@@ -60,7 +60,7 @@ class FolderMaps:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder of saliency maps: correct --saliency.folder")
+            raise DataError("there is no such folder of saliency maps: correct --saliency.folder", folder)
         listing = list_images(folder)
         files: dict[str, Path] = {}
         missing: list[str] = []
@@ -82,9 +82,10 @@ class FolderMaps:
             raise DataError(faults[0] + (f" ({len(faults) - 1} more maps cannot be used)" if len(faults) > 1 else ""))
         if missing and not without:
             raise DataError(
-                f"{folder}: {len(missing)} of {len(records)} images have no saliency map ({few(missing)}): put "
+                f"{len(missing)} of {len(records)} images have no saliency map ({few(missing)}): put "
                 f"{missing[0]}.png and the others there, or climb these images without region D with "
-                "--saliency.missing without"
+                "--saliency.missing without",
+                folder,
             )
         # Of the whole folder: which images are asked for changes from one command to the next.
         return cls(files, tuple(missing), contents_digest({name: folder / name for name in listing.files.values()}))
@@ -115,8 +116,9 @@ def check_shape(path: Path, found: tuple[int, int], wanted: tuple[int, int]) -> 
     if fits or height == width:
         return
     raise DataError(
-        f"{path}: the saliency map is {width} x {height} pixels, but its image (turned by its EXIF orientation) is "
-        f"{wanted[1]} x {wanted[0]}, of another shape: make it of the image's shape, or square"
+        f"the saliency map is {width} x {height} pixels, but its image (turned by its EXIF orientation) is "
+        f"{wanted[1]} x {wanted[0]}, of another shape: make it of the image's shape, or square",
+        path,
     )
 
 

@@ -39,8 +39,9 @@ class Pair:
             level = read_image(self.record.mask).max(axis=2).astype(np.float32)
             if level.shape != image.shape[:2]:
                 raise DataError(
-                    f"{self.record.mask}: the mask is {level.shape[1]} x {level.shape[0]} pixels, but its picture is "
-                    f"{image.shape[1]} x {image.shape[0]}: make both the same size"
+                    f"the mask is {level.shape[1]} x {level.shape[0]} pixels, but its picture is "
+                    f"{image.shape[1]} x {image.shape[0]}: make both the same size",
+                    self.record.mask,
                 )
             # As in the program: whatever value stands for the object becomes 1.
             return image, level / max(float(level.max()), 1.0), np.ones(level.shape, bool)
@@ -66,8 +67,9 @@ def find_pairs(settings: DetectorSettings, mapped: Collection[str] = ()) -> tupl
     if not kept:
         left = f", since all {len(pairs)} of its images with a mask are mapped by this run" if pairs else ""
         raise DataError(
-            f"{settings.data}: no image is left to train the detector on{left}: name other images with detector.data "
-            "or detector.split, or trained weights with saliency.weights"
+            f"no image is left to train the detector on{left}: name other images with detector.data "
+            "or detector.split, or trained weights with saliency.weights",
+            settings.data,
         )
     held = [pair for pair in kept if fraction(pair.record.id) < settings.holdout]
     chosen = {pair.record.id for pair in held}
@@ -84,13 +86,14 @@ def grey_pairs(pictures: str, masks: str) -> list[Pair]:
     """Pictures of one folder with the masks of another, by their names without extension."""
     for folder, name in ((pictures, "data"), (masks, "masks")):
         if not Path(folder).is_dir():
-            raise DataError(f"{folder}: there is no such folder: correct --detector.{name}")
+            raise DataError(f"there is no such folder: correct --detector.{name}", folder)
     of_pictures, of_masks = list_images(Path(pictures)), list_images(Path(masks))
     missing = [name for name in of_pictures.ids if name not in of_masks.ids]
     if missing:
         raise DataError(
-            f"{masks}: {len(missing)} of {len(of_pictures.ids)} pictures in {pictures} have no mask there "
-            f"({few(missing)}): add the masks, or take the pictures out"
+            f"{len(missing)} of {len(of_pictures.ids)} pictures in {pictures} have no mask there "
+            f"({few(missing)}): add the masks, or take the pictures out",
+            masks,
         )
     return [
         Pair(Record(name, Path(pictures) / files[0], (), Path(masks) / of_masks.ids[name][0]), grey=True)

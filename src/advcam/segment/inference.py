@@ -11,11 +11,16 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
+from advcam.data.pixels import as_pixels
 from advcam.data.transforms import normalize, resize_long_side
+from advcam.errors import ModelError
 from advcam.refine.crf import dense_crf
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
 from advcam.segment.inference_settings import InferenceSettings
+
+# 8 bits, without the one for what does not count.
+MOST_LABELS = 255
 
 
 def class_logits(
@@ -112,10 +117,18 @@ class Segmenter:
         return self
 
     def __call__(
-        self, image: UInt8[np.ndarray, "H W 3"], settings: InferenceSettings | None = None
+        self, image: Image.Image | np.ndarray | Tensor, settings: InferenceSettings | None = None
     ) -> UInt8[np.ndarray, "H W"]:
-        """The label of every pixel of a picture: 0 the background, ``i + 1`` for ``class_names[i]``."""
-        return self.labels([image], settings)[0]
+        """The label of every pixel of a picture: 0 the background, ``i + 1`` for ``class_names[i]``.
+
+        Args:
+            image: opened by Pillow, or an array with height and width first; see ``as_pixels``.
+            settings: of the inference.
+
+        Raises:
+            DataError: it is no picture.
+        """
+        return self.labels([as_pixels(image)], settings)[0]
 
     @torch.inference_mode()
     def labels(
@@ -123,6 +136,8 @@ class Segmenter:
     ) -> list[UInt8[np.ndarray, "_ _"]]:
         """The labels of pictures of one size. Longer sides than ``max_side`` are reduced, and their labels enlarged."""
         settings = settings or InferenceSettings()
+        if self.num_labels > MOST_LABELS:
+            raise ModelError(f"the network knows {self.num_labels} labels, and a mask has room for {MOST_LABELS}")
         size = images[0].shape[:2]
         if max(size) > settings.max_side:
             images = [resize_long_side(image, settings.max_side) for image in images]
