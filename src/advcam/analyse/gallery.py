@@ -18,6 +18,7 @@ from advcam.analyse.result import Analysis
 from advcam.analyse.seeds import seed_curve
 from advcam.analyse.subject import Subject
 from advcam.data import image_size, read_mask, voc_palette
+from advcam.data.images import open_picture
 from advcam.errors import DataError
 from advcam.evaluate import BoxAccSettings, BoxAccuracy
 from advcam.evaluate.validation import true_corners
@@ -276,9 +277,8 @@ def fig9(subject: Subject, folders: Mapping[str, Path], *, shown: int = SHOWN) -
 
 
 def indices(path: Path) -> UInt8[np.ndarray, "H W"]:
-    from PIL import Image
 
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         return np.array(image)
 
 

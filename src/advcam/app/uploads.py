@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from advcam.data.images import read_image
+from advcam.data.images import open_picture, read_image
 from advcam.errors import DataError
 
 # Of one upload.
@@ -31,7 +31,7 @@ def checked_picture(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
     if size > MAX_BYTES:
         raise DataError(f"the picture has {size / 2**20:.0f} MB, and {MAX_BYTES // 2**20} MB are taken: reduce it")
     try:
-        with Image.open(file) as image:
+        with open_picture(file) as image:
             kind, pixels = image.format, image.width * image.height
     except (OSError, Image.DecompressionBombError, SyntaxError, ValueError):
         raise DataError("this is no picture, or not a whole one: drop a JPEG, PNG, WebP, BMP or TIFF file") from None

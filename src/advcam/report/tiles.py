@@ -36,7 +36,7 @@ class Tile:
 
 def small_picture(pixels: UInt8[np.ndarray, "H W 3"] | Path) -> str:
     """A picture, or one in a file, reduced, as a data address."""
-    image = Image.open(pixels) if isinstance(pixels, Path) else Image.fromarray(pixels)
+    image = open_picture(pixels) if isinstance(pixels, Path) else Image.fromarray(pixels)
     with image:
         # Decodes a large JPEG at a fraction of its size.
         image.draft("RGB", (2 * SIDE, 2 * SIDE))

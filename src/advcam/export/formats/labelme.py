@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from advcam.data.images import open_picture
 from advcam.data.text import read_text
 from advcam.errors import DataError
 from advcam.export.contours import paint, parts
@@ -110,7 +111,7 @@ def _draw(shape: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
     points = np.asarray(shape["points"], np.float64)
     if shape["shape_type"] == "polygon":
         return paint([points], size, border=True)
-    with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as image:
+    with open_picture(io.BytesIO(base64.b64decode(shape["mask"]))) as image:
         piece = np.asarray(image.convert("1"))
     found = np.zeros(size, bool)
     x0, y0 = points[0].astype(int).tolist()
