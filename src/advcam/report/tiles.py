@@ -14,6 +14,8 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
+from advcam.data.images import open_picture
+
 # Longer side of a small picture, in pixels, and JPEG's quality: some four kilobytes each.
 SIDE, QUALITY = 160, 70
 
