@@ -32,6 +32,9 @@ from . import (
     report as report,
 )
 from . import (
+    review as review,
+)
+from . import (
     saliency as saliency,
 )
 from . import (
