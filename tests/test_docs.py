@@ -159,7 +159,7 @@ def test_settings_of_commands_are_in_the_help(page: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("page", PAGES)
 def test_settings_in_prose_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
-    everywhere = help_settings("run", capsys) | help_settings("doctor", capsys)
+    everywhere = help_settings("run", capsys) | help_settings("doctor", capsys) | help_settings("analyse", capsys)
     for span in code_spans(page):
         for option in re.findall(r"(?<![\w-])--[a-z][\w.-]*", span):
             assert underscored(option) in everywhere or span.startswith(("advcam ", "python ")), (

@@ -39,6 +39,7 @@ from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import held_regions, reduced_saliency, salient_region
 from advcam.pipeline.scoring import ChosenThreshold, read_prediction, scored_records
+from advcam.report.analyses import analysis_sections
 from advcam.report.box_overlays import DrawnBox, box_overlay
 from advcam.report.facts import changed_settings, data_fact, instance_facts, stage_facts
 from advcam.report.figures import Headline, groups, headline, name_of_masks, read_figures
@@ -105,6 +106,7 @@ def page(run: Run) -> Page:
         truth_outlined=any(card.has_truth for card in cards),
         hatched=any(card.hatched for card in cards),
         strips=strips,
+        analyses=analysis_sections(run.folder.root / "analysis"),
         **everything(run),
         classifier=classifier_chart(classifier),
         flagged=[FlaggedClass(**asdict(flag)) for flag in flags],

@@ -11,6 +11,7 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
+from advcam.report.analyses import AnalysisSection
 from advcam.report.charts import Bar, bars
 from advcam.report.figures import Group, Headline
 from advcam.report.gains import Chain
@@ -90,6 +91,8 @@ class Page:
     box_images: int = 0
     trainings: Sequence[TrainingSection] = ()
     strips: Sequence[Strip] = ()
+    analyses: Sequence[AnalysisSection] = ()
+    """What ``advcam analyse`` measured of the run."""
     classifier: ClassifierChart | None = None
     flagged: Sequence[FlaggedClass] = ()
     flagged_images: int = 0
