@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import advcam
+from advcam.attribute.multiscale import at_scale
 from advcam.attribute.settings import Units
 
 PRESETS = {name: getattr(advcam.ClimbSettings, name)() for name in ("released", "paper", "localization")}
@@ -82,7 +83,16 @@ class TestTheSameFunction:
 def test_the_authors_network_has_the_authors_units():
     network = nn.Conv2d(3, 2048, 3, stride=16, padding=1)
     assert advcam.maps.CAM(advcam.ClassMapper(network, torch.ones(20, 2048))).units == Units()
-    assert advcam.adapted(PRESETS["released"], Units()) == PRESETS["released"]
+    assert advcam.adapted(PRESETS["released"], Units()) == replace(PRESETS["released"], follow_side=True)
+
+
+def test_lambda_keeps_its_pull_on_a_grid_of_another_size():
+    own = advcam.adapted(PRESETS["released"], Units())
+    sizes = ((375, 500), (500, 354), (480, 640), (192, 240), (1500, 2000))
+    assert [own.weight_for(*size) for size in sizes] == [7, 7, 7, 28, 7 / 16]
+    # At another scale both the grid and what it is measured by are larger.
+    assert at_scale(own, 2.0).weight_for(384, 480) == 28
+    assert PRESETS["released"].weight_for(192, 240) == 7
 
 
 def test_settings_for_another_network():

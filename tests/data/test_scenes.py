@@ -137,7 +137,7 @@ class TestSplits:
             assert {index for classes in found for index in classes} == set(range(6))
 
     def test_there_are_three_sizes(self, scenes: list[Scene]) -> None:
-        assert {scene.mask.shape for scene in scenes} == {(128, 160), (160, 128), (144, 144)}
+        assert {scene.mask.shape for scene in scenes} == {(192, 240), (240, 192), (224, 224)}
 
     @pytest.mark.parametrize("size", [96, 100, 192, 250])
     def test_sides_suit_an_output_stride_of_16(self, size: int) -> None:

@@ -134,7 +134,7 @@ def climb_pairs(
                 break
             mask_Nhw = restricting_mask(map_Nhw.detach(), settings.mask_threshold, settings.normalize_mask)
             mask_Nhw = mask_Nhw if held_Nhw is None else mask_Nhw | held_Nhw
-            lam, others = settings.reg_weight, settings.suppress_others
+            lam, others = settings.weight_for(*images.shape[2:]), settings.suppress_others
             objective_N = eq7(seen.scores, map_Nhw, first_Nhw, mask_Nhw, classes_N, lam, suppress_others=others)
             if on_step is not None:
                 told = (tensor.detach() for tensor in (x_NVCHW, map_Nhw, seen.scores, objective_N))

@@ -69,5 +69,5 @@ def localization_maps(
 
 
 def at_scale(settings: ClimbSettings, scale: float) -> ClimbSettings:
-    """The settings with the number of steps that this scale gets."""
-    return replace(settings, steps=settings.steps_at(scale))
+    """The settings with the number of steps that this scale gets, and its grid as the measure of lambda."""
+    return replace(settings, steps=settings.steps_at(scale), unit_side=settings.unit_side * scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,8 +14,10 @@ from advcam.errors import SettingsError
 AUTHORS_INPUT_RANGE = (1 - 0.406) / 0.225 + 0.485 / 0.229
 AUTHORS_CHANNELS = 2048
 AUTHORS_STRIDE = 16
+AUTHORS_SIDE = 500
 # Of their networks for localization: cells of 8 pixels (28 x 28 maps).
 LOCALIZATION_STRIDE = 8
+LOCALIZATION_SIDE = 224
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class ClimbSettings:
     """Channels of the head in whose maps ``reg_weight`` is given, 1 for maps without the Grad-CAM factor."""
     unit_stride: int = AUTHORS_STRIDE
     """Pixels per cell of the map in which ``reg_weight`` is given."""
+    unit_side: float = AUTHORS_SIDE
+    """Longer side, in pixels, of the images on whose grid ``reg_weight`` is given: about 500 in VOC."""
+    follow_side: bool = False
+    """Bring ``reg_weight`` to the size of each image, see ``weight_for``. The program has one for all; ``adapted``
+    switches it on."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -80,8 +88,8 @@ class ClimbSettings:
             raise SettingsError(f"the climb's reg_weight must not be negative, and is {self.reg_weight}")
         if self.normalize_mask and not 0 <= self.mask_threshold <= 1:
             raise SettingsError(f"the climb's mask_threshold must be within [0, 1], not {self.mask_threshold}")
-        if not min(self.unit_range, self.unit_channels, self.unit_stride) > 0:
-            raise SettingsError("climb.unit_range, unit_channels and unit_stride must be positive")
+        if not min(self.unit_range, self.unit_channels, self.unit_stride, self.unit_side) > 0:
+            raise SettingsError("climb.unit_range, unit_channels, unit_stride and unit_side must be positive")
 
     @classmethod
     def released(cls) -> ClimbSettings:
@@ -111,7 +119,14 @@ class ClimbSettings:
         these images were mirrored, scaled and bounded; one view of one size, kept within its own range, is our choice.
         Its step of 0.008 belongs to a raw gradient; with the released program's normalised one 0.08 is taken.
         """
-        return cls(reg_weight=0.01, flip=False, signed=True, unit_channels=1, unit_stride=LOCALIZATION_STRIDE)
+        return cls(
+            reg_weight=0.01,
+            flip=False,
+            signed=True,
+            unit_channels=1,
+            unit_stride=LOCALIZATION_STRIDE,
+            unit_side=LOCALIZATION_SIDE,
+        )
 
     @property
     def maps(self) -> int:
@@ -124,6 +139,22 @@ class ClimbSettings:
             return self.steps
         return self.steps // 2 if self.steps > 10 else 5
 
+    def weight_for(self, height: int, width: int) -> float:
+        """lambda for an image of this size, mapped as it is.
+
+        lambda weighs a sum over cells against a score that is a mean over them, so its pull grows with the grid. With
+        ``follow_side`` it keeps the pull of an image of ``unit_side``, in whole powers of two, rounded towards none:
+        images between 0.71 and 1.41 times that size climb as the program has it.
+
+        >>> from dataclasses import replace
+        >>> small = replace(ClimbSettings.released(), follow_side=True)
+        >>> small.weight_for(375, 500), small.weight_for(192, 240), ClimbSettings.released().weight_for(192, 240)
+        (7.0, 28.0, 7.0)
+        """
+        if not self.follow_side:
+            return self.reg_weight
+        return self.reg_weight * 2.0 ** int(2 * math.log2(self.unit_side / max(height, width)))
+
     def scale_weight(self, scales: tuple[float, ...]) -> float:
         """Factor on all maps: 2 where scale 0.5 takes part with halved steps. It matters against 1e-5 only."""
         return 2.0 if self.halve_at_half and 0.5 in scales and self.steps > 10 else 1.0
@@ -135,7 +166,7 @@ def adapted(settings: ClimbSettings, units: Units) -> ClimbSettings:
     A step along the normalised gradient is a change of pixels, so it grows with the width of the input; one along the
     raw gradient, which shrinks as the input widens, grows with its square. lambda weighs a sum over cells against a
     mean: with cells of s pixels it keeps its pull when it is multiplied by ``s ** 2``, and where maps are divided by
-    the width of the head, by that width.
+    the width of the head, by that width. ``follow_side`` does the same for the size of the images.
 
     >>> found = adapted(ClimbSettings.released(), Units(input_range=2.0, channels=1024, stride=16))
     >>> round(found.step_size, 4), found.reg_weight
@@ -153,6 +184,7 @@ def adapted(settings: ClimbSettings, units: Units) -> ClimbSettings:
         unit_range=units.input_range,
         unit_channels=units.channels,
         unit_stride=units.stride,
+        follow_side=True,
     )
 
 

@@ -18,7 +18,7 @@ class SceneSettings:
     """Images on which thresholds and settings are chosen."""
     test: int = 80
     """Images held out for the figures that are reported."""
-    size: int = 160
+    size: int = 240
     """Longest side of an image in pixels. The images are ``size x 0.8 size``, upright and lying, and square with
     ``0.9 size``, each rounded to a multiple of 16."""
     body_cue: float = 0.75
