@@ -141,7 +141,10 @@ class Run:
         folder = RunFolder(Path(config.out))
         record = RunRecord(folder.root)
         if folder.root.is_dir():
-            others = {path.name for path in folder.root.iterdir()} - {LOCK_FILE}
+            own = {LOCK_FILE}
+            if config.data is not None and Path(config.data).absolute().parent == folder.root.absolute():
+                own.add(Path(config.data).name)  # the demo keeps its scenes in its run folder
+            others = {path.name for path in folder.root.iterdir()} - own
             if not record.there and any(not name.startswith(".") for name in others):
                 raise RunError(f"{folder.root} holds other files and no {RUN_FILE}: choose an empty --out")
             if clean:

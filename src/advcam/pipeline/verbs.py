@@ -97,13 +97,11 @@ def demo(words: Sequence[str]) -> None:
     from advcam.pipeline.progress import say
     from advcam.pipeline.run import Run
 
-    # A folder that holds something else is refused before anything is written.
-    scenes = Path(config.out) / "scenes"
-    if not scenes.is_dir() or not any(path.name == "scenes" for path in scenes.parent.iterdir()):
-        Run.open(config)
-    config = replace(config, data=str(scenes))
-    write_scenes(scenes)
-    say(f"demo: {config.data} holds the images; the classifier sees their class labels only")
+    if config.data is None:
+        config = replace(config, data=str(Path(config.out) / "scenes"))
+        Run.open(config)  # a folder that holds something else is refused before anything is written
+        write_scenes(config.data or "")
+        say(f"demo: {config.data} holds the images; the classifier sees their class labels only")
     work(config, [one.verb for one in in_run(config)])
 
 
