@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from advcam.errors import SettingsError
 from advcam.pipeline.arguments import parse
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.recipes import recipes
@@ -29,3 +32,64 @@ def test_table_1_is_the_authors_program():
 def test_the_paper_recipe_is_the_paper_settings():
     config = parse("run", ["climb_paper"])
     assert config.climb == type(config.climb).paper()
+
+
+def test_rows_that_build_on_each_other_learn_from_the_same_masks():
+    """Table 5 trains on the masks of table 2, table 3 on those of table 1: all but the network is equal."""
+    for network, masks in (
+        ("coco14_table5_advcam", "coco14_table2_advcam_irn"),
+        ("voc12_table3_advcam", "voc12_table1_advcam_irn"),
+        ("voc12_table3_advcam_sal", "voc12_table1_advcam_sal_irn"),
+    ):
+        first, second = (parse("run", [name, "--out", "nowhere"]) for name in (network, masks))
+        assert replace(first, segment=second.segment, refine=second.refine) == second
+        assert replace(first.refine, ambiguity=second.refine.ambiguity) == second.refine
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("climb:\n  step: 3\n", "mine.yaml, line 2: there is no setting climb.step, did you mean climb.steps?"),
+        ("climb: 5\n", "mine.yaml, line 1: climb is a section, and is 5"),
+        (
+            "seed: {threshold: high}\n",
+            "mine.yaml, line 1: seed.threshold is 'high', and must be a number or one of auto",
+        ),
+        ("climb: {steps: 3\n", "this is not YAML"),
+        ("extends: mine.yaml\n", "extends itself"),
+        ("extends: voc12_tabel1_cam_crf\n", "did you mean voc12_table1_cam_crf?"),
+        ("a: &a [1]\nclimb: *a\n", "settings do not refer to others"),
+        ("limit: .inf\n", "limit is inf, and must be"),
+        ("climb: {step_size: 1.0e+300}\n", "climb.step_size must be above 0 and at most"),
+        ("attribute: {scales: [1000]}\n", "scales must be different numbers above 0 and at most 16"),
+        ("sweep: {step: 1e-9}\n", "a step of at least 0.0001"),
+        ("- 1\n", "holds no settings"),
+        ("[" * 3000, "mine.yaml"),
+    ],
+)
+def test_a_mistake_in_a_file_names_file_line_and_the_nearest_setting(tmp_path, monkeypatch, text, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SettingsError) as told:
+        parse("run", ["mine.yaml"])
+    assert sentence in str(told.value)
+
+
+def test_files_that_are_no_text(tmp_path):
+    for content in (b"climb: {steps: 3} # caf\xe9\n", bytes(range(256))):
+        (tmp_path / "mine.yaml").write_bytes(content)
+        with pytest.raises(SettingsError, match=r"mine\.yaml"):
+            parse("run", [str(tmp_path / "mine.yaml")])
+
+
+def test_what_stands_in_the_file_counts_above_what_it_extends(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: voc12_table1_advcam_irn\nclimb: {steps: 3}\nlabels: 123\n")
+    config = parse("run", [str(tmp_path / "mine.yaml"), "--climb.flip", "false"])
+    assert (config.climb.steps, config.climb.flip, config.refine.method, config.labels) == (3, False, "irn", "123")
+
+
+def test_a_folder_of_images_is_no_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SettingsError, match=r"images are named with --data photos"):
+        parse("run", ["photos"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from advcam import __version__
 from advcam.errors import UserError
 
-# Exit codes; an interrupted run ends as the shell's convention for SIGINT has it.
-DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+# Exit codes; an interrupted run ends as the shell's convention for SIGINT and SIGTERM has it.
+DONE, FAILED, BAD_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 # What each does is in ``advcam.pipeline.verbs``, which is loaded once one is chosen.
@@ -40,15 +43,18 @@ VERBS = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C stops, it stops."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code. A closed pipe, as of ``| head``, never fails a run."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    keep_streams_open()
     if not words or words[0] in ("-h", "--help", "help"):
-        print(help_text())
-        return DONE
+        return show(help_text())
     if words[0] == "--version":
-        print(f"advcam {__version__}")
-        return DONE
+        return show(f"advcam {__version__}")
     # Threads that wait should sleep: spinning ones slow everything down many times where other programs use the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     name, *rest = words
@@ -58,21 +64,79 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from advcam.pipeline import verbs
         from advcam.pipeline.arguments import Help
 
-        try:
-            verbs.VERBS[name](rest)
-        except Help as text:
-            print(text)
+        with terminable():
+            try:
+                verbs.VERBS[name](rest)
+            except Help as text:
+                show(str(text))
     except UserError as error:
-        return complain(str(error))
+        return complain(" ".join(str(error).split()))
     except KeyboardInterrupt as interruption:
         kept = f": {interruption}" if str(interruption) else ""
-        print(f"\nadvcam {name} interrupted{kept}. The same command goes on from there.", file=sys.stderr)
-        return INTERRUPTED
+        tell(f"\nadvcam {name} interrupted{kept}. The same command goes on from there.")
+        stopped_by_term = isinstance(interruption, Terminated) or isinstance(interruption.__context__, Terminated)
+        return TERMINATED if stopped_by_term else INTERRUPTED
+    except SystemExit as stop:
+        # A training that SIGTERM stopped has saved its state.
+        if stop.code != TERMINATED:
+            raise
+        tell(f"\nadvcam {name} interrupted: what is done is kept. The same command goes on from there.")
+        return TERMINATED
+    except BrokenPipeError:
+        # Who read the output has seen enough.
+        keep_streams_open()
     return DONE
 
 
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM stops a command as Ctrl-C does; only the main thread may say so."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def keep_streams_open() -> None:
+    """Let output that nobody reads go nowhere: a stream that was closed, or whose reader has gone."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            if stream is None:
+                raise ValueError
+            stream.flush()
+        except (OSError, ValueError):
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def show(text: str) -> int:
+    """Text that was asked for."""
+    try:
+        print(text)
+        sys.stdout.flush()
+    except OSError:
+        keep_streams_open()
+    return DONE
+
+
+def tell(text: str) -> None:
+    """A line on standard error, if that can take it."""
+    try:
+        print(text, file=sys.stderr)
+    except (OSError, ValueError):
+        keep_streams_open()
+
+
 def complain(sentence: str) -> int:
-    print(f"advcam: {sentence}", file=sys.stderr)
+    tell(f"advcam: {sentence}")
     return BAD_USAGE
 
 

@@ -82,10 +82,10 @@ class ClimbSettings:
             raise SettingsError(
                 f"climb.steps must be at least 1, not {self.steps}: plain maps are attribute.method cam"
             )
-        if not self.step_size > 0:
-            raise SettingsError(f"the climb's step_size must be positive, not {self.step_size}")
-        if not self.reg_weight >= 0:
-            raise SettingsError(f"the climb's reg_weight must not be negative, and is {self.reg_weight}")
+        if not 0 < self.step_size <= 1e6:
+            raise SettingsError(f"climb.step_size must be above 0 and at most 1e6, not {self.step_size}")
+        if not 0 <= self.reg_weight <= 1e9:
+            raise SettingsError(f"climb.reg_weight must be from 0 to 1e9, not {self.reg_weight}")
         if self.normalize_mask and not 0 <= self.mask_threshold <= 1:
             raise SettingsError(f"the climb's mask_threshold must be within [0, 1], not {self.mask_threshold}")
         if not min(self.unit_range, self.unit_channels, self.unit_stride, self.unit_side) > 0:
@@ -218,5 +218,5 @@ class AttributeSettings:
 
 def check_scales(scales: Sequence[float]) -> None:
     """Raise SettingsError unless the scales are different positive numbers, at least one."""
-    if not scales or not all(scale > 0 for scale in scales) or len(set(scales)) != len(scales):
-        raise SettingsError(f"scales must be different positive numbers, not {list(scales)}")
+    if not scales or not all(0 < scale <= 16 for scale in scales) or len(set(scales)) != len(scales):
+        raise SettingsError(f"scales must be different numbers above 0 and at most 16, not {list(scales)}")

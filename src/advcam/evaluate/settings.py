@@ -24,9 +24,10 @@ class SweepSettings:
     """Distance between two thresholds."""
 
     def __post_init__(self) -> None:
-        if not self.step > 0 or not self.low <= self.high:
+        if not self.step >= 1e-4 or not 0 <= self.low <= self.high <= 1:
             raise SettingsError(
-                f"a sweep needs low <= high and a positive step, not low={self.low}, high={self.high}, step={self.step}"
+                f"a sweep needs 0 <= low <= high <= 1 and a step of at least 0.0001, not low={self.low}, "
+                f"high={self.high}, step={self.step}"
             )
 
     @property

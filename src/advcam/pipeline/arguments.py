@@ -28,7 +28,7 @@ Settings = TypeVar("Settings")
 # Lines of a verb's help, at most.
 HELP_LINES = 60
 # Settings that every stage has.
-COMMON = ("data", "out", "labels", "classes", "splits", "device", "processes", "part", "limit", "overwrite", "skip_bad")
+COMMON = ("data", "out", "labels", "classes", "splits", "device", "processes", "limit", "overwrite", "skip_bad")
 
 
 class Help(Exception):

@@ -86,14 +86,12 @@ class RunConfig:
     processes: int | None = None
     """Processes that share the work on images, each with its part of the cores; on GPUs each has one of its own. None
     takes one process, or as many as there are GPUs."""
-    part: str | None = None
-    """``i/n``: do only the i-th of n parts of the work on images, on one of many machines; then ``advcam collect``."""
     limit: int | None = None
     """Use only so many images of every split, spread evenly over it: a dry run."""
     overwrite: bool = False
-    """Throw away what a stage made with other settings, instead of stopping."""
+    """Replace what was made otherwise, instead of stopping: another setting, another network, other images."""
     skip_bad: bool = False
-    """Leave out images that cannot be used, and list them in the manifest, instead of stopping."""
+    """Leave out images that cannot be used, and list them in ``run.yaml``, instead of stopping."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -109,7 +107,3 @@ class RunConfig:
             )
         if self.processes is not None and not 1 <= self.processes <= 4096:
             raise SettingsError(f"processes must be from 1 to 4096, not {self.processes}")
-        if self.part is not None:
-            number, _, count = self.part.partition("/")
-            if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-                raise SettingsError(f"part is {self.part}, and must be i/n with i from 1 to n, such as 2/8")

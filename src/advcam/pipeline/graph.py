@@ -191,7 +191,7 @@ def settled(run: Run, before: RunConfig, done: Sequence[Stage]) -> RunConfig:
         for section in stage.sections
         if not any(section in other.sections for other in done)
     }
-    return replace(run.config, **kept, overwrite=False, limit=None, part=None)
+    return replace(run.config, **kept, overwrite=False, limit=None)
 
 
 def told(run: Run, error: StaleError) -> RunError:

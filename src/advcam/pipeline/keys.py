@@ -69,23 +69,18 @@ class Line(msgspec.Struct, omit_defaults=True):
 class Ledger:
     """Which images of an artifact are there, with which keys.
 
-    A file of lines that is only added to while a stage works, so that a kill loses at most the last line. Processes of
-    a job in parts have a file each beside it (``part``).
+    A file of lines that is only added to, so that a kill loses at most the last line.
     """
 
-    def __init__(self, path: Path, part: str = "") -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.own = path.with_suffix(f".{part}.jsonl") if part else path
         self._lines: dict[str, Line] | None = None
 
     @property
     def lines(self) -> dict[str, Line]:
-        """By image, those of parts above the others."""
+        """By image, the last one of each."""
         if self._lines is None:
-            self._lines = {}
-            for path in (self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.*.jsonl"))):
-                for line in read_lines(path, Line):
-                    self._lines[line.id] = line
+            self._lines = {line.id: line for line in read_lines(self.path, Line)}
             self._lines = {image: line for image, line in self._lines.items() if line.key is not None}
         return self._lines
 
@@ -112,27 +107,19 @@ class Ledger:
             else:
                 self.lines[line.id] = line
         try:
-            self.own.parent.mkdir(parents=True, exist_ok=True)
-            with self.own.open("ab") as file:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
                 file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in listed))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise unwritable(self.own, error) from error
+            raise unwritable(self.path, error) from error
 
     def forget(self, images: Iterable[str]) -> None:
         """Say of images, before their files are replaced, that these no longer count."""
         known = [Line(image, None) for image in images if image in self.lines]
         if known:
             self.note(known)
-
-    def collect(self) -> None:
-        """Bring the lines of all parts into one file."""
-        text = b"".join(msgspec.json.encode(line) + b"\n" for line in self.lines.values()).decode()
-        if self.lines or self.path.exists():
-            write_text(self.path, text)
-        for part in self.path.parent.glob(f"{self.path.stem}.*.jsonl"):
-            part.unlink(missing_ok=True)
 
     def of(self, images: Sequence[str]) -> str:
         """A digest over the keys of some images: what an artifact that learns from all of them depends on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console
@@ -22,7 +22,7 @@ class Advance(Protocol):
 @contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Show how far ``what`` is; the block calls what it is given once per item (or with a count)."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
             task = bar.add_task(what, total=total, completed=done)
@@ -70,9 +70,10 @@ class _Lines:
 
 
 def say(line: str) -> None:
-    """One line on standard error."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """One line on standard error, if that can take it: a closed or full one never fails a run."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:

@@ -125,8 +125,6 @@ class Run:
     config: RunConfig
     folder: RunFolder
     record: RunRecord
-    part: str = ""
-    """Of a job in parts, which one this is."""
     goes_on: RunConfig | None = None
     """What the folder goes on with, where that is not all of ``config`` yet."""
     _sets: dict[str | None, ImageSet] = field(default_factory=dict, repr=False)
@@ -149,8 +147,7 @@ class Run:
                 raise RunError(f"{folder.root} holds other files and no {RUN_FILE}: choose an empty --out")
             if clean:
                 remove_leftovers(folder.root)
-        part = "" if config.part is None else config.part.replace("/", "of")
-        return cls(config, folder, record, part)
+        return cls(config, folder, record)
 
     # -- the data ----------------------------------------------------------------------------------------------------
 
@@ -248,7 +245,7 @@ class Run:
     def ledger(self, name: str) -> Ledger:
         """Which images of an artifact are there."""
         if name not in self._ledgers:
-            self._ledgers[name] = Ledger(self.folder.root / KEYS / f"{name}.jsonl", self.part)
+            self._ledgers[name] = Ledger(self.folder.root / KEYS / f"{name}.jsonl")
         return self._ledgers[name]
 
     @cached_property
@@ -381,7 +378,7 @@ def spread(items: Sequence[Any], limit: int | None) -> Sequence[Any]:
 
 def saved_form(config: RunConfig) -> RunConfig:
     """Settings as a run folder keeps them: what was asked of one command only is not kept."""
-    return replace(config, overwrite=False, limit=None, part=None)
+    return replace(config, overwrite=False, limit=None)
 
 
 def choose_device(name: str) -> torch.device:
