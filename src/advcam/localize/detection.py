@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from advcam.errors import RunError
+from advcam.io.files import cell, uncell
 
 COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
 
@@ -34,7 +35,8 @@ def boxes_table(detections: Iterable[Detection]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([found.image, found.class_name, f"{found.score:.4f}", *found.box] for found in detections)
+    for found in detections:
+        writer.writerow([cell(found.image), cell(found.class_name), f"{found.score:.4f}", *found.box])
     return text.getvalue()
 
 
@@ -48,8 +50,8 @@ def read_boxes(path: Path) -> list[Detection]:
         with path.open(encoding="utf-8", newline="") as lines:
             return [
                 Detection(
-                    row["image"],
-                    row["class"],
+                    uncell(row["image"]),
+                    uncell(row["class"]),
                     float(row["score"]),
                     (int(row["x0"]), int(row["y0"]), int(row["x1"]), int(row["y1"])),
                 )

@@ -115,8 +115,10 @@ def current_facts(run: Run, kind: str, step: str) -> dict[str, Any]:
     known = {name: value for name, value in entry.facts.items() if name not in found}
     if network is not None:
         known["network"] = network.content
-    method = (entry.result.get("threshold") or {}).get("method", "")
-    if entry.result.get("chosen_on") not in (None, chosen_on(run, masks, method)):
+    chosen_by = (entry.result.get("threshold") or {}).get("method", "")
+    if (fixed := method.fixed(run)) is not None:
+        known["threshold"] = fixed
+    elif entry.result.get("chosen_on") not in (None, chosen_on(run, masks, chosen_by)):
         known["threshold"] = "to be chosen on the maps that are there now"
     return found | known
 

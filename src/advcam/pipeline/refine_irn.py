@@ -74,7 +74,12 @@ def _labels(run: Run, kind: str, prepared: Prepared) -> Labels:
     return of
 
 
-IRN = Method(_settings, _prepare, _labels, artifacts=("irn",), sections=("irn", "irn_walk"))
+def _fixed(run: Run) -> float | None:
+    background = run.config.irn_walk.background
+    return None if isinstance(background, str) else float(background)
+
+
+IRN = Method(_settings, _prepare, _labels, _fixed, artifacts=("irn",), sections=("irn", "irn_walk"))
 
 
 # -- the network -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from advcam.pipeline.classify import run_classifier, weights_fact
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
 from advcam.pipeline.progress import say
-from advcam.pipeline.refiner import Labels, Method, Prepared, Subject
+from advcam.pipeline.refiner import Labels, Method, Prepared, Subject, fixed_seed
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import choose
 from advcam.refine.psa.network import AffinityNet
@@ -78,7 +78,11 @@ def _labels(run: Run, kind: str, prepared: Prepared) -> Labels:
     return of
 
 
-PSA = Method(_settings, _prepare, _labels, artifacts=("psa",), sections=("psa",))
+def _fixed(run: Run) -> float | None:
+    return None if run.config.psa.margin is None else fixed_seed(run)
+
+
+PSA = Method(_settings, _prepare, _labels, _fixed, artifacts=("psa",), sections=("psa",))
 
 
 def network_folder(run: Run, kind: str) -> Path:

@@ -83,10 +83,18 @@ class Method:
     labels: Callable[[Run, str, Prepared], Labels]
     """How masks are made: 0 background, class + 1, 255 ignore, at the size of the subject's image. Called once in
     every process; the result is called from several threads at once."""
+    fixed: Callable[[Run], float | None] = lambda run: None
+    """The threshold that the settings name; None where it is chosen, or there is none."""
     artifacts: tuple[str, ...] = ()
     """Names, below the kind of maps, of what ``prepare`` makes in the run folder, such as "irn"."""
     sections: tuple[str, ...] = ("seed",)
     """The sections of settings that matter to it, for ``--help``."""
+
+
+def fixed_seed(run: Run) -> float | None:
+    """The background threshold of seeds where it is not chosen from maps or ground truth."""
+    asked = run.config.seed.threshold
+    return None if isinstance(asked, str) else float(asked)
 
 
 def full_maps(result: LocalizationMaps, size: tuple[int, int]) -> Float[Tensor, "k H W"]:
@@ -157,7 +165,10 @@ def _seed_method(crf: bool) -> Method:
 
         return of
 
-    return Method(settings, prepare, labels, sections=("seed", "crf") if crf else ("seed",))
+    def fixed(run: Run) -> float | None:
+        return None if run.config.refine.rule == "confident" else fixed_seed(run)
+
+    return Method(settings, prepare, labels, fixed, sections=("seed", "crf") if crf else ("seed",))
 
 
 CRF, NONE = _seed_method(crf=True), _seed_method(crf=False)

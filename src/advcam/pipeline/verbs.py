@@ -95,12 +95,16 @@ def demo(words: Sequence[str]) -> None:
     config = parse("demo", ["demo", *words], "The whole chain on generated scenes.")
     from advcam.data.scenes import write_scenes
     from advcam.pipeline.progress import say
-    from advcam.pipeline.run import Run
+    from advcam.pipeline.run import Run, saved_form
 
     if config.data is None:
         config = replace(config, data=str(Path(config.out) / "scenes"))
-        Run.open(config)  # a folder that holds something else is refused before anything is written
-        write_scenes(config.data or "")
+        # The record first: a folder that holds something else is refused before anything is written.
+        begun = Run.open(config)
+        if not begun.record.there:
+            begun.record.describe(saved_form(config))
+            begun.record.write()
+        write_scenes(str(config.data))
         say(f"demo: {config.data} holds the images; the classifier sees their class labels only")
     work(config, [one.verb for one in in_run(config)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import os
 import shutil
@@ -75,6 +76,9 @@ def write_scenes(out: str | Path, settings: SceneSettings | None = None) -> Path
     out = Path(out).absolute()
     # Beside the folder, so that the whole of it can take its name at once.
     temporary = out.with_name(f".{out.name}.{os.getpid()}{TEMPORARY}")
+    for leftover in out.parent.glob(f".{glob.escape(out.name)}.*{TEMPORARY}"):
+        # Of a drawing that was killed.
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         if not _is_there(out, settings):
             temporary.mkdir(parents=True)

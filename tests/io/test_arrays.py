@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.errors import RunError
+from advcam.io.arrays import reading_arrays, write_arrays
 
 
 def test_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
