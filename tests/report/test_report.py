@@ -58,6 +58,7 @@ def test_sections_of_a_whole_run(measured):
     assert [name for name in outline.ids if name != "flagged"] == [
         "result",
         "gallery",
+        "all",
         "growth",
         "classes",
         "thresholds",
@@ -98,7 +99,9 @@ def test_the_page_needs_nothing_from_outside(measured):
 def test_hostile_names_stay_text(measured):
     html = measured[1]
     outline = Outline(html)
-    assert outline.tags["script"] == 1
+    # The page's own, and the list of all images, which is data.
+    assert outline.tags["script"] == 2
+    assert ("script", "type", "application/json") in outline.attributes
     assert not [name for _, name, _ in outline.attributes if name.startswith("on")]
     assert 'disc " onload=alert(1)' in outline.text
     assert "<b>bar</b>" in outline.text
