@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from advcam.errors import DataError, SettingsError
-from advcam.refine.pamr import PAMRSettings, pamr
+from advcam.refine.pamr import pamr
+from advcam.refine.pamr_settings import PAMRSettings
 
 
 def by_the_formula(image: torch.Tensor, scores: torch.Tensor, settings: PAMRSettings) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from advcam.errors import SettingsError
 from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
-from advcam.refine.threshold import BINS, between_variance
+from advcam.refine.threshold import BINS, best_cut, between_variance
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.int8)
 
@@ -122,7 +122,4 @@ def _threshold(scores: Float64[np.ndarray, "H W"], settings: LocalizeSettings) -
     if settings.threshold != "auto":
         return float(settings.threshold) * float(scores.max())
     counts = np.bincount(np.minimum((scores * BINS).astype(np.int64), BINS - 1).ravel(), minlength=BINS)
-    between = between_variance(torch.from_numpy(counts))
-    # Where an empty stretch separates the groups, every cut inside it is equally good: take its middle.
-    best = (between >= between.max() * (1 - 1e-12)).nonzero().flatten()
-    return (int(best[len(best) // 2]) + 1) / BINS
+    return best_cut(between_variance(torch.from_numpy(counts))) / BINS

@@ -96,9 +96,7 @@ class ThresholdCounts:
                 "check the classifier, or set the seed's threshold"
             )
         between = between_variance(self.counts)
-        # Where an empty stretch separates the groups, every cut inside it is equally good: take its middle.
-        best = (between >= between.max() * (1 - 1e-12)).nonzero().flatten()
-        cut = int(best[len(best) // 2]) + 1
+        cut = best_cut(between)
         centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS
         share = self.counts.double() / self.counts.sum()
         variance = float(share @ centres.square() - (share @ centres).square())
@@ -109,6 +107,18 @@ class ThresholdCounts:
             image_count=self.image_count,
             skipped=self.skipped,
         )
+
+
+def best_cut(between: Float64[Tensor, " b-1"]) -> int:
+    """The bin that the upper group begins with, by the highest criterion.
+
+    Where an empty stretch separates the groups, every cut inside it is equally good: the middle one.
+
+    >>> best_cut(between_variance(torch.tensor([4, 0, 0, 0, 4])))
+    3
+    """
+    best = (between >= between.max() * (1 - 1e-12)).nonzero().flatten()
+    return int(best[len(best) // 2]) + 1
 
 
 def between_variance(counts: Int64[Tensor, " b"]) -> Float64[Tensor, " b-1"]:
