@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -73,7 +75,7 @@ class Affinity:
         return jensen_shannon_affinity(class_distributions(class_maps), self.settings.radius)
 
     @property
-    def _transformer(self) -> nn.Module:
+    def _transformer(self) -> Any:
         assert self.transformer is not None
         return self.transformer
 
