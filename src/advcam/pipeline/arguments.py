@@ -25,6 +25,8 @@ from advcam.pipeline.record import RUN_FILE, RunRecord
 from advcam.pipeline.stages import BY_VERB, STAGES
 
 Settings = TypeVar("Settings")
+# Verbs that are no stage and take the settings of one.
+AS_OF = {"tune": "refine"}
 # Lines of a verb's help, at most.
 HELP_LINES = 60
 # Settings that every stage has.
@@ -100,6 +102,7 @@ def _saved(out: Any) -> dict[str, Any]:
 
 def own_sections(verb: str) -> tuple[str, ...]:
     """The names of ``RunConfig`` that a verb takes beside the common ones."""
+    verb = AS_OF.get(verb, verb)
     if verb in BY_VERB:
         return (*BY_VERB[verb].sections, *(("classifier",) if verb == "classify" else ()))
     if verb in ("run", "demo"):
@@ -312,7 +315,7 @@ def help_text(verb: str, description: str, config: RunConfig, everything: bool) 
         sections = [field.name for field in fields(RunConfig) if is_dataclass(hints(RunConfig)[field.name])]
         shown = [] if not everything else sections
     else:
-        own = BY_VERB.get(verb)
+        own = BY_VERB.get(AS_OF.get(verb, verb))
         shown = [] if own is None else list(own.sections if everything or own.shown is None else own.shown(config))
     common = [name for name in COMMON if name != "splits"] + (["classifier"] if verb in ("run", "classify") else [])
     lines += option_lines(RunConfig, "", config, everything, only=common)

@@ -14,9 +14,12 @@ from advcam.evaluate.wsol_settings import BoxAccSettings
 from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
+from advcam.refine.affinity_settings import AffinitySettings
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
+from advcam.refine.pamr_settings import PAMRSettings
 from advcam.refine.psa_settings import PSASettings
+from advcam.refine.region_settings import RegionSettings
 from advcam.refine.seed_settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
 from advcam.segment.cct.settings import CCTSettings
@@ -60,6 +63,12 @@ class RunConfig:
     """From maps to masks."""
     crf: CRFSettings = field(default_factory=CRFSettings)
     """The dense CRF."""
+    regions: RegionSettings = field(default_factory=RegionSettings)
+    """Class-agnostic regions that vote."""
+    affinity: AffinitySettings = field(default_factory=AffinitySettings)
+    """The walk over what a frozen network finds alike."""
+    pamr: PAMRSettings = field(default_factory=PAMRSettings)
+    """Pixel-adaptive refinement."""
     localize: LocalizeSettings = field(default_factory=LocalizeSettings)
     """Boxes from the maps."""
     psa: PSASettings = field(default_factory=PSASettings)

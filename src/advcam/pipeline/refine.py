@@ -33,6 +33,12 @@ def _irn() -> Method:
     return IRN
 
 
+def _chain() -> Method:
+    from advcam.pipeline.refine_chain import CHAIN
+
+    return CHAIN
+
+
 def _psa() -> Method:
     from advcam.pipeline.refine_psa import PSA
 
@@ -40,7 +46,13 @@ def _psa() -> Method:
 
 
 # By the name in ``refine.method``.
-METHODS: dict[str, Callable[[], Method]] = {"crf": lambda: CRF, "none": lambda: NONE, "irn": _irn, "psa": _psa}
+METHODS: dict[str, Callable[[], Method]] = {
+    "crf": lambda: CRF,
+    "none": lambda: NONE,
+    "irn": _irn,
+    "psa": _psa,
+    **dict.fromkeys(("region_means", "regions", "affinity", "pamr", "chain"), _chain),
+}
 # Of the settings of ``refine``, what changes the masks of the CRF on the way.
 OF_STEPS = ("unary", "max_side")
 OF_MASKS = ("rule", "unary", "ambiguity", "max_side")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
-from advcam.data.images import open_picture
+from advcam.data.images import open_picture, read_image
 from advcam.data.masks import read_mask
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError
@@ -44,23 +46,25 @@ class ChosenThreshold:
         return (ThresholdSource.maps if self.method == "maps" else ThresholdSource.sweep)(self.split, self.images)
 
 
-def choose(run: Run, kind: str) -> ChosenThreshold:
+# The maps that a threshold is for, of an image with stored maps.
+MapsOf = Callable[[Record, LocalizationMaps], Tensor]
+
+
+def choose(run: Run, kind: str, maps_of: MapsOf | None = None) -> ChosenThreshold:
     """The threshold of the seed of one kind of maps, as ``seed.threshold`` asks.
+
+    Args:
+        maps_of: where the threshold is for maps that were refined; as they are stored unless told.
 
     Raises:
         DataError: "swept" without ground truth.
     """
     asked = run.config.seed.threshold
-    if asked == "auto":
-        from advcam.refine.threshold import choose_threshold
-
-        choice = choose_threshold(
-            torch.from_numpy(LocalizationMaps.load(run.folder.maps(kind, record.id)).maps).float()
-            for record in run.mapped(kind)
-        )
-        return ChosenThreshold(choice.threshold, "maps", " + ".join(run.mapped_sets), choice.image_count)
+    if asked in ("auto", "regions", "stability"):
+        value, count = without_masks(run, kind, str(asked), maps_of)
+        return ChosenThreshold(value, "maps", " + ".join(run.mapped_sets), count)
     if asked == "swept":
-        found = sweep_split(run, kind, run.tune_name)
+        found = sweep_split(run, kind, run.tune_name, maps_of=maps_of)
         if found is None:
             raise DataError(
                 f"seed.threshold is swept, but {run.config.data} has no masks for {run.tune_name}: "
@@ -70,12 +74,48 @@ def choose(run: Run, kind: str) -> ChosenThreshold:
     return ChosenThreshold(float(asked), "fixed")
 
 
+def without_masks(run: Run, kind: str, rule: str, maps_of: MapsOf | None) -> tuple[float, int]:
+    """A threshold by one of the rules that read no ground truth, and the number of images that it was chosen on."""
+    from advcam.refine.agreement import agreements, best_threshold, binned, stabilities
+    from advcam.refine.superpixels import superpixels
+    from advcam.refine.threshold import choose_threshold
+
+    def loaded() -> Iterator[tuple[Record, Tensor]]:
+        for record in run.mapped(kind):
+            result = LocalizationMaps.load(run.folder.maps(kind, record.id))
+            yield record, torch.from_numpy(result.maps).float() if maps_of is None else maps_of(record, result)
+
+    if rule == "auto":
+        choice = choose_threshold(maps for _, maps in loaded())
+        return choice.threshold, choice.image_count
+    scores = []
+    for record, maps in loaded():
+        if not maps.any():
+            continue
+        bins = binned(maps)
+        if rule == "stability":
+            scores.append(stabilities(bins))
+        else:
+            size = (maps.shape[2], maps.shape[1])
+            image = np.asarray(Image.fromarray(read_image(record.image)).resize(size, Image.Resampling.BOX))
+            scores.append(agreements(bins, superpixels(image)))
+    if not scores:
+        raise DataError("no threshold can be chosen, because no image has a localization map with values above 0")
+    return best_threshold(torch.stack(scores)), len(scores)
+
+
 def scored_records(run: Run, split: str) -> tuple[Record, ...]:
     """The images of a split that have ground truth; empty where none has."""
     return tuple(record for record in run.limited(run.mapped_sets[split]).records if record.mask is not None)
 
 
-def sweep_split(run: Run, kind: str, split: str, thresholds: tuple[float, ...] | None = None) -> ThresholdSweep | None:
+def sweep_split(
+    run: Run,
+    kind: str,
+    split: str,
+    thresholds: tuple[float, ...] | None = None,
+    maps_of: MapsOf | None = None,
+) -> ThresholdSweep | None:
     """The seeds of one kind of maps at all thresholds (the sweep's unless told); None without ground truth."""
     records = [record for record in scored_records(run, split) if run.has_maps(kind, record)]
     if not records:
@@ -85,7 +125,11 @@ def sweep_split(run: Run, kind: str, split: str, thresholds: tuple[float, ...] |
         for record in records:
             result = LocalizationMaps.load(run.folder.maps(kind, record.id))
             target = read_mask(record, result.image_size, len(run.class_names))
-            maps = full_size(torch.from_numpy(result.maps).float(), result.image_size)
+            if maps_of is None:
+                maps = full_size(torch.from_numpy(result.maps).float(), result.image_size)
+            else:
+                refined = maps_of(record, result)[None]
+                maps = interpolate(refined, result.image_size, mode="bilinear", align_corners=False)[0]
             yield maps, torch.from_numpy(result.classes), torch.from_numpy(target)
 
     return sweep(images(), len(run.class_names) + 1, thresholds or run.config.sweep.thresholds)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from advcam.data.scenes.settings import SceneSettings
 from advcam.errors import SettingsError
+from advcam.refine.chain_links import check_chain
 from advcam.segment.inference_settings import InferenceSettings
 
 # The resolved configuration of a run, in its folder.
@@ -41,9 +42,15 @@ class SplitSettings:
 class RefineSettings:
     """How localization maps become masks."""
 
-    method: Literal["crf", "irn", "psa", "none"] = "crf"
+    method: Literal["crf", "irn", "psa", "region_means", "regions", "affinity", "pamr", "chain", "none"] = "crf"
     """"crf": the seed is refined by a dense CRF; "irn": the maps walk up to edges that a network learns from them;
-    "psa": maps spread over cells with like features; "none": the seed is the mask."""
+    "psa": maps spread over cells with like features; "region_means": maps take
+    the mean over class-agnostic regions; "regions": such regions vote; "affinity": maps walk over
+    what a frozen network finds alike; "pamr": they spread over like colours; "chain": those of ``chain``, one after the
+    other; "none": the seed is the mask."""
+    chain: tuple[str, ...] = ()
+    """Of "chain": refinements in their order, such as [region_means, crf]. affinity, pamr and region_means work on
+    maps, regions and crf on the seed of what comes before."""
     rule: Literal["seed", "confident"] = "seed"
     """"seed": one threshold, every pixel labelled. "confident": IRN's rule with two thresholds, pixels that are
     neither sure foreground nor sure background are 255."""
@@ -67,6 +74,10 @@ class RefineSettings:
             raise SettingsError(
                 f"refine.rule confident makes masks of the seed or the CRF, not of {self.method}: leave it out"
             )
+        if self.method == "chain":
+            check_chain(self.chain)
+        elif self.chain:
+            raise SettingsError(f"refine.chain is for refine.method chain, not {self.method}: leave one of them out")
         if self.max_side < 32:
             raise SettingsError(f"refine.max_side must be at least 32 pixels, not {self.max_side}")
 

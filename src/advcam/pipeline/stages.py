@@ -213,6 +213,10 @@ def _masks(config: RunConfig) -> Iterator[Artifact]:
 
 def _refine_sections(config: RunConfig) -> tuple[str, ...]:
     own = {"crf": ("seed", "crf"), "none": ("seed",), "irn": ("seed", "irn", "irn_walk"), "psa": ("psa",)}
+    for name in ("regions", "affinity", "pamr"):
+        own[name] = ("seed", name)
+    own["region_means"] = own["regions"]
+    own["chain"] = ("seed", *dict.fromkeys(s for link in config.refine.chain for s in own.get(link, (link,))[-1:]))
     return ("refine", *own.get(config.refine.method, (config.refine.method,)))
 
 
@@ -371,10 +375,10 @@ STAGES = (
     ),
     Stage(
         "refine",
-        "masks from the maps: seed, dense CRF, IRN, PSA",
+        "masks from the maps: seed, dense CRF, regions, IRN, PSA",
         _refine,
         _masks,
-        ("refine", "seed", "crf", "irn", "irn_walk", "psa"),
+        ("refine", "seed", "crf", "irn", "irn_walk", "psa", "regions", "affinity", "pamr"),
         _refine_sections,
         _check_refine,
         _check_class_count,

@@ -176,6 +176,15 @@ def bench(words: Sequence[str]) -> None:
     measure(asked)
 
 
+def tune(words: Sequence[str]) -> None:
+    """Try thresholds and refinements on the images that have true masks."""
+    config = parse("tune", words, "Try thresholds and refinements of a run's maps on the images that have true masks.")
+    from advcam.pipeline.run import Run
+    from advcam.pipeline.tune import tune as try_all
+
+    try_all(Run.open(config))
+
+
 def doctor(words: Sequence[str]) -> None:
     """Check the installation, a data set and a classifier."""
     asked = parse_settings(DoctorSettings, "doctor", words, "Check the installation, a data set and a classifier.")
@@ -202,6 +211,7 @@ VERBS: dict[str, Verb] = {
     "status": status,
     "recipes": recipes,
     "analyse": analyse,
+    "tune": tune,
     "predict": predict,
     "export": export,
     "review": review,

@@ -20,9 +20,11 @@ class SeedSettings:
     (0.3, 'auto')
     """
 
-    threshold: float | Literal["auto", "swept"] = 0.3
+    threshold: float | Literal["auto", "regions", "stability", "swept"] = 0.3
     """Background threshold: a pixel whose highest map is not above it is background. "auto": chosen from the maps of
-    the whole data set without ground truth (``advcam.refine.threshold``). "swept": the best one on the ground truth
+    the whole data set without ground truth (``advcam.refine.threshold``). "regions", "stability": the one at which the
+    seeds agree best with superpixels, or change least (``advcam.refine.agreement``), without ground truth too.
+    "swept": the best one on the ground truth
     of ``splits.tune``, and every figure says so."""
     confident_foreground: float = 0.35
     """Threshold of the seed whose foreground is trusted (IRN's rule; 0.35 in the AdvCAM program, 0.30 in IRN's)."""
@@ -31,7 +33,9 @@ class SeedSettings:
 
     def __post_init__(self) -> None:
         if not isinstance(self.threshold, str) and not 0 <= self.threshold <= 1:
-            raise SettingsError(f"seed.threshold must lie in [0, 1], or be auto or swept, and is {self.threshold}")
+            raise SettingsError(
+                f"seed.threshold must lie in [0, 1], or be auto, regions, stability or swept, and is {self.threshold}"
+            )
         if not 0 <= self.confident_background <= self.confident_foreground <= 1:
             raise SettingsError(
                 f"the seed needs 0 <= confident_background <= confident_foreground <= 1, and has "

@@ -109,7 +109,7 @@ class ThresholdCounts:
         )
 
 
-def best_cut(between: Float64[Tensor, " b-1"]) -> int:
+def best_cut(between: Float64[Tensor, " cuts"]) -> int:
     """The bin that the upper group begins with, by the highest criterion.
 
     Where an empty stretch separates the groups, every cut inside it is equally good: the middle one.
