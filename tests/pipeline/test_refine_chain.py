@@ -14,6 +14,7 @@ from runs import entry
 from advcam.attribute.settings import AttributeSettings
 from advcam.data.masks import write_mask
 from advcam.errors import RunError, SettingsError
+from advcam.io.files import read_json
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.graph import run_stages
 from advcam.pipeline.refiner import Subject
@@ -74,6 +75,8 @@ def test_a_chain_is_its_parts_one_after_another(mapped):
     run, made = Run.open(mapped), masks_of(mapped)
     affinity = Affinity(AFFINITY, mapper=run_classifier(run).mapper())
     assert len(made) == 6
+    names = {found["masks"] for found in read_json(run.folder.metrics)["results"]}
+    assert "cam + affinity + pamr + region_means + regions + crf" in names
     for record in run.records[:2]:
         subject = Subject.read(run, record, "cam")
         maps = pamr(torch.tensor(subject.image), affinity(subject.image, subject.maps), PAMR)
@@ -141,7 +144,6 @@ def test_chains_without_sense_are_refused_at_once():
 
 
 def test_few_masks_choose_a_setting_and_say_what_it_is_worth(mapped, capsys):
-    from advcam.io.files import read_json
     from advcam.pipeline import tune
 
     choice = tune.tune(Run.open(mapped))

@@ -161,6 +161,8 @@ def way_of(made: dict[str, Any]) -> str:
     """
     if made["method"] == "none":
         return "mask"
+    if made.get("chain"):
+        return "+ " + " + ".join(made["chain"])
     return f"+ {made['method']}" + (" + crf" if made.get("final_crf") else "")
 
 

@@ -199,6 +199,7 @@ def make(run: Run, masks: MaskSet) -> None:
             "threshold": None if chosen is None else asdict(chosen),
             "chosen_on": None if chosen is None or chosen.method == "fixed" else chosen_on(run, masks, chosen.method),
             "final_crf": bool(found["settings"].get("final_crf")),
+            "chain": found["settings"].get("chain"),
         }
 
 
