@@ -96,10 +96,9 @@ def test_result_and_folder(images: ImageSet, undisturbed: TrainingResult) -> Non
     assert float(rows[-1]["AP/red"]) == pytest.approx(undisturbed.per_class_ap["red"], rel=1e-5)
 
 
-@pytest.mark.parametrize("update", [1, 4, 6])
-def test_ctrl_c_loses_nothing(images: ImageSet, undisturbed: TrainingResult, tmp_path: Path, update: int) -> None:
+def test_ctrl_c_loses_nothing(images: ImageSet, undisturbed: TrainingResult, tmp_path: Path) -> None:
     def interrupt(event: FitEvent) -> None:
-        if event.update == update and event.scores is None:
+        if event.update == 4 and event.scores is None:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
@@ -119,12 +118,6 @@ def test_other_settings_or_data_in_the_same_folder(images: ImageSet, undisturbed
         train(images, undisturbed.folder, dataclasses.replace(SETTINGS, lr=0.02))
     with pytest.raises(RunError, match=r"training images 8 \(.*\), but .* 7 "):
         train(images.keep("0123456"), undisturbed.folder)
-
-
-def test_a_broken_state_is_named(images: ImageSet, tmp_path: Path) -> None:
-    (tmp_path / "training.pt").write_bytes(b"nothing")
-    with pytest.raises(RunError, match=r"training.pt: not the state of a training .* delete it"):
-        train(images, tmp_path)
 
 
 def test_passes_of_an_update_add_up(images: ImageSet, undisturbed: TrainingResult, tmp_path: Path) -> None:
@@ -166,11 +159,6 @@ def test_measuring_the_trained_classifier_gives_the_same_figures(images: ImageSe
     measured = measure_classifier(classifier, images, SETTINGS)
     assert measured.per_class_ap == pytest.approx(undisturbed.per_class_ap)
     assert measured.judgement.level == undisturbed.judgement.level
-
-
-def test_a_training_that_diverges_says_so(images: ImageSet, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"diverges: with classify\.lr 1e\+20 .* lower it"):
-        train(images, tmp_path, dataclasses.replace(SETTINGS, lr=1e20))
 
 
 def test_the_best_epoch_needs_validation_images(images: ImageSet, tmp_path: Path) -> None:

@@ -324,14 +324,6 @@ class TestMasks:
 
 
 class TestSettings:
-    def test_the_programs_defaults(self):
-        found = PSASettings()
-        assert (found.epochs, found.batch_size, found.lr, found.head_lr_factor) == (8, 8, 0.1, 10.0)
-        assert (found.weight_decay, found.momentum, found.poly_power) == (5e-4, 5e-4, 0.9)
-        assert (found.alpha_low, found.alpha_high, found.alpha) == (4, 32, 16)
-        assert (found.beta, found.log_times, found.radius, found.crop) == (8, 8, 5, 448)
-        assert found.crf == CRFSettings.psa()
-
     def test_alphas_of_a_threshold(self):
         for threshold in (0.1, 0.42, 0.7):
             assert (1 - threshold) ** alpha_at(threshold) == pytest.approx(threshold)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +13,11 @@ from torch import nn
 
 from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
-from advcam.errors import RunError, SettingsError
+from advcam.errors import SettingsError
 from advcam.segment.settings import SegmentSettings
 from advcam.segment.task import DeepLabTask, start_deeplab
 from advcam.segment.validation import Validation
-from advcam.training import FitEvent, FitProgress, FitResult, fit
+from advcam.training import FitResult, fit
 
 SMALL = SegmentSettings(
     method="deeplab",
@@ -109,24 +107,6 @@ def test_it_learns_and_leaves_logs_and_pictures(squares: ImageSet, tmp_path: Pat
         assert picture.size == (3 * 320, 267)
 
 
-def test_a_stopped_training_ends_with_the_weights_of_an_undisturbed_one(squares: ImageSet, tmp_path: Path) -> None:
-    undisturbed, expected = train(squares, tmp_path / "one")
-
-    def stop(event: FitEvent) -> None:
-        if event.update == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(squares, tmp_path / "two", on_event=stop)
-    resumed, result = train(squares, tmp_path / "two")
-    assert result.losses == expected.losses
-    assert result.validations == expected.validations
-    for key, value in undisturbed.network.state_dict().items():
-        assert torch.equal(value, resumed.network.state_dict()[key]), key
-    with pytest.raises(RunError, match="loss"):
-        train(squares, tmp_path / "two", replace(SMALL, loss="plain"))
-
-
 def test_accumulated_passes_count_as_one_update(squares: ImageSet, tmp_path: Path) -> None:
     _, result = train(squares, tmp_path, replace(SMALL, accumulate=2, updates=2, pyramid=(), crop=64))
     assert (result.updates, len(result.losses["loss"])) == (2, 2)
@@ -147,16 +127,6 @@ def test_half_precision(squares: ImageSet, tmp_path: Path) -> None:
     assert all(parameter.dtype == torch.float32 for parameter in task.network.parameters())
 
 
-@pytest.mark.slow
-def test_two_processes_share_a_batch(squares: ImageSet, tmp_path: Path) -> None:
-    # Plain cross-entropy over masks without 255 is a mean over pixels, so that halves of a batch average to the whole.
-    settings = replace(SMALL, loss="plain", updates=2, scales=(1.0,), freeze_batch_norm=True)
-    _, one = train(squares, tmp_path / "one", settings)
-    _, two = train(squares, tmp_path / "two", settings, devices=2, on_event=FitProgress("segment"))
-    np.testing.assert_allclose(two.losses["loss"], one.losses["loss"], rtol=1e-4)
-    assert two.validations[-1]["mIoU"] == pytest.approx(one.validations[-1]["mIoU"], abs=0.02)
-
-
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -172,12 +142,3 @@ def test_two_processes_share_a_batch(squares: ImageSet, tmp_path: Path) -> None:
 def test_settings_that_make_no_sense(change: dict, word: str) -> None:
     with pytest.raises(SettingsError, match=word):
         replace(SMALL, **change)
-
-
-def test_the_defaults_are_the_recipe_of_the_authors() -> None:
-    default = SegmentSettings()
-    assert (default.batch_size, default.updates, default.lr, default.weight_decay) == (10, 30000, 2.5e-4, 5e-4)
-    assert (default.momentum, default.poly_power, default.lr_hold, default.crop) == (0.9, 0.9, 10, 321)
-    assert default.scales == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
-    assert (default.loss, default.architecture, default.output_stride) == ("balanced", "caffe_resnet101", 8)
-    assert (default.rates, default.pyramid, default.freeze_batch_norm) == ((6, 12, 18, 24), (0.5, 0.75), True)

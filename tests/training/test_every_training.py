@@ -15,6 +15,7 @@ from torch import Tensor
 from trainings import TASKS, Pictures, train
 
 from advcam.training import FitEvent
+from advcam.training.items import Batches
 from advcam.training.seeding import seeded
 
 
@@ -60,6 +61,14 @@ def test_under_torchrun_every_process_ends_with_the_stored_weights(tmp_path: Pat
     assert first == second
     assert all(found["stored"] for found in first.values())
     assert first.keys() == set(two_ranks.NAMES)
+    # The supervised loss of CCT has nothing random in it: that of the first update is the mean over both halves.
+    halves = []
+    for rank in range(2):
+        task = TASKS["cct"](Pictures.draw(tmp_path / "alone"), batch_size=4, updates=2)
+        (keys,) = Batches(len(task), task.settings, first=0, total=1, rank=rank, world=2)
+        task.set_train_mode()
+        halves.append(task.loss(task.collate([task.item(*key) for key in keys]), 0, 2)["supervised"].item())
+    assert first["cct"]["losses"]["supervised"][0] == pytest.approx(sum(halves) / 2, rel=1e-5)
 
 
 def test_a_seed_leaves_the_generator_as_it_was() -> None:

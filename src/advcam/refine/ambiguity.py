@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from advcam.refine.seeds import IGNORE
+from advcam.data.masks import IGNORE
 
 
 def without_ambiguous(mask: UInt8[np.ndarray, "H W"], salient: Bool[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:

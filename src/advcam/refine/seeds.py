@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from advcam.data.masks import IGNORE
 from advcam.errors import DataError
-
-IGNORE = 255
 
 
 def local_seed(maps: Float[Tensor, "k H W"], threshold: float) -> UInt8[Tensor, "H W"]:

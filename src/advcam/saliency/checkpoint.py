@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from advcam.errors import ModelError
+from advcam.models.match import fill
 from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.weights import WeightFile, read_weights
 from advcam.saliency.detector import PUBLISHED_SIZE
@@ -62,22 +63,13 @@ def load_published(network: U2Net, file: WeightFile, name: str) -> None:
         ModelError: they are not those of this network.
     """
     found = {key.removeprefix(WRAPPED): tensor for key, tensor in file.tensors.items()}
-    expected = network.state_dict()
-    # Counters of batches are younger than many files, and nothing depends on them.
-    missing = [key for key in expected if key not in found and not key.endswith("num_batches_tracked")]
-    surplus = [key for key in found if key not in expected]
-    shapes = [key for key in expected if key in found and found[key].shape != expected[key].shape]
-    if missing or surplus or shapes:
-        first = (
-            f"it lacks '{missing[0]}'"
-            if missing
-            else f"it holds '{surplus[0]}'"
-            if surplus
-            else f"'{shapes[0]}' is {list(found[shapes[0]].shape)} instead of {list(expected[shapes[0]].shape)}"
-        )
-        others = " or ".join(other for other in NETWORKS if other != name)
-        raise ModelError(
-            f"{file.path} has the weights of another network than {name}: {first}; set saliency.source to {others} if "
+    others = " or ".join(other for other in NETWORKS if other != name)
+    fill(
+        network,
+        found,
+        lambda misfit: (
+            f"{file.path} has the weights of another network than {name}: {misfit}; set saliency.source to {others} if "
             "they are of that one, or name another file"
-        )
-    network.load_state_dict(expected | found)
+        ),
+        surplus=True,
+    )

@@ -11,6 +11,7 @@ from torch import nn
 from advcam.data.files import contents_digest
 from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
+from advcam.models.match import fill
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, few, read_stored, save_stored
 from advcam.models.weights import read_weights
 from advcam.segment.cct.network import CCTNetwork
@@ -73,14 +74,15 @@ def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmen
         )
     network = build_network(config["method"], config["build"], len(names) + 1)
     file = read_weights(folder / WEIGHTS_NAME)
-    try:
-        network.load_state_dict(file.tensors)
-    except RuntimeError as error:
-        reason = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
-        raise ModelError(
-            f"{file.path} does not hold the network that {folder / CONFIG_NAME} describes ({reason}): restore the two "
+    fill(
+        network,
+        file.tensors,
+        lambda misfit: (
+            f"{file.path} does not hold the network that {folder / CONFIG_NAME} describes, {misfit}: restore the two "
             "files from one training"
-        ) from error
+        ),
+        surplus=True,
+    )
     mean, std = tuple(config["mean"]), tuple(config["std"])
     return Segmenter(network.eval(), names, mean, std, config["align_corners"], config["multiple"])
 

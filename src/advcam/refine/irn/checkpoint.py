@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
 from advcam.models.from_torchvision import IRN_RESNET50
+from advcam.models.match import fill
 from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.taps import tapped
 from advcam.models.weights import read_weights
@@ -65,7 +65,9 @@ def load_irn(source: str | Path) -> IRNNetwork:
         return _load_folder(source)
     file = read_weights(source)
     network = IRNNetwork(tapped(build_backbone(IRN_RESNET50)))
-    _fill(network, {ours: file.tensors.get(theirs) for ours, theirs in program_names(network).items()}, str(source))
+    theirs = program_names(network)
+    found = {ours: file.tensors[name] for ours, name in theirs.items() if name in file.tensors}
+    _fill(network, found, str(source))
     return network.eval()
 
 
@@ -98,17 +100,11 @@ def _load_folder(folder: Path) -> IRNNetwork:
     return network.eval()
 
 
-def _fill(network: IRNNetwork, tensors: dict[str, Tensor] | dict[str, Tensor | None], source: str) -> None:
-    """Copy tensors into a network; every one of it must be there."""
-    with torch.no_grad():
-        for name, own in network.state_dict().items():
-            given = tensors.get(name)
-            if given is None and name.endswith("num_batches_tracked"):
-                continue
-            if given is None or given.shape != own.shape:
-                found = "none" if given is None else f"one of shape {tuple(given.shape)}"
-                raise ModelError(
-                    f"{source} should hold a tensor of shape {tuple(own.shape)} for {name} of IRN on "
-                    f"{network.taps.architecture}, and has {found}: give the weights of a trained IRN"
-                )
-            own.copy_(given)
+def _fill(network: IRNNetwork, tensors: Mapping[str, Tensor], source: str) -> None:
+    fill(
+        network,
+        tensors,
+        lambda misfit: (
+            f"{source} does not hold an IRN on {network.taps.architecture}, {misfit}: give the weights of a trained IRN"
+        ),
+    )

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
 from advcam.data.arrays import reading_arrays, write_arrays
+from advcam.data.masks import IGNORE
 from advcam.refine.crf import dense_crf
 from advcam.refine.crf_settings import CRFSettings
-from advcam.refine.seeds import IGNORE
 from advcam.refine.unary import unary_from_scores
 
 # Cells whose scores are all below it lie outside the image.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -15,11 +15,6 @@ from advcam.segment.cct import perturbations as perturb
 from advcam.segment.cct.decoder import Decoder
 from advcam.segment.cct.outlines import Outline
 from advcam.segment.cct.settings import CCTSettings
-
-Kind = Literal["vat", "drop_out", "cut_out", "context_mask", "object_mask", "feature_drop", "feature_noise"]
-KINDS: tuple[Kind, ...] = (
-    "vat", "drop_out", "cut_out", "context_mask", "object_mask", "feature_drop", "feature_noise",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,42 +40,108 @@ class Prediction:
         return perturb.cuttable((self.labels > 0).cpu().numpy())
 
 
-class AuxiliaryDecoder(nn.Module):
-    """One decoder and the kind of perturbation before it. Random numbers are torch's global ones."""
+class Perturbation(Protocol):
+    """Features as one kind of auxiliary decoder gets them. Random numbers are torch's global ones."""
 
-    def __init__(self, kind: Kind, decoder: Decoder, settings: CCTSettings) -> None:
+    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
+        """The features after it; gradients pass through it, not through what is drawn or predicted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Vat:
+    """I-VAT: displaced to where the decoder's own prediction changes most."""
+
+    xi: float
+    size: float
+
+    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
+        noise = torch.rand_like(features) - 0.5
+        return features + perturb.adversarial(decoder, features, noise, self.xi, self.size)
+
+
+@dataclass(frozen=True)
+class DropOut:
+    """Spatial dropout."""
+
+    rate: float
+
+    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
+        kept = torch.rand(features.shape[:2], device=features.device) >= self.rate
+        return perturb.drop_channels(features, kept, self.rate)
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """G-Cutout: a rectangle is cut out of each object."""
+
+    share: float
+
+    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
+        rectangles = [
+            [perturb.cut(outline, self.share, _whole_number) for outline in image] for image in prediction.outlines
+        ]
+        height, width = prediction.labels.shape[1:]
+        pixels = perturb.without((height, width), rectangles)
+        return perturb.keep(features, perturb.on_cells(pixels, prediction.cells).to(features.device))
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Con-Msk keeps the objects alone, Obj-Msk what is around them."""
+
+    objects: bool
+
+    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
+        return perturb.keep(features, prediction.objects if self.objects else ~prediction.objects)
+
+
+@dataclass(frozen=True)
+class FeatureDrop:
+    """F-Drop: the strongest cells go."""
+
+    strong: tuple[float, float]
+
+    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
+        return perturb.drop_strong(features, float(torch.empty(()).uniform_(*self.strong)))
+
+
+@dataclass(frozen=True)
+class FeatureNoise:
+    """F-Noise: noise in proportion to the features."""
+
+    width: float
+
+    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
+        return perturb.add_noise(features, torch.empty_like(features[0]).uniform_(-self.width, self.width))
+
+
+# In the program's order; under each name the settings have the number of its decoders.
+PERTURBATIONS: dict[str, Callable[[CCTSettings], Perturbation]] = {
+    "vat": lambda settings: Vat(settings.vat_xi, settings.vat_size),
+    "drop_out": lambda settings: DropOut(settings.drop_rate),
+    "cut_out": lambda settings: CutOut(settings.cut_share),
+    "context_mask": lambda settings: Masked(objects=True),
+    "object_mask": lambda settings: Masked(objects=False),
+    "feature_drop": lambda settings: FeatureDrop(settings.drop_strong),
+    "feature_noise": lambda settings: FeatureNoise(settings.noise),
+}
+
+
+class AuxiliaryDecoder(nn.Module):
+    """One decoder and the perturbation before it."""
+
+    def __init__(self, perturbation: Perturbation, decoder: Decoder) -> None:
         super().__init__()
-        self.kind, self.settings = kind, settings
+        self.perturbation = perturbation
         self.upsample = decoder
 
     def forward(self, features: Float[Tensor, "n C h w"], prediction: Prediction) -> Float[Tensor, "n K H W"]:
         return self.upsample(self.perturbed(features, prediction))
 
     def perturbed(self, features: Float[Tensor, "n C h w"], prediction: Prediction) -> Float[Tensor, "n C h w"]:
-        """The features after the perturbation; gradients pass through it, not through what is drawn or predicted."""
-        settings = self.settings
-        if self.kind == "vat":
-            noise = torch.rand_like(features) - 0.5
-            return features + perturb.adversarial(self.upsample, features, noise, settings.vat_xi, settings.vat_size)
-        if self.kind == "drop_out":
-            kept = torch.rand(features.shape[:2], device=features.device) >= settings.drop_rate
-            return perturb.drop_channels(features, kept, settings.drop_rate)
-        if self.kind == "cut_out":
-            rectangles = [
-                [perturb.cut(outline, settings.cut_share, _whole_number) for outline in image]
-                for image in prediction.outlines
-            ]
-            height, width = prediction.labels.shape[1:]
-            pixels = perturb.without((height, width), rectangles)
-            return perturb.keep(features, perturb.on_cells(pixels, prediction.cells).to(features.device))
-        if self.kind == "context_mask":
-            return perturb.keep(features, prediction.objects)
-        if self.kind == "object_mask":
-            return perturb.keep(features, ~prediction.objects)
-        if self.kind == "feature_drop":
-            return perturb.drop_strong(features, float(torch.empty(()).uniform_(*settings.drop_strong)))
-        noise = torch.empty_like(features[0]).uniform_(-settings.noise, settings.noise)
-        return perturb.add_noise(features, noise)
+        """The features that are decoded."""
+        return self.perturbation(features, prediction, self.upsample)
 
 
 def auxiliary_decoders(channels: int, num_labels: int, stride: int, settings: CCTSettings) -> nn.ModuleList:
@@ -91,14 +152,10 @@ def auxiliary_decoders(channels: int, num_labels: int, stride: int, settings: CC
     (30, True)
     """
     return nn.ModuleList(
-        AuxiliaryDecoder(kind, Decoder(channels, num_labels, stride), settings) for kind in _kinds(settings)
+        AuxiliaryDecoder(perturbation(settings), Decoder(channels, num_labels, stride))
+        for name, perturbation in PERTURBATIONS.items()
+        for _ in range(getattr(settings, name))
     )
-
-
-def _kinds(settings: CCTSettings) -> Iterator[Kind]:
-    for kind in KINDS:
-        for _ in range(getattr(settings, kind)):
-            yield kind
 
 
 def _whole_number(greatest: int) -> int:

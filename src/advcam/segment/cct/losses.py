@@ -15,6 +15,7 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from advcam.data.masks import IGNORE
+from advcam.refine.pairs import at_least_single
 from advcam.segment.loss import cross_entropy as mean_cross_entropy
 
 Distance = Literal["mse", "kl", "js"]
@@ -29,7 +30,7 @@ def cross_entropy(logits_nKHW: Float[Tensor, "n K H W"], labels_nHW: Labels) -> 
     >>> cross_entropy(torch.zeros(1, 2, 1, 2), torch.tensor([[[1, 255]]]))
     tensor(0.6931)
     """
-    return mean_cross_entropy(single(logits_nKHW), labels_nHW)
+    return mean_cross_entropy(at_least_single(logits_nKHW), labels_nHW)
 
 
 def focal(logits_nKHW: Float[Tensor, "n K H W"], labels_nHW: Labels, gamma: float = 2.0) -> Float[Tensor, ""]:
@@ -91,7 +92,7 @@ def consistency(
     >>> [round(float(consistency(torch.zeros(1, 2, 1, 1), q, name)), 4) for name in ("mse", "kl", "js")]
     [0.0625, 0.0654, 0.0172]
     """
-    logits, q = single(logits_nKHW), single(target_nKHW)
+    logits, q = at_least_single(logits_nKHW), at_least_single(target_nKHW)
     if distance == "mse":
         parts = (logits.softmax(dim=1) - q).square()
     elif distance == "kl":
@@ -115,16 +116,11 @@ def pairwise(logits: Sequence[Float[Tensor, "n K H W"]]) -> Float[Tensor, ""]:
     >>> pairwise([sure, -sure])
     tensor(0.5000)
     """
-    probabilities = torch.stack([single(one).softmax(dim=1) for one in logits])
+    probabilities = torch.stack([at_least_single(one).softmax(dim=1) for one in logits])
     return probabilities.var(dim=0, correction=0).sum(dim=1).mean()
-
-
-def single(values: Tensor) -> Tensor:
-    """In single precision, or in double as it is."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _log_probability_of_label(logits_nKHW: Tensor, labels_nHW: Tensor) -> Float[Tensor, " valid"]:
     labels = labels_nHW.long()
-    log_p = -F.cross_entropy(single(logits_nKHW), labels, ignore_index=IGNORE, reduction="none")
+    log_p = -F.cross_entropy(at_least_single(logits_nKHW), labels, ignore_index=IGNORE, reduction="none")
     return log_p[labels != IGNORE]

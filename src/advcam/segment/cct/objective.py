@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from advcam.refine.pairs import at_least_single
 from advcam.segment.cct import losses
 from advcam.segment.cct.auxiliary import AuxiliaryDecoder, Prediction
 from advcam.segment.cct.network import CCTTraining
@@ -78,7 +79,7 @@ def objective(network: CCTTraining, batch: Batch, weights: Weights, settings: CC
         supervised = losses.cross_entropy(logits, batch.masks)
     features = network.main.encoder(batch.others)
     with torch.no_grad():
-        main = losses.single(network.main.decoder(features))
+        main = at_least_single(network.main.decoder(features))
         prediction, target = Prediction(main.argmax(dim=1), tuple(features.shape[-2:])), main.softmax(dim=1)
     decoders = list(network.auxiliary)
     several = _several(len(decoders)) if settings.pairwise_weight else set()

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from advcam.segment.cct.losses import single
+from advcam.refine.pairs import at_least_single
 from advcam.segment.cct.outlines import Outline, outlines
 
 MIN_CORNERS = 51
@@ -120,7 +120,7 @@ def adversarial(
         xi: how far away the gradient is taken.
         size: 2 in the program.
     """
-    z, d0 = single(features_nChw.detach()), _unit(single(noise_nChw)).requires_grad_()
+    z, d0 = at_least_single(features_nChw.detach()), _unit(at_least_single(noise_nChw)).requires_grad_()
     with torch.autocast(z.device.type, enabled=False):
         with torch.no_grad():
             p = decoder(z).softmax(dim=1)

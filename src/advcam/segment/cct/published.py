@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from advcam.errors import ModelError
+from advcam.models.match import fill
 from advcam.models.weights import read_weights
 from advcam.segment.cct.network import CCTNetwork
 
@@ -21,21 +21,14 @@ def load_published(network: CCTNetwork, path: str) -> None:
     Raises:
         ModelError: the file cannot be read, or its tensors are of another network or of other classes.
     """
-    tensors = our_names(read_weights(path).tensors)
-    expected = network.state_dict()
-    missing = [key for key in expected if key not in tensors and not key.endswith("num_batches_tracked")]
-    if missing:
-        raise ModelError(
-            f"{path} lacks {len(missing)} of {len(expected)} tensors of CCT's network, such as '{missing[0]}': give a "
-            f"checkpoint of the CCT program, or leave cct.checkpoint out"
-        )
-    for key, tensor in expected.items():
-        if key in tensors and tensors[key].shape != tensor.shape:
-            raise ModelError(
-                f"{path} has {list(tensors[key].shape)} for '{key}' instead of {list(tensor.shape)}: it was trained on "
-                f"other classes than the {network.num_labels} labels here"
-            )
-    network.load_state_dict({key: tensors[key] for key in expected if key in tensors}, strict=False)
+    fill(
+        network,
+        our_names(read_weights(path).tensors),
+        lambda misfit: (
+            f"{path} does not hold CCT's network for {network.num_labels} labels, {misfit}: give a checkpoint of the "
+            "CCT program that was trained on these classes, or leave cct.checkpoint out"
+        ),
+    )
 
 
 def our_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,41 @@
+"""Tensors from a file put into a network, by name and shape: all of them, or an error that names the first misfit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+from advcam.errors import ModelError
+
+
+def fill(
+    network: nn.Module, tensors: Mapping[str, Tensor], sentence: Callable[[str], str], *, surplus: bool = False
+) -> None:
+    """Give a network the tensors of its names; counters of batches, younger than many files, may be missing.
+
+    Args:
+        network: changed only if everything fits.
+        tensors: by the network's own names.
+        sentence: what an error says, given the first misfit in words.
+        surplus: whether tensors that the network has no place for are a misfit too.
+
+    Raises:
+        ModelError: a tensor is missing or of another shape.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> fill(layer, {"weight": layer.weight}, lambda misfit: f"not the layer: {misfit}")
+    Traceback (most recent call last):
+    advcam.errors.ModelError: not the layer: it lacks 'bias'
+    """
+    expected = network.state_dict()
+    for name, own in expected.items():
+        if name not in tensors:
+            if not name.endswith("num_batches_tracked"):
+                raise ModelError(sentence(f"it lacks '{name}'"))
+        elif tensors[name].shape != own.shape:
+            raise ModelError(sentence(f"'{name}' is {list(tensors[name].shape)} instead of {list(own.shape)}"))
+    for name in tensors if surplus else ():
+        if name not in expected:
+            raise ModelError(sentence(f"it holds '{name}'"))
+    network.load_state_dict({name: tensors[name] for name in expected if name in tensors}, strict=False)
