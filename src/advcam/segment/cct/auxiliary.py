@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -40,6 +40,7 @@ class Prediction:
         return perturb.cuttable((self.labels > 0).cpu().numpy())
 
 
+@runtime_checkable
 class Perturbation(Protocol):
     """Features as one kind of auxiliary decoder gets them. Random numbers are torch's global ones."""
 
