@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -367,7 +368,7 @@ def option_lines(
                 *textwrap.wrap(text, width - 8, initial_indent=" " * 6, subsequent_indent=" " * 6),
             ]
         else:
-            first = text.split(". ")[0].split(".\n")[0]
+            first = re.split(r"\.\s+(?=[A-Z\"])", text)[0].rstrip(".")
             line = f"{head:<36} {first}"
             lines.append(line if len(line) <= width else line[: width - 1] + "…")
     return lines
