@@ -52,25 +52,27 @@ class Passes(TorchDispatchMode):
 
 
 def test_passes_of_a_climb():
+    net = mapper()
     with Passes() as passes:
-        advcam.climb(mapper(), images(), CLASSES[:3], SETTINGS)
+        advcam.climb(net, images(), CLASSES[:3], SETTINGS)
     # Two views of three pairs; the last of 9 steps goes forward only.
     assert (passes.forward, passes.backward) == (2 * 3 * 9, 2 * 3 * 8)
     assert not passes.weight_gradients
 
 
 def test_passes_of_class_activation_maps():
+    net = mapper()
     with Passes() as passes:
-        Plain()(mapper(), images(), CLASSES[:3], 1.0)
+        Plain()(net, images(), CLASSES[:3], 1.0)
     assert (passes.forward, passes.backward) == (2 * 3, 0)
 
 
 def test_nothing_in_the_loop_waits_for_the_device():
     one, many = ({"settings": replace(SETTINGS, steps=steps)} for steps in (1, 9))
-    waits = []
+    waits, net = [], mapper()
     for options in (one, many):
         with Passes() as passes:
-            advcam.climb(mapper(), images(), CLASSES[:3], **options)
+            advcam.climb(net, images(), CLASSES[:3], **options)
         waits.append(passes.waits)
     assert waits[0] == waits[1]  # only the check of the classes, before the loop
 
