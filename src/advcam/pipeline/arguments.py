@@ -331,7 +331,7 @@ def help_text(verb: str, description: str, config: RunConfig, everything: bool) 
     elif not everything:
         tail = ["", f"`advcam {verb} --help-all` has all settings, those of splits and other methods too, in full."]
     if not everything:
-        room = HELP_LINES - len(lines) - len(tail) - 2 * len(shown)
+        room = HELP_LINES - len(lines) - len(tail) - 2 - 2 * len(shown)
         listed = {name: option_lines(RunConfig, "", config, False, only=[name]) for name in shown}
         while sum(map(len, listed.values())) > room:
             longest = max(listed, key=lambda name: len(listed[name]))
@@ -343,6 +343,7 @@ def help_text(verb: str, description: str, config: RunConfig, everything: bool) 
     else:
         for name in shown:
             lines += ["", documented(RunConfig)[name], *option_lines(RunConfig, "", config, True, only=[name])]
+    tail += ["", f"`advcam {verb} --print_config` writes the settings as YAML, --config FILE.yaml reads them."]
     return "\n".join([*lines, *tail])
 
 
