@@ -29,13 +29,13 @@ def fill(
     advcam.errors.ModelError: not the layer: it lacks 'bias'
     """
     expected = network.state_dict()
-    for name, own in expected.items():
-        if name not in tensors:
-            if not name.endswith("num_batches_tracked"):
-                raise ModelError(sentence(f"it lacks '{name}'"))
-        elif tensors[name].shape != own.shape:
-            raise ModelError(sentence(f"'{name}' is {list(tensors[name].shape)} instead of {list(own.shape)}"))
+    for name in expected:
+        if name not in tensors and not name.endswith("num_batches_tracked"):
+            raise ModelError(sentence(f"it lacks '{name}'"))
     for name in tensors if surplus else ():
         if name not in expected:
             raise ModelError(sentence(f"it holds '{name}'"))
+    for name, own in expected.items():
+        if name in tensors and tensors[name].shape != own.shape:
+            raise ModelError(sentence(f"'{name}' is {list(tensors[name].shape)} instead of {list(own.shape)}"))
     network.load_state_dict({name: tensors[name] for name in expected if name in tensors}, strict=False)
