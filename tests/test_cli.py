@@ -69,7 +69,7 @@ def test_help_loads_no_torch():
         (["run", "--climb.step", "3"], "there is no setting --climb.step, did you mean --climb.steps"),
         (["run", "--climb.steps", "many"], "--climb.steps is many, and must be a whole number"),
         (["run", "--attribute.scales", "1.0"], '--attribute.scales is 1.0, and must be a list such as "[1, 2]"'),
-        (["run", "--seed.threshold", "high"], "must be a number or one of auto, swept"),
+        (["run", "--seed.threshold", "high"], "must be a number or one of auto, regions, stability, swept"),
         (["run", "--limit", "x"], "--limit is x, and must be a whole number"),
         (["run", "--climb.steps", "0"], "climb.steps must be at least 1"),
         (["run"], "no data set is named: give --data"),

@@ -48,7 +48,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_python_examples(code: str):
     namespace: dict[str, object] = {}
     exec(code, namespace)
-    assert namespace["maps"].shape == (2, 128, 128)
+    assert namespace["maps"].shape == (1, 224, 224)
 
 
 def test_every_link_and_picture_is_there():

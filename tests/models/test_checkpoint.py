@@ -60,6 +60,7 @@ def test_what_is_written(tmp_path: Path) -> None:
         "std": [0.2, 0.2, 0.2],
         "input_size": [224, 224],
         "initial_weights": None,
+        "loss": None,
     }
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert json.loads(file.metadata()["mean"]) == [0.5, 0.4, 0.3]

@@ -96,14 +96,14 @@ def test_frozen_batch_norm_is_as_it_was_after_a_training(squares: ImageSet, tmp_
 
 def test_it_learns_and_leaves_logs_and_pictures(squares: ImageSet, tmp_path: Path) -> None:
     quick = {"optimizer": "adamw", "lr": 2e-3, "head_lr_factor": 1.0, "pyramid": (), "output_stride": 8, "crop": 48}
-    settings = replace(SMALL, updates=30, validate_every=30, **quick)
+    settings = replace(SMALL, updates=40, validate_every=40, **quick)
     _, result = train(squares, tmp_path, settings)
     assert result.losses["loss"][-1] < result.losses["loss"][0] / 2
     assert result.kept is not None
     assert result.kept["mIoU"] > 0.6
     names = {path.name for path in tmp_path.iterdir()}
     assert {"training.pt", "log.csv", "validation.csv", "tensorboard", "samples"} <= names
-    with Image.open(tmp_path / "samples" / "000030_0.png") as picture:
+    with Image.open(tmp_path / "samples" / "000040_0.png") as picture:
         assert picture.size == (3 * 320, 267)
 
 

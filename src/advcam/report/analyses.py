@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from advcam.data.images import open_picture
 from advcam.report.pictures import Picture, picture
 
 # Figures told of one analysis; its files hold the others.
@@ -51,7 +51,7 @@ def section(path: Path) -> AnalysisSection:
     found = json.loads(path.read_text(encoding="utf-8"))
     plot = None
     if (drawn := path.with_suffix(".png")).is_file():
-        with Image.open(drawn) as image:
+        with open_picture(drawn) as image:
             plot = picture(found["title"], found["caption"], np.asarray(image.convert("RGB")))
     numbers, paper = found["numbers"], found["paper"]
     told = [name for name in numbers if name in paper] + [name for name in numbers if name not in paper]

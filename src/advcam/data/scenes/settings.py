@@ -21,7 +21,7 @@ class SceneSettings:
     size: int = 240
     """Longest side of an image in pixels. The images are ``size x 0.8 size``, upright and lying, and square with
     ``0.9 size``, each rounded to a multiple of 16."""
-    body_cue: float = 0.75
+    body_cue: float = 0.85
     """Probability that a body wears its own class's finish; otherwise it wears that of any class. At 0 a body says
     nothing of its class but by its outline, at 1 as much as the telling part."""
     seed: int = 0
