@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from io import IOBase
+from io import BytesIO
 from math import isfinite
 from pathlib import Path
 from threading import Lock
@@ -83,7 +83,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
-def open_picture(file: str | Path | IO[bytes] | IOBase) -> Image.Image:
+def open_picture(file: str | Path | IO[bytes] | BytesIO) -> Image.Image:
     """Pillow's lazy ``Image.open`` for the kinds in ``FORMATS`` and no others: the one way in to every picture."""
     # Pillow warns of a size that is refused below. Appended once for all threads: a filter that is set and reset in one
     # thread is left behind by another.
