@@ -101,7 +101,7 @@ def test_broken_folders(tmp_path: Path) -> None:
         (text[:40], "cannot be read as JSON"),
         ("[]", "no schema number"),
         (text.replace('"schema": 1', '"schema": 9'), "has schema 9, this version reads up to 1: update advcam"),
-        (text.replace('"mean"', '"average"'), "lacks a mean of type list"),
+        (text.replace('"mean"', '"average"'), "its mean does not fit"),
     ):
         config.write_text(broken)
         refused(tmp_path, message)

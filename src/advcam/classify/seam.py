@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, interpolate
 from advcam.errors import ModelError
 from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD
 from advcam.models.resnet38 import ResNet38
-from advcam.models.weights import read_weights
+from advcam.models.weights import check_finite, read_weights
 
 EPS = 1e-5
 
@@ -83,6 +83,7 @@ class SEAMNetwork(ResNet38):
                 f"{path} holds no network of SEAM with {num_classes} classes: {len(wrong)} tensors are missing, too "
                 f"many or of another shape, such as '{wrong[0]}'"
             )
+        check_finite(tensors, path)
         network.load_state_dict(tensors, strict=False)
         return network.eval()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from advcam.errors import ModelError
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
 from advcam.models.stored import WEIGHTS_NAME, few, read_stored, save_stored
-from advcam.models.weights import read_weights
+from advcam.models.weights import STATISTICS, read_weights
 
 
 def save_classifier(
@@ -71,18 +72,17 @@ def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None
     )
     classifier = build_classifier(settings, len(names))
     classifier.load_library_state_dict(file.tensors, str(file.path), require_head=True)
-    classifier.mean, classifier.std = tuple(config["mean"]), tuple(config["std"])
-    classifier.input_size = (config["input_size"][0], config["input_size"][1])
+    classifier.mean, classifier.std = config["mean"], config["std"]
+    classifier.input_size = config["input_size"]
     classifier.origin = str(folder)
     classifier.loss = config.get("loss")
     return classifier.eval(), names
 
 
-_FIELDS: dict[str, type] = {
+_FIELDS: dict[str, Any] = {
     "architecture": str,
     "output_stride": int,
-    "class_names": list,
-    "mean": list,
-    "std": list,
-    "input_size": list,
+    "class_names": list[str],
+    **STATISTICS,
+    "input_size": tuple[int, int],
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from safetensors.torch import save
 from torch import Tensor
 
@@ -51,7 +52,7 @@ def in_order(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
-def read_stored(folder: str | Path, what: str, fields: Mapping[str, type]) -> dict[str, Any]:
+def read_stored(folder: str | Path, what: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The description of a stored network, checked.
 
     Args:
@@ -64,21 +65,23 @@ def read_stored(folder: str | Path, what: str, fields: Mapping[str, type]) -> di
     """
     path = Path(folder) / CONFIG_NAME
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise ModelError(f"{path} is not there: name a folder that holds {what}, or train one first") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error}): restore the file, or train again") from error
     if not isinstance(config, dict) or not isinstance(config.get("schema"), int):
         raise ModelError(f"{path} is not the description of {what}: it has no schema number")
     if config["schema"] > SCHEMA:
         raise ModelError(f"{path} has schema {config['schema']}, this version reads up to {SCHEMA}: update advcam")
     for name, kind in fields.items():
-        if not isinstance(config.get(name), kind):
+        try:
+            config[name] = msgspec.convert(config.get(name), kind)
+        except msgspec.ValidationError as error:
             raise ModelError(
-                f"{path} is not the description of {what}, it lacks a {name} of type {kind.__name__}: name a folder "
-                "that holds one, restore the file, or train again"
-            )
+                f"{path} is not the description of {what}, its {name} does not fit ({error}): name a folder that holds "
+                "one, restore the file, or train again"
+            ) from None
     return config
 
 

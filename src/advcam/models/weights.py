@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -16,6 +17,11 @@ from torch import Tensor
 from advcam.data.files import contents_digest
 from advcam.errors import ModelError
 
+# Of the three channels of an input.
+STATISTICS: dict[str, Any] = {
+    "mean": tuple[float, float, float],
+    "std": tuple[(Annotated[float, msgspec.Meta(gt=0)],) * 3],  # type: ignore[misc]
+}
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar")
 
 
@@ -90,10 +96,8 @@ def _statistic(path: Path, header: Mapping[str, str], name: str) -> tuple[float,
     if name not in header:
         return None
     try:
-        values = json.loads(header[name])
-        if len(values) == 3:
-            return tuple(float(value) for value in values)
-    except (TypeError, ValueError):
+        return msgspec.json.decode(header[name], type=STATISTICS[name])
+    except msgspec.DecodeError:
         pass
     raise ModelError(
         f"weights file {path} has '{header[name]}' as {name} in its header: write three numbers as JSON, like "
@@ -198,13 +202,27 @@ def fit_weights(
         )
     found = {key: tensors[prefix + key] for key in expected if prefix + key in tensors}
     fitted = FittedWeights(found, *_head(tensors, heads, channels))
-    for key, tensor in (*found.items(), ("head", fitted.head_weight), ("head", fitted.head_bias)):
-        if tensor is not None and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+    heads_found = {"head": fitted.head_weight, "head's bias": fitted.head_bias}
+    check_finite(found | {name: tensor for name, tensor in heads_found.items() if tensor is not None}, source)
+    return fitted
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ModelError: names the tensor, and ``source``, where they are from.
+
+    >>> check_finite({"weight": torch.tensor([1.0, torch.inf])}, "net.pth")
+    Traceback (most recent call last):
+    advcam.errors.ModelError: net.pth has NaN or infinite weights, such as in 'weight': its training diverged, ...
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ModelError(
-                f"{source} has NaN or infinite weights, such as in '{key}': its training diverged, take an earlier "
+                f"{source} has NaN or infinite weights, such as in '{name}': its training diverged, take an earlier "
                 "checkpoint or train again"
             )
-    return fitted
 
 
 def _common_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> str:

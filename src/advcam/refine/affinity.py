@@ -92,15 +92,19 @@ def load_transformer(name: str, weights: str, device: torch.device) -> nn.Module
     """A vision transformer of timm with the weights of a safetensors file.
 
     Raises:
-        SettingsError: there is no such model or file, or they do not belong together.
+        SettingsError: there is no such model, or the file does not belong to it.
+        ModelError: the file cannot be read, or has NaN in it.
     """
     import timm
-    from safetensors.torch import load_file
 
+    from advcam.models.weights import check_finite, read_weights
+
+    tensors = read_weights(weights).tensors
+    check_finite(tensors, f"affinity.weights {weights}")
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0)
-        model.load_state_dict({k: v for k, v in load_file(weights).items() if k in model.state_dict()})
-    except (RuntimeError, OSError, ValueError) as error:
+        model.load_state_dict({k: v for k, v in tensors.items() if k in model.state_dict()})
+    except (RuntimeError, ValueError) as error:
         raise SettingsError(f"affinity.weights {weights} does not give timm's {name} ({error})") from error
     return model.to(device).eval()
 

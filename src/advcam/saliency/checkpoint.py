@@ -71,5 +71,6 @@ def load_published(network: U2Net, file: WeightFile, name: str) -> None:
             f"{file.path} has the weights of another network than {name}: {misfit}; set saliency.source to {others} if "
             "they are of that one, or name another file"
         ),
+        file.path,
         surplus=True,
     )

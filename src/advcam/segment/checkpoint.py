@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from torch import nn
 
 from advcam.data.files import contents_digest
@@ -13,7 +14,7 @@ from advcam.errors import ModelError
 from advcam.models.architectures import build_backbone
 from advcam.models.match import fill
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, few, read_stored, save_stored
-from advcam.models.weights import read_weights
+from advcam.models.weights import STATISTICS, read_weights
 from advcam.segment.cct.network import CCTNetwork
 from advcam.segment.deeplab import DeepLab
 from advcam.segment.inference import Segmenter
@@ -81,10 +82,10 @@ def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmen
             f"{file.path} does not hold the network that {folder / CONFIG_NAME} describes, {misfit}: restore the two "
             "files from one training"
         ),
+        file.path,
         surplus=True,
     )
-    mean, std = tuple(config["mean"]), tuple(config["std"])
-    return Segmenter(network.eval(), names, mean, std, config["align_corners"], config["multiple"])
+    return Segmenter(network.eval(), names, config["mean"], config["std"], config["align_corners"], config["multiple"])
 
 
 def find_folder(folder: str | Path) -> Path:
@@ -132,13 +133,31 @@ def _cct(build: Mapping[str, Any], num_labels: int) -> nn.Module:
 _BUILDERS: dict[str, Callable[[Mapping[str, Any], int], nn.Module]] = {"deeplab": _deeplab, "cct": _cct}
 _FIELDS = {
     "method": str,
-    "class_names": list,
-    "mean": list,
-    "std": list,
+    "class_names": list[str],
+    **STATISTICS,
     "align_corners": bool,
-    "multiple": int,
-    "build": dict,
+    "multiple": Annotated[int, msgspec.Meta(ge=1)],
+    "build": dict[str, Any],
 }
+
+
+class _Described(msgspec.Struct):
+    """What every method's network is built from."""
+
+    architecture: str
+    output_stride: int
+
+
+class _DeepLab(_Described):
+    rates: list[Annotated[int, msgspec.Meta(ge=1)]]
+    pyramid: list[Annotated[float, msgspec.Meta(gt=0)]]
+
+
+class _CCT(_Described):
+    width: Annotated[int, msgspec.Meta(ge=1, le=65536)]
+
+
+_BUILDS: dict[str, type[_Described]] = {"deeplab": _DeepLab, "cct": _CCT}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -148,4 +167,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder / CONFIG_NAME} names the method {config['method']!r}, which this version does not know: update it"
         )
+    try:
+        msgspec.convert(config["build"], _BUILDS[config["method"]])
+    except msgspec.ValidationError as error:
+        raise ModelError(
+            f"{folder / CONFIG_NAME} does not say what its network is built from ({error}): restore the file, or train "
+            "again"
+        ) from None
     return config

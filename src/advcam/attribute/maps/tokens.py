@@ -89,9 +89,10 @@ def logit_scale_of(model: nn.Module) -> float:
 def embeddings_of(model: nn.Module, text: Any, prompts: Sequence[str]) -> Float[Tensor, "K D"]:
     """The classes' embeddings, on the model's device."""
     if isinstance(text, str | Path):
-        from advcam.models.weights import read_weights
+        from advcam.models.weights import check_finite, read_weights
 
         tensors = read_weights(text).tensors
+        check_finite(tensors, text)
         if len(tensors) != 1:
             raise ModelError(f"{text} holds {len(tensors)} tensors, not one of classes x numbers: store one alone")
         text = next(iter(tensors.values()))

@@ -26,7 +26,7 @@ from advcam.models.checkpoint import load_classifier, save_classifier
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.probe import probe_image, probing
 from advcam.models.settings import BackboneSettings
-from advcam.models.weights import read_weights
+from advcam.models.weights import check_finite, read_weights
 from advcam.models.wsol import wsol_architecture
 
 METHOD_NAME, SECOND_HEAD = "method.json", "second_head.safetensors"
@@ -115,7 +115,9 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> tuple
     if described["method"] != "acol":
         return CAM(classifier).eval(), names
     network = ACoL(classifier, described["acol_threshold"])
-    missing = network.load_state_dict(read_weights(folder / SECOND_HEAD).tensors, strict=False).missing_keys
+    tensors = read_weights(folder / SECOND_HEAD).tensors
+    check_finite(tensors, folder / SECOND_HEAD)
+    missing = network.load_state_dict(tensors, strict=False).missing_keys
     if any(key.startswith("second_") for key in missing):
         raise ModelError(f"{folder / SECOND_HEAD} lacks tensors of the second head: train again, or restore the file")
     return network.eval(), names

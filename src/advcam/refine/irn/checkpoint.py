@@ -12,10 +12,10 @@ from advcam.models.from_torchvision import IRN_RESNET50
 from advcam.models.match import fill
 from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.taps import tapped
-from advcam.models.weights import read_weights
+from advcam.models.weights import STATISTICS, read_weights
 from advcam.refine.irn.network import IRNNetwork
 
-_FIELDS = {"architecture": str, "output_stride": int, "mean": list, "std": list}
+_FIELDS = {"architecture": str, "output_stride": int, **STATISTICS}
 
 # Our name of a part, and the program's: a row is a sequence there, whose items 0 and 1 are convolution and norm.
 _ROWS = {
@@ -94,7 +94,7 @@ def _load_folder(folder: Path) -> IRNNetwork:
     config = read_stored(folder, "a trained IRN, such as the folder irn of a run", _FIELDS)
     backbone = build_backbone(config["architecture"], config["output_stride"])
     taps = tapped(backbone)
-    taps.mean, taps.std = tuple(config["mean"]), tuple(config["std"])
+    taps.mean, taps.std = config["mean"], config["std"]
     network = IRNNetwork(taps)
     _fill(network, read_weights(folder / WEIGHTS_NAME).tensors, str(folder / WEIGHTS_NAME))
     return network.eval()
@@ -107,4 +107,5 @@ def _fill(network: IRNNetwork, tensors: Mapping[str, Tensor], source: str) -> No
         lambda misfit: (
             f"{source} does not hold an IRN on {network.taps.architecture}, {misfit}: give the weights of a trained IRN"
         ),
+        source,
     )

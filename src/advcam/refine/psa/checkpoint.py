@@ -11,12 +11,12 @@ from advcam.models.backbone import Backbone
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, read_stored, save_stored
-from advcam.models.weights import read_weights
+from advcam.models.weights import STATISTICS, read_weights
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa_settings import PSASettings
 from advcam.training.seeding import seeded
 
-_FIELDS = {"kind": str, "architecture": str, "output_stride": int, "mean": list, "std": list}
+_FIELDS = {"kind": str, "architecture": str, "output_stride": int, **STATISTICS}
 _KIND = "affinity net"
 
 
@@ -92,5 +92,5 @@ def _from_folder(folder: Path) -> AffinityNet:
     network = AffinityNet(build_backbone(config["architecture"], config["output_stride"]))
     file = read_weights(folder / WEIGHTS_NAME)
     network.load_published_state_dict(file.tensors, f"weights file {file.path}")
-    network.mean, network.std = tuple(config["mean"]), tuple(config["std"])
+    network.mean, network.std = config["mean"], config["std"]
     return network.eval()

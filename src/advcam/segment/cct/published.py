@@ -28,6 +28,7 @@ def load_published(network: CCTNetwork, path: str) -> None:
             f"{path} does not hold CCT's network for {network.num_labels} labels, {misfit}: give a checkpoint of the "
             "CCT program that was trained on these classes, or leave cct.checkpoint out"
         ),
+        path,
     )
 
 
