@@ -54,4 +54,9 @@ class LocalizationMaps:
         """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
         with reading_arrays(path, "file of maps", "attribute") as arrays:
             height, width = (int(side) for side in arrays["image_size"])
-            return cls(arrays["classes"].astype(np.int64), arrays["maps"], (height, width), arrays["scores"])
+            found = cls(arrays["classes"].astype(np.int64), arrays["maps"], (height, width), arrays["scores"])
+            if not (np.isfinite(found.maps).all() and np.isfinite(found.scores).all()):
+                raise ValueError("it has NaN or infinity in it")
+            if (found.classes < 0).any():
+                raise ValueError("a class is below 0")
+            return found

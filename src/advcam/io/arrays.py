@@ -14,6 +14,22 @@ import numpy as np
 from advcam.errors import RunError
 from advcam.io.files import writing
 
+# What the arrays of one image take at most, unpacked.
+MOST_BYTES = 2**31
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], compressed: bool = True) -> None:
     """Write an npz file in one go. Equal arrays give equal bytes.
@@ -45,8 +61,11 @@ def reading_arrays(path: Path, what: str, verb: str) -> Iterator[Mapping[str, np
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            unpacked = sum(member.file_size for member in arrays.zip.infolist())
+            if unpacked > MOST_BYTES:
+                raise ValueError(f"it would unpack to {unpacked / 2**30:.1f} GiB")
             yield arrays
     except FileNotFoundError:
         raise RunError(f"{path} does not exist: run `advcam {verb}` for this image first") from None
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise RunError(f"{path} is not a whole {what} ({error}): delete it and run the same command again") from error
