@@ -159,4 +159,6 @@ def draw_values(axes: Axes, rows: Sequence[Mapping[str, Any]], label: str, title
     axes.axhline(rows[0]["miou"], color="#555555", linestyle=":", label="CAM")
     if logarithmic:
         axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(values, [f"{value:.2g}" for value in values])
     axes.legend(frameon=False, fontsize=8)
