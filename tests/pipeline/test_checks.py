@@ -6,11 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from advcam.errors import SettingsError
+from advcam.errors import DataError, SettingsError
 from advcam.pipeline.arguments import parse
-from advcam.pipeline.graph import check_ahead
+from advcam.pipeline.checks import check_sets
+from advcam.pipeline.graph import check_ahead, run_stages
+from advcam.pipeline.run import Run
 from advcam.pipeline.stages import in_run
 
 
@@ -55,3 +59,41 @@ def test_a_missing_detector_is_told_at_once(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(SettingsError, match=r"spectral_residual needs OpenCV's contributed modules"):
         check(["--saliency.source", "spectral_residual"])
+
+
+def data_set(folder: Path, labels: Sequence[str], white: int | None = None) -> list[str]:
+    """Pictures with these labels, and masks whose object has the value ``white``; the words that name them."""
+    for index, _ in enumerate(labels):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:9, 4:9] = white or 0
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(np.full((16, 16, 3), 99, np.uint8)).save(folder / f"{index}.jpg")
+        if white is not None:
+            (folder / "masks").mkdir(exist_ok=True)
+            Image.fromarray(mask).save(folder / "masks" / f"{index}.png")
+    lines = [f"{index}.jpg,{label},me" for index, label in enumerate(labels)]
+    (folder / "labels.csv").write_text("\n".join(["image,labels,author", *lines]))
+    return ["--data", str(folder), "--out", str(folder.parent / "run"), "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "white", "sentence"),
+    [
+        (["Cat", "cat ", "dog"], None, r"the classes 'Cat' and 'cat' differ only in case"),
+        (["cat", "dog", "background"], 255, r"no mask holds anything but 0 and 255"),
+    ],
+)
+def test_data_that_are_surely_wrong_stop_a_run_before_it_trains(
+    tmp_path: Path, labels: list[str], white: int | None, sentence: str
+) -> None:
+    config = parse("run", data_set(tmp_path / "d", labels, white))
+    with pytest.raises(DataError, match=sentence):
+        run_stages(config, [stage.verb for stage in in_run(config)])
+    assert not (tmp_path / "run" / "classifier").exists()
+
+
+def test_a_run_tells_what_the_doctor_notices(tmp_path: Path, capsys) -> None:
+    check_sets(Run.open(parse("run", data_set(tmp_path / "d", ["cat", "cat", "dog"], 1))))
+    told = capsys.readouterr().err
+    assert "author" in told
+    assert "2 of 2 classes have fewer than 5 images (cat, dog)" in told

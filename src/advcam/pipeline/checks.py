@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from advcam.data.masks import IGNORE, read_mask
+from advcam.data.plausible import odd_classes, similar_names
+from advcam.data.record import ImageSet
 from advcam.errors import DataError, SettingsError
 from advcam.models.weights import is_weight_file
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.saliency.opencv import CLASSES, OpenCVDetector
 
@@ -47,6 +55,48 @@ def check_refine(config: RunConfig) -> None:
             check_weights("psa.trained", None, config.psa.trained)
         elif config.psa.architecture is not None:
             check_weights("psa.weights", config.psa.architecture, config.psa.weights)
+
+
+def check_sets(run: Run) -> None:
+    """Tell of what in the data is not used or looks odd, as the doctor does, and refuse what is surely wrong.
+
+    No picture is opened, and of the masks only the first ones, until one shows a class.
+
+    Raises:
+        DataError: names of classes differ only in case or blanks; or the masks of all images with a class hold only 0
+            and 255.
+    """
+    where = str(run.config.data)
+    names = dict.fromkeys((run.splits.train, *run.splits.maps, run.splits.val))
+    sets = [run.image_set(name) for name in names if name is not None or run.splits.train is None]
+    for wrong in similar_names(where, run.class_names):
+        raise DataError(wrong.message, wrong.file)
+    if _only_ignored(sets):
+        raise DataError(
+            f"no mask holds anything but 0 and {IGNORE}, which means ignore: write the number of the class (1, 2, ...)",
+            where,
+        )
+    images = {record.image: record for images in sets for record in images.records}
+    counts = Counter(index for record in images.values() for index in record.classes)
+    notices = [notice for found in sets for notice in found.notices]
+    for notice in dict.fromkeys((*notices, *odd_classes(where, run.class_names, counts, len(images)))):
+        say(f"notice: {notice}")
+
+
+def _only_ignored(sets: Sequence[ImageSet]) -> bool:
+    """Whether there are masks of images with a class, and they hold 0 and 255 only, as black and white pictures do."""
+    ignored = False
+    for record in (record for images in sets for record in images.records):
+        if record.classes and isinstance(record.mask, Path):
+            try:
+                mask = read_mask(record)
+            except DataError:
+                # Told by the stage that needs it.
+                return False
+            if np.any((mask != 0) & (mask != IGNORE)):
+                return False
+            ignored |= bool(np.any(mask == IGNORE))
+    return ignored
 
 
 def check_class_count(run: Run) -> None:

@@ -157,6 +157,8 @@ def run_stages(config: RunConfig, verbs: Sequence[str]) -> None:
 
 
 def _work(config: RunConfig, wanted: Sequence[Stage]) -> None:
+    from advcam.pipeline.checks import check_sets
+
     run = Run.open(config)
     before = run.record.content.settings
     checked = False
@@ -165,6 +167,7 @@ def _work(config: RunConfig, wanted: Sequence[Stage]) -> None:
     for stage in wanted:
         if len(wanted) > 1 and not checked:
             checked = True
+            check_sets(run)
             for other in wanted:
                 other.check_data(run)
         refuse_stale_inputs(run, stage, made)
