@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Each message is one sentence that names the file or the setting and the mend."""
+"""Errors that a user can fix. Each message is one sentence that names the file or the setting and the fix."""
 
 
 class UserError(ValueError):
@@ -10,7 +10,7 @@ class DataError(UserError):
 
     Attributes:
         file: which one, where that is known.
-        message: what is wrong with it and how to mend it, without the file.
+        message: what is wrong with it and how to fix it, without the file.
 
     >>> error = DataError("the file is empty: replace it", "a: b.jpg")
     >>> str(error), error.message

@@ -71,7 +71,7 @@ class WithBoxes:
         found: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
         for row in lines:
             cells = {(name or "").strip(): (value or "").strip() for name, value in row.items() if name is not None}
-            # A mended table may come from another system.
+            # A fixed table may come from another system.
             found[image_id(cells["image"].replace("\\", "/").removeprefix("./"))].append((lines.line_num, cells))
         return found
 

@@ -14,7 +14,7 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class BadEntry(Exception):
-    """An entry of a label file that cannot be used; the message says what is wrong with it and how to mend it."""
+    """An entry of a label file that cannot be used; the message says what is wrong with it and how to fix it."""
 
 
 def image_id(relative: str) -> str:

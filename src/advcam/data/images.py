@@ -123,7 +123,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """What is wrong with a file that Pillow refused, and the mend."""
+    """What is wrong with a file that Pillow refused, and the fix."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file: put it there, or take it out of the labels"
     if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):

@@ -120,7 +120,7 @@ def _drawn(where: Path, name: str, polygons: Polygons) -> UInt8[np.ndarray, "H W
     try:
         return draw(polygons)
     except ValueError as error:
-        raise DataError(f"{name} cannot be drawn, since {error}: mend the annotation", where) from error
+        raise DataError(f"{name} cannot be drawn, since {error}: fix the annotation", where) from error
 
 
 def _indices(path: Path) -> UInt8[np.ndarray, "H W"]:

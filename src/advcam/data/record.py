@@ -68,7 +68,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a data set: which file, what is wrong with it, and how to mend it, in one sentence."""
+    """One thing wrong with a data set: which file, what is wrong with it, and how to fix it, in one sentence."""
 
     file: str
     message: str

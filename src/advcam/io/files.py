@@ -25,7 +25,7 @@ TEMPORARY = ".advcam-tmp"
 # A cell that begins with one of these is a formula to a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-_MENDS = {
+_FIXES = {
     errno.ENOSPC: "the disk is full: free some space, or choose another folder",
     errno.EDQUOT: "the disk quota is used up: free some space, or choose another folder",
     errno.EACCES: "no permission to write there: choose another folder, or change its permissions",
@@ -85,8 +85,8 @@ def sync(path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> RunError:
     """The sentence for a file that could not be written."""
-    mend = _MENDS.get(error.errno or 0, f"{error.strerror or error}: choose another folder")
-    return RunError(f"{path} cannot be written, {mend}")
+    fix = _FIXES.get(error.errno or 0, f"{error.strerror or error}: choose another folder")
+    return RunError(f"{path} cannot be written, {fix}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,19 +128,17 @@ def uncell(value: str) -> str:
 @overload
 def read_json(path: Path) -> Any: ...
 @overload
-def read_json(path: Path, kind: type[Kind], mend: str = ...) -> Kind: ...
-def read_json(
-    path: Path, kind: Any = Any, mend: str = "restore it, or delete it and run the same command again"
-) -> Any:
-    """Read a JSON file that has the fields of a type; RunError, which ends in ``mend``, where it has not."""
+def read_json(path: Path, kind: type[Kind], fix: str = ...) -> Kind: ...
+def read_json(path: Path, kind: Any = Any, fix: str = "restore it, or delete it and run the same command again") -> Any:
+    """Read a JSON file that has the fields of a type; RunError, which ends in ``fix``, where it has not."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         raise RunError(f"{path} does not exist: is {path.parent} the folder of a run?") from None
     except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}): mend its permissions, or restore it") from error
+        raise RunError(f"{path} cannot be read ({error.strerror}): fix its permissions, or restore it") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RunError(f"{path} is not whole JSON, or not what it should be ({error}): {mend}") from error
+        raise RunError(f"{path} is not whole JSON, or not what it should be ({error}): {fix}") from error
 
 
 def contents_digest(files: Mapping[str, Path]) -> str:
@@ -157,7 +155,7 @@ def contents_digest(files: Mapping[str, Path]) -> str:
                 for block in iter(lambda: file.read(2**20), b""):
                     found.update(block)
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror}): mend its permissions, or restore it") from error
+            raise DataError(f"{path} cannot be read ({error.strerror}): fix its permissions, or restore it") from error
     return found.hexdigest()[:16]
 
 

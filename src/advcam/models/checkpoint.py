@@ -56,7 +56,7 @@ def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None
         class_names: of the data it is to be used on; others than its own are an error. None skips the check.
 
     Raises:
-        ModelError: a file is missing, broken or of a newer version, or the classes differ; says which and the mend.
+        ModelError: a file is missing, broken or of a newer version, or the classes differ; says which and the fix.
     """
     folder = Path(folder)
     config = read_stored(folder, "a classifier", _FIELDS)

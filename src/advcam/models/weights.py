@@ -51,7 +51,7 @@ def read_weights(path: str | Path) -> WeightFile:
     A doubled extension, as the authors' program writes (``x.pth.pth``), is found under the single one too.
 
     Raises:
-        ModelError: the file is missing, truncated, of another kind, or a pickle with code; names the mend.
+        ModelError: the file is missing, truncated, of another kind, or a pickle with code; names the fix.
     """
     path = _existing(Path(path))
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)

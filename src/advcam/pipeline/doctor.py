@@ -73,7 +73,7 @@ def _data_set(settings: DoctorSettings) -> None:
         if more > 0:
             _line("problem", f"{more} more")
         raise DataError(
-            f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)} listed above: mend them, or go on without "
+            f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)} listed above: fix them, or go on without "
             "these images with --skip-bad",
             settings.data,
         )

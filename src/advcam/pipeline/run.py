@@ -385,7 +385,7 @@ def choose_device(name: str) -> torch.device:
     """The device of a setting; SettingsError where it is not there."""
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise SettingsError("--device cuda: torch sees no CUDA device here; use --device cpu, or mend the driver")
+        raise SettingsError("--device cuda: torch sees no CUDA device here; use --device cpu, or fix the driver")
     # Not torch's own choice: the same numbers whichever verb runs first, and attribute.precision can ask for it.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device("cuda" if there and name != "cpu" else "cpu")

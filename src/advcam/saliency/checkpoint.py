@@ -40,7 +40,7 @@ def load_detector(path: str | Path, name: str) -> tuple[U2Net, int]:
         name: "u2net" or "u2netp".
 
     Raises:
-        ModelError: a file is missing or broken, or holds another network; says which and the mend.
+        ModelError: a file is missing or broken, or holds another network; says which and the fix.
     """
     path, size = Path(path), PUBLISHED_SIZE
     if path.is_dir():

@@ -55,7 +55,7 @@ def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmen
         class_names: of the data it is to be used on; others than its own are an error. None skips the check.
 
     Raises:
-        ModelError: a file is missing, broken or of a newer version, or the classes differ; says which and the mend.
+        ModelError: a file is missing, broken or of a newer version, or the classes differ; says which and the fix.
 
     >>> import tempfile
     >>> build = {"architecture": "timm/test_resnet", "output_stride": 16, "rates": [1, 2], "pyramid": []}

@@ -267,12 +267,12 @@ def _losses(module: nn.Module, loss: Callable[[], Losses], settings: FitSettings
         return module(loss)
     except _OneValue:
         section = settings.section
-        mends = [f"raise {section}batch_size, or lower {section}accumulate or the number of devices"]
+        fixes = [f"raise {section}batch_size, or lower {section}accumulate or the number of devices"]
         if hasattr(settings, "crop"):
-            mends.append(f"raise {section}crop, which is {settings.crop}")
+            fixes.append(f"raise {section}crop, which is {settings.crop}")
         if hasattr(settings, "freeze_batch_norm"):
-            mends.append(f"set {section}freeze_batch_norm true")
+            fixes.append(f"set {section}freeze_batch_norm true")
         raise SettingsError(
             f"{section}batch_size {settings.batch_size} leaves one image to a pass, whose features are a single cell, "
-            f"and batch norm cannot learn from one value: {'; or '.join(mends)}"
+            f"and batch norm cannot learn from one value: {'; or '.join(fixes)}"
         ) from None

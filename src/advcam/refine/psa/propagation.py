@@ -46,7 +46,7 @@ def affinities(
     Args:
         features: AffinityNet's output.
         radius: in cells, 5 in the paper.
-        all_pairs: True mends this and gives all pairs of cells in the image.
+        all_pairs: True fixes this and gives all pairs of cells in the image.
 
     >>> affinities(torch.zeros(4, 16, 20))[0].sum().item()  # 12 rows of 12 sources
     144.0
