@@ -12,9 +12,7 @@ from PIL import Image
 
 from advcam.errors import DataError, SettingsError
 from advcam.pipeline.arguments import parse
-from advcam.pipeline.checks import check_sets
 from advcam.pipeline.graph import check_ahead, run_stages
-from advcam.pipeline.run import Run
 from advcam.pipeline.stages import in_run
 
 
@@ -90,10 +88,3 @@ def test_data_that_are_surely_wrong_stop_a_run_before_it_trains(
     with pytest.raises(DataError, match=sentence):
         run_stages(config, [stage.verb for stage in in_run(config)])
     assert not (tmp_path / "run" / "classifier").exists()
-
-
-def test_a_run_tells_what_the_doctor_notices(tmp_path: Path, capsys) -> None:
-    check_sets(Run.open(parse("run", data_set(tmp_path / "d", ["cat", "cat", "dog"], 1))))
-    told = capsys.readouterr().err
-    assert "author" in told
-    assert "2 of 2 classes have fewer than 5 images (cat, dog)" in told

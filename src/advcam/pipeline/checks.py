@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from advcam.data.masks import IGNORE, read_mask
-from advcam.data.plausible import odd_classes, similar_names
+from advcam.data.plausible import similar_names
 from advcam.data.record import ImageSet
 from advcam.errors import DataError, SettingsError
 from advcam.models.weights import is_weight_file
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.saliency.opencv import CLASSES, OpenCVDetector
 
@@ -58,7 +56,7 @@ def check_refine(config: RunConfig) -> None:
 
 
 def check_sets(run: Run) -> None:
-    """Tell of what in the data is not used or looks odd, as the doctor does, and refuse what is surely wrong.
+    """Refuse what is surely wrong in the data; what only looks odd is the doctor's to tell.
 
     No picture is opened, and of the masks only the first ones, until one shows a class.
 
@@ -76,11 +74,6 @@ def check_sets(run: Run) -> None:
             f"no mask holds anything but 0 and {IGNORE}, which means ignore: write the number of the class (1, 2, ...)",
             where,
         )
-    images = {record.image: record for images in sets for record in images.records}
-    counts = Counter(index for record in images.values() for index in record.classes)
-    notices = [notice for found in sets for notice in found.notices]
-    for notice in dict.fromkeys((*notices, *odd_classes(where, run.class_names, counts, len(images)))):
-        say(f"notice: {notice}")
 
 
 def _only_ignored(sets: Sequence[ImageSet]) -> bool:
