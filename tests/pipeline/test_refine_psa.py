@@ -15,8 +15,8 @@ from runs import entry
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import AttributeSettings
-from advcam.data.files import read_json
 from advcam.errors import DataError, ModelError, RunError, SettingsError
+from advcam.io.files import read_json
 from advcam.models import BackboneSettings, build_classifier
 from advcam.pipeline import refine_psa
 from advcam.pipeline.config import RunConfig

@@ -15,9 +15,9 @@ from runs import entry
 
 import advcam
 from advcam.cli import main
-from advcam.data.files import read_json
 from advcam.data.masks import write_mask
 from advcam.errors import DataError, ModelError, RunError, SettingsError
+from advcam.io.files import read_json
 from advcam.models import BackboneSettings, build_classifier, save_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.graph import run_stages

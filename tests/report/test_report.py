@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from advcam.data.files import read_json
+from advcam.io.files import read_json
 from advcam.pipeline.attribute import read_flags
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.graph import run_stages

@@ -25,8 +25,8 @@ from advcam.attribute.multiscale import at_scale
 from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings
 from advcam.data import Record, image_size
-from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.data.transforms import scale_image
+from advcam.io.arrays import reading_arrays, write_arrays
 from advcam.models import ClassMapper
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from advcam.analyse.subject import Subject
 from advcam.data import Record
-from advcam.data.arrays import reading_arrays, write_arrays
+from advcam.io.arrays import reading_arrays, write_arrays
 
 Arrays = dict[str, np.ndarray]
 

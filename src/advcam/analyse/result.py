@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advcam.data.files import write_text, writing
+from advcam.io.files import write_text, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from advcam.attribute.grid import stored_size
-from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.errors import RunError
+from advcam.io.arrays import reading_arrays, write_arrays
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from advcam.attribute.climb import climb_pairs
 from advcam.attribute.maps.acol import map_of_method
 from advcam.attribute.settings import ClimbSettings
 from advcam.classify.wsol.method import LocalizationMethod
-from advcam.data.arrays import reading_arrays, write_arrays
+from advcam.io.arrays import reading_arrays, write_arrays
 from advcam.models.mapper import ClassMapper
 
 

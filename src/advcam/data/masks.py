@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 from PIL import Image
 
-from advcam.data.files import writing
 from advcam.data.images import image_size, open_image
 from advcam.data.outlines import draw
 from advcam.data.record import MaskFiles, Polygons, Record
 from advcam.errors import DataError
+from advcam.io.files import writing
 
 IGNORE = 255
 

@@ -11,8 +11,8 @@ import msgspec
 from safetensors.torch import save
 from torch import Tensor
 
-from advcam.data.files import write_json, writing
 from advcam.errors import ModelError
+from advcam.io.files import write_json, writing
 
 SCHEMA = 1
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from advcam.data.files import contents_digest
 from advcam.errors import ModelError
+from advcam.io.files import contents_digest
 
 # Of the three channels of an input.
 STATISTICS: dict[str, Any] = {

@@ -10,11 +10,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from advcam.data.files import contents_digest
 from advcam.data.images import image_size, read_image
 from advcam.data.listing import list_images
 from advcam.data.record import Record
 from advcam.errors import DataError
+from advcam.io.files import contents_digest
 from advcam.saliency.maps import resized
 
 # Ids named in a sentence; the others are counted.

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from torch import nn
 
-from advcam.data.files import contents_digest
 from advcam.errors import ModelError
+from advcam.io.files import contents_digest
 from advcam.models.architectures import build_backbone
 from advcam.models.match import fill
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, few, read_stored, save_stored

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from advcam.data.files import writing
 from advcam.errors import ModelError
+from advcam.io.files import writing
 from advcam.segment.inference import Segmenter, pad_to_multiple
 
 OPSET = 18

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from advcam.data.files import unwritable, write_text, writing
+from advcam.io.files import unwritable, write_text, writing
 from advcam.training.state import FitState
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advcam.data.files import writing
 from advcam.errors import RunError
+from advcam.io.files import writing
 
 
 @dataclass

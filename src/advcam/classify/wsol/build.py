@@ -20,8 +20,8 @@ from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.places import method_layers
 from advcam.classify.wsol.settings import METHODS, WSOLSettings
 from advcam.classify.wsol.spg import SPG, outputs_of
-from advcam.data.files import read_json, write_json, writing
 from advcam.errors import ModelError, SettingsError
+from advcam.io.files import read_json, write_json, writing
 from advcam.models.checkpoint import load_classifier, save_classifier
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.probe import probe_image, probing

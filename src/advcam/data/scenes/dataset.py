@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from advcam.data.classes import CLASS_FILE
-from advcam.data.files import TEMPORARY, read_json, unwritable, write_json, write_text
 from advcam.data.masks import write_mask
 from advcam.data.objects import OBJECTS
 from advcam.data.scenes.compose import Scene, render_scene
@@ -23,6 +22,7 @@ from advcam.data.scenes.settings import SceneSettings
 from advcam.data.scenes.things import CLASS_NAMES
 from advcam.data.voc_labels import IMAGES, MASKS, TABLE
 from advcam.errors import DataError
+from advcam.io.files import TEMPORARY, read_json, unwritable, write_json, write_text
 
 SPLITS = ("train", "val", "test")
 # What the folder was drawn with; a folder that holds it is whole.

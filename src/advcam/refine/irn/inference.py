@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Float16, UInt8
 from torch import Tensor
 
-from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.data.transforms import normalize
+from advcam.io.arrays import reading_arrays, write_arrays
 from advcam.refine.irn.network import IRNNetwork, cells
 from advcam.refine.irn_settings import STRIDE
 

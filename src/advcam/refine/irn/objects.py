@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt16
 from torch import Tensor
 
-from advcam.data.arrays import reading_arrays, write_arrays
+from advcam.io.arrays import reading_arrays, write_arrays
 from advcam.refine.irn.clustering import Detections, detect, find_centroids, instance_maps, instance_masks
 from advcam.refine.irn.propagation import image_scores, propagate
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNWalkSettings

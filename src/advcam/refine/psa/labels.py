@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
-from advcam.data.arrays import reading_arrays, write_arrays
 from advcam.data.masks import IGNORE
+from advcam.io.arrays import reading_arrays, write_arrays
 from advcam.refine.crf import dense_crf
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
