@@ -116,6 +116,7 @@ def climb_pairs(
         check_pairs(images, classes_N, getattr(climbable, "num_classes", None))
         # A copy where the images were made in inference mode, which no gradient may pass.
         x_NVCHW = views(climbable.start(images.clone() if images.is_inference() else images.detach()), settings.flip)
+        lam, others = settings.weight_for(*images.shape[2:]), settings.suppress_others
         for step in range(settings.maps):
             last = step == settings.maps - 1  # the program computes one more update, which nothing ever sees
             seen = climbable.see(x_NVCHW.requires_grad_(not last), classes_N)
@@ -134,7 +135,6 @@ def climb_pairs(
                 break
             mask_Nhw = restricting_mask(map_Nhw.detach(), settings.mask_threshold, settings.normalize_mask)
             mask_Nhw = mask_Nhw if held_Nhw is None else mask_Nhw | held_Nhw
-            lam, others = settings.weight_for(*images.shape[2:]), settings.suppress_others
             objective_N = eq7(seen.scores, map_Nhw, first_Nhw, mask_Nhw, classes_N, lam, suppress_others=others)
             if on_step is not None:
                 told = (tensor.detach() for tensor in (x_NVCHW, map_Nhw, seen.scores, objective_N))
