@@ -29,7 +29,6 @@ from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize
 from advcam.pipeline.parts import go_through
-from advcam.pipeline.predict import Predictions, PredictWork, sized
 from advcam.pipeline.segment import batches_of, on_device
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
@@ -37,6 +36,7 @@ from advcam.segment.settings import SegmentSettings
 from advcam.segment.task import DeepLabTask, start_deeplab
 from advcam.training import FitEvent, fit
 from advcam.training.schedule import build_optimizer, set_learning_rate
+from advcam.verbs.predict import Predictions, PredictWork, sized
 
 CLASSES = tuple(f"class {index}" for index in range(20))
 Seconds = tuple[float, float]

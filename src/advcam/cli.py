@@ -16,7 +16,7 @@ from advcam.errors import UserError
 DONE, FAILED, BAD_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
-# What each does is in ``advcam.pipeline.verbs``, which is loaded once one is chosen.
+# What each does is in ``advcam.verbs.table``, which is loaded once one is chosen.
 VERBS = {
     "demo": "the whole chain on generated scenes; ends with a report",
     "run": "all stages of a recipe or of a configuration, on your data",
@@ -62,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in VERBS:
         return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
     try:
-        from advcam.pipeline import verbs
         from advcam.pipeline.arguments import Help
+        from advcam.verbs import table
 
         with terminable():
             try:
-                verbs.VERBS[name](rest)
+                table.VERBS[name](rest)
             except Help as text:
                 show(str(text))
     except UserError as error:

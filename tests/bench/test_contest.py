@@ -18,7 +18,7 @@ from advcam.bench.contest import Contest, Outcome, hold
 from advcam.bench.timing import Seconds, in_turns
 from advcam.errors import SettingsError
 from advcam.models.precision import in_precision, tensor_float
-from advcam.pipeline.settings import BenchSettings
+from advcam.verbs.settings import BenchSettings
 
 SMALL = Contest("timm/resnet10t", (48, 64), pairs=2, steps=1)
 

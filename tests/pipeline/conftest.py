@@ -12,8 +12,7 @@ from PIL import Image
 
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.models import BackboneSettings, build_classifier, save_classifier
-from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import RefineSettings, ReportSettings
+from advcam.pipeline.config import RefineSettings, ReportSettings, RunConfig
 
 SIZES = ((48, 64), (64, 48), (48, 64), (48, 64), (40, 40), (64, 48))
 LABELS = ("disc", "bar", "disc;bar", "bar", "disc", "disc;bar")

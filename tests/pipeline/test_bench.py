@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from advcam.pipeline.bench import bench
-from advcam.pipeline.settings import BenchSettings
+from advcam.verbs.bench import bench
+from advcam.verbs.settings import BenchSettings
 
 
 def test_what_it_prints(capsys):

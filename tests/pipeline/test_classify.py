@@ -11,8 +11,8 @@ import advcam.pipeline.classify
 from advcam.classify import ClassifySettings
 from advcam.errors import RunError
 from advcam.models import BackboneSettings
+from advcam.pipeline.config import SplitSettings
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.settings import SplitSettings
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from PIL import Image
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.errors import DataError
-from advcam.pipeline.config import RunConfig
+from advcam.pipeline.config import RefineSettings, ReportSettings, RunConfig
 from advcam.pipeline.graph import run_stages
 from advcam.pipeline.record import RunRecord
-from advcam.pipeline.settings import RefineSettings, ReportSettings
 from advcam.refine import CRFSettings
 from advcam.refine.irn_settings import IRNSettings, IRNWalkSettings
 from advcam.refine.psa_settings import PSASettings

@@ -15,12 +15,11 @@ from advcam.attribute.settings import AttributeSettings
 from advcam.data.masks import write_mask
 from advcam.errors import RunError, SettingsError
 from advcam.io.files import read_json
-from advcam.pipeline.config import RunConfig
+from advcam.pipeline.config import RefineSettings, RunConfig
 from advcam.pipeline.graph import run_stages
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import read_prediction
-from advcam.pipeline.settings import RefineSettings
 from advcam.refine import CRFSettings, crf_labels, regions
 from advcam.refine.affinity import Affinity
 from advcam.refine.affinity_settings import AffinitySettings

@@ -21,14 +21,13 @@ from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.models.architectures import build_backbone
 from advcam.models.taps import tapped
-from advcam.pipeline.config import RunConfig
+from advcam.pipeline.config import RefineSettings, RunConfig, SplitSettings
 from advcam.pipeline.evaluate import instance_results
 from advcam.pipeline.graph import run_stages
 from advcam.pipeline.keys import Line
 from advcam.pipeline.record import Entry
 from advcam.pipeline.report import edge_picture, step_masks
 from advcam.pipeline.run import Run
-from advcam.pipeline.settings import RefineSettings, SplitSettings
 from advcam.refine.crf import dense_crf
 from advcam.refine.irn.checkpoint import save_irn
 from advcam.refine.irn.inference import EdgeMap

@@ -19,11 +19,10 @@ from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.io.files import read_json
 from advcam.models import BackboneSettings, build_classifier
 from advcam.pipeline import refine_psa
-from advcam.pipeline.config import RunConfig
+from advcam.pipeline.config import RefineSettings, RunConfig
 from advcam.pipeline.graph import run_stages
 from advcam.pipeline.refiner import Prepared, Subject
 from advcam.pipeline.run import Run
-from advcam.pipeline.settings import RefineSettings
 from advcam.refine import CRFSettings
 from advcam.refine.psa import PSASettings, checkpoint
 from advcam.refine.psa.labels import AffinityLabels

@@ -17,9 +17,8 @@ from advcam.attribute.settings import ClimbSettings
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.cli import main
 from advcam.errors import DataError, RunError, SettingsError
-from advcam.pipeline.config import RunConfig
+from advcam.pipeline.config import ReportSettings, RunConfig
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.settings import ReportSettings
 from advcam.refine.seed_settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
 

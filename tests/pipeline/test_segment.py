@@ -21,11 +21,11 @@ from advcam.io.files import read_json
 from advcam.models import BackboneSettings, build_classifier, save_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.predict import Predictions, predict
-from advcam.pipeline.settings import PredictVerb
 from advcam.segment.inference import Segmenter
 from advcam.segment.onnx import export_onnx
 from advcam.segment.settings import SegmentSettings
+from advcam.verbs.predict import Predictions, predict
+from advcam.verbs.settings import PredictVerb
 
 TINY = SegmentSettings(
     method="deeplab",

@@ -27,9 +27,8 @@ from advcam.errors import DataError, RunError, SettingsError
 from advcam.evaluate import max_box_acc
 from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
 from advcam.models import BackboneSettings
-from advcam.pipeline.config import RunConfig
+from advcam.pipeline.config import ReportSettings, RunConfig, SplitSettings
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.settings import ReportSettings, SplitSettings
 from advcam.pipeline.stages import in_run
 
 SIDE = 64

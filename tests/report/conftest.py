@@ -13,8 +13,7 @@ from PIL import Image
 
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.models import BackboneSettings, build_classifier, save_classifier
-from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import ReportSettings, SplitSettings
+from advcam.pipeline.config import ReportSettings, RunConfig, SplitSettings
 
 CLASSES = ("<b>bar</b>", 'disc " onload=alert(1)')
 LABELS = ((0,), (1,), (0, 1), (0,), (1,), (0, 1), (0,), (1,))

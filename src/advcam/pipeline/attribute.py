@@ -21,6 +21,7 @@ from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side, scale_image
 from advcam.errors import DataError
 from advcam.io.files import uncell, write_table
+from advcam.io.progress import say
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import (
@@ -33,7 +34,6 @@ from advcam.pipeline.parts import (
     sized,
     work_through,
 )
-from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import held_regions, saliency_facts, saliency_keys, salient_region
 

@@ -14,12 +14,12 @@ from advcam.data.ids import fraction
 from advcam.data.record import ImageSet
 from advcam.errors import ModelError, RunError
 from advcam.io.files import contents_digest
+from advcam.io.progress import say
 from advcam.models.checkpoint import load_classifier, save_classifier
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.models.weights import file_digest, is_weight_file, read_weights
-from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.training.settings import numbers_depend_on
 

@@ -13,8 +13,8 @@ from advcam.evaluate.settings import SweepSettings
 from advcam.evaluate.wsol_settings import BoxAccSettings
 from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
-from advcam.pipeline.settings import RefineSettings, ReportSettings, SplitSettings
 from advcam.refine.affinity_settings import AffinitySettings
+from advcam.refine.chain_links import check_chain
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
 from advcam.refine.pamr_settings import PAMRSettings
@@ -24,6 +24,88 @@ from advcam.refine.seed_settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.settings import SegmentSettings
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Which lists of the data set are used for what. A data set without lists needs none of them."""
+
+    train: str | None = None
+    """The classifier is trained on it; None takes ``train_aug`` or ``train`` where there are lists."""
+    val: str | None = None
+    """The classifier is measured on it; None takes ``val`` where there is one."""
+    holdout: float = 0.1
+    """Without such a list: about this fraction of the training images is kept for measuring instead."""
+    maps: tuple[str, ...] = ()
+    """Images that get maps and masks; none named: those of ``train``."""
+    tune: str | None = None
+    """Ground truth on which a background threshold may be chosen, one of ``maps``; None takes the first of them."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.maps)) != len(self.maps):
+            raise SettingsError(f"splits.maps names a split twice: {list(self.maps)}")
+        if not 0 <= self.holdout < 1:
+            raise SettingsError(f"splits.holdout must be from 0 to below 1, not {self.holdout}")
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """How localization maps become masks."""
+
+    method: Literal["crf", "irn", "psa", "region_means", "regions", "affinity", "pamr", "chain", "none"] = "crf"
+    """"crf": the seed is refined by a dense CRF; "irn": the maps walk up to edges that a network learns from them;
+    "psa": maps spread over cells with like features; "region_means": maps take
+    the mean over class-agnostic regions; "regions": such regions vote; "affinity": maps walk over
+    what a frozen network finds alike; "pamr": they spread over like colours; "chain": those of ``chain``, one after the
+    other; "none": the seed is the mask."""
+    chain: tuple[str, ...] = ()
+    """Of "chain": refinements in their order, such as [region_means, crf]. affinity, pamr and region_means work on
+    maps, regions and crf on the seed of what comes before."""
+    rule: Literal["seed", "confident"] = "seed"
+    """"seed": one threshold, every pixel labelled. "confident": IRN's rule with two thresholds, pixels that are
+    neither sure foreground nor sure background are 255."""
+    unary: Literal["labels", "scores"] = "labels"
+    """What the CRF starts from: hard seed labels, or the maps themselves as scores beside the threshold."""
+    steps: bool = True
+    """With a method that goes beyond the CRF: keep the masks of the CRF alone as well, into ``crf_masks``, so that
+    the gain of each stage can be seen."""
+    ambiguity: bool = False
+    """With saliency: set the pixels of the finished masks to 255 where label and saliency map disagree (section 4.5).
+    The paper's figures for masks are those before it."""
+    baseline: bool = False
+    """Refine the plain class activation maps as well, into ``cam_masks``, for comparison."""
+    overlays: bool = True
+    """Write each mask over its image as well, into ``overlays``, to look through."""
+    max_side: int = 1280
+    """Images with a longer side, in pixels, are refined at it, and their masks enlarged."""
+
+    def __post_init__(self) -> None:
+        if self.rule == "confident" and self.method not in ("crf", "none"):
+            raise SettingsError(
+                f"refine.rule confident makes masks of the seed or the CRF, not of {self.method}: leave it out"
+            )
+        if self.method == "chain":
+            check_chain(self.chain)
+        elif self.chain:
+            raise SettingsError(f"refine.chain is for refine.method chain, not {self.method}: leave one of them out")
+        if self.max_side < 32:
+            raise SettingsError(f"refine.max_side must be at least 32 pixels, not {self.max_side}")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What the report shows."""
+
+    gallery: int = 24
+    """Images in the gallery; flagged ones come first."""
+    strips: int = 4
+    """Images whose map is shown while it grows over the steps."""
+    images: int = 2000
+    """Small pictures in the list of all images, some five kilobytes each."""
+
+    def __post_init__(self) -> None:
+        if self.gallery < 0 or self.strips < 0 or self.images < 0:
+            raise SettingsError("report.gallery, report.strips and report.images must not be negative")
 
 
 @dataclass(frozen=True)

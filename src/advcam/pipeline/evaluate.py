@@ -23,9 +23,9 @@ from advcam.evaluate.pixels import PixelAP
 from advcam.evaluate.result import defined
 from advcam.evaluate.validation import true_corners
 from advcam.io.files import write_json
+from advcam.io.progress import say
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.localize import box_results
-from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import ChosenThreshold, choose, score_records, sweep_split
 

@@ -20,12 +20,12 @@ from advcam.errors import DataError, RunError
 from advcam.evaluate.detections import RIGHT, DetectionCounts, count_boxes
 from advcam.evaluate.result import ThresholdSource
 from advcam.io.files import write_json, write_text, writing
+from advcam.io.progress import progress, say
 from advcam.localize.detection import Detection, boxes_table, coco_boxes, read_boxes
 from advcam.localize.objects import Objects, find_objects, objects_above
 from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
 from advcam.pipeline.parts import in_threads
-from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
 from advcam.report.box_overlays import DrawnBox, box_overlay

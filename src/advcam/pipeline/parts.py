@@ -25,9 +25,9 @@ import torch
 from advcam.data.images import image_size
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError, SettingsError
+from advcam.io.progress import progress, say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Line
-from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run, StaleError, spread
 
 Item = TypeVar("Item")

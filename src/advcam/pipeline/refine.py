@@ -16,9 +16,9 @@ from advcam.data.masks import voc_palette, write_mask
 from advcam.data.record import Record
 from advcam.errors import RunError
 from advcam.io.files import writing
+from advcam.io.progress import say
 from advcam.pipeline.keys import key_of, plain
 from advcam.pipeline.parts import Batch, Outcome, Wanted, in_threads, process_count, singles, work_through
-from advcam.pipeline.progress import say
 from advcam.pipeline.refiner import CRF, NONE, Labels, Method, Prepared, Subject
 from advcam.pipeline.run import Run, StaleError
 from advcam.pipeline.saliency import saliency_facts, saliency_keys, settled

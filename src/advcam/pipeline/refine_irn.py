@@ -20,11 +20,11 @@ from advcam.data.record import Record
 from advcam.data.transforms import scale_image, scaled_size
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.files import write_table
+from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME
 from advcam.pipeline.classify import backbone_facts, run_classifier
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
-from advcam.pipeline.progress import progress, say
 from advcam.pipeline.refiner import Labels, Method, Prepared, Subject, confident, confident_mask, labels_by_crf
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import ChosenThreshold, scored_records

@@ -17,11 +17,11 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
 from advcam.io.files import contents_digest
+from advcam.io.progress import say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.classify import run_classifier, weights_fact
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
-from advcam.pipeline.progress import say
 from advcam.pipeline.refiner import Labels, Method, Prepared, Subject, fixed_seed
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import choose

@@ -26,6 +26,7 @@ from advcam.evaluate.boxes_result import GT_KNOWN
 from advcam.evaluate.validation import true_corners
 from advcam.export.source import REVIEW
 from advcam.io.files import read_json, write_text
+from advcam.io.progress import duration, progress
 from advcam.localize.detection import read_boxes
 from advcam.models.fold import fold_batch_norm
 from advcam.pipeline.attribute import Flag, climbs, read_flags
@@ -33,7 +34,6 @@ from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.evaluate import measured, raw_map, scored
 from advcam.pipeline.keys import plain
-from advcam.pipeline.progress import duration, progress
 from advcam.pipeline.record import Entry
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run

@@ -15,9 +15,9 @@ from advcam.data import leave_out_unreadable, open_dataset, splits
 from advcam.data.record import ImageSet, Record
 from advcam.errors import RunError, SettingsError
 from advcam.io.files import remove, remove_leftovers
+from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plain
-from advcam.pipeline.progress import say
 from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunRecord
 from advcam.review.truth import with_corrections
 

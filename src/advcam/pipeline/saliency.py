@@ -18,10 +18,10 @@ from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.files import contents_digest, writing
+from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import Batch, Outcome, Wanted, pass_over, work_through
-from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import Run, spread
 from advcam.saliency.folder import FolderMaps, few, read_map
 from advcam.saliency.pairs import find_pairs

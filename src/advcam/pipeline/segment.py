@@ -19,11 +19,11 @@ from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError, RunError
 from advcam.evaluate import SegmentationResult, WeightsSource
 from advcam.io.files import contents_digest
+from advcam.io.progress import say
 from advcam.models.stored import WEIGHTS_NAME
 from advcam.pipeline.classify import training_sets, weights_fact
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import Batch, Outcome, Wanted, plan, process_count, sized, work_through
-from advcam.pipeline.progress import say
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import score_records
 from advcam.review.truth import corrected_files, rejected, to_learn_from

@@ -329,7 +329,7 @@ def _metrics(config: RunConfig) -> Iterator[Artifact]:
 
 
 def _report(run: Run) -> None:
-    from advcam.pipeline.progress import say
+    from advcam.io.progress import say
     from advcam.pipeline.report import report
 
     report(run)

@@ -11,11 +11,11 @@ from advcam.classify.measure import measure_classifier
 from advcam.data import open_dataset
 from advcam.data.check import SplitSummary, examine_dataset
 from advcam.errors import DataError, SettingsError
+from advcam.io.progress import counted
 from advcam.models.checkpoint import load_classifier
-from advcam.pipeline.progress import counted
 from advcam.pipeline.record import machine, versions
 from advcam.pipeline.run import choose_device
-from advcam.pipeline.settings import DoctorSettings
+from advcam.verbs.settings import DoctorSettings
 
 # Of a long list so many lines are printed, the rest is counted.
 MOST_LINES = 200

@@ -11,7 +11,8 @@ from advcam.errors import SettingsError
 from advcam.pipeline import recipes as library
 from advcam.pipeline.arguments import Help, parse, parse_settings
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.settings import (
+from advcam.pipeline.stages import BY_VERB, in_run
+from advcam.verbs.settings import (
     AppVerb,
     BenchSettings,
     DoctorSettings,
@@ -21,7 +22,6 @@ from advcam.pipeline.settings import (
     ReviewVerb,
     ScenesVerb,
 )
-from advcam.pipeline.stages import BY_VERB, in_run
 
 Verb = Callable[[Sequence[str]], None]
 
@@ -94,7 +94,7 @@ def demo(words: Sequence[str]) -> None:
     """The whole chain on generated scenes."""
     config = parse("demo", ["demo", *words], "The whole chain on generated scenes.")
     from advcam.data.scenes import write_scenes
-    from advcam.pipeline.progress import say
+    from advcam.io.progress import say
     from advcam.pipeline.run import Run, saved_form
 
     if config.data is None:
@@ -113,7 +113,7 @@ def scenes(words: Sequence[str]) -> None:
     """Write a generated data set."""
     asked = parse_settings(ScenesVerb, "scenes", words, "Write a generated data set in the layout of PASCAL VOC.")
     from advcam.data.scenes import SceneSettings, write_scenes
-    from advcam.pipeline.progress import say
+    from advcam.io.progress import say
 
     wanted = {field.name for field in fields(SceneSettings)}
     settings = SceneSettings(**{name: value for name, value in asdict(asked).items() if name in wanted})
@@ -125,7 +125,7 @@ def predict(words: Sequence[str]) -> None:
     """Label new images with a trained network."""
     description = "Label the images of a folder with a trained segmentation network."
     asked = parse_settings(PredictVerb, "predict", words, description, positional="images")
-    from advcam.pipeline.predict import predict as label_images
+    from advcam.verbs.predict import predict as label_images
 
     label_images(asked)
 
@@ -135,9 +135,9 @@ def export(words: Sequence[str]) -> None:
     description = "Write masks for an annotation tool or a training, or a trained network in a form for elsewhere."
     asked = parse_settings(ExportVerb, "export", words, description)
     if asked.format in ("onnx", "safetensors"):
-        from advcam.pipeline.predict import export as hand_on
+        from advcam.verbs.predict import export as hand_on
     else:
-        from advcam.pipeline.annotation import export as hand_on
+        from advcam.verbs.annotation import export as hand_on
 
     hand_on(asked)
 
@@ -145,7 +145,7 @@ def export(words: Sequence[str]) -> None:
 def review(words: Sequence[str]) -> None:
     """The masks to look at first."""
     asked = parse_settings(ReviewVerb, "review", words, "Which masks to look at first, and why: review.csv.")
-    from advcam.pipeline.annotation import review as put_in_order
+    from advcam.verbs.annotation import review as put_in_order
 
     put_in_order(asked)
 
@@ -154,7 +154,7 @@ def take_back(words: Sequence[str]) -> None:
     """Corrected masks."""
     description = "Take back what was corrected in an annotation tool; it counts as truth and is never replaced."
     asked = parse_settings(ImportVerb, "import", words, description, positional="corrected")
-    from advcam.pipeline.annotation import take_back as keep
+    from advcam.verbs.annotation import take_back as keep
 
     keep(asked)
 
@@ -163,7 +163,7 @@ def app(words: Sequence[str]) -> None:
     """The web page."""
     description = "A page on this machine: explain a picture, review masks, watch a run."
     asked = parse_settings(AppVerb, "app", words, description)
-    from advcam.pipeline.annotation import app as answer
+    from advcam.verbs.annotation import app as answer
 
     answer(asked)
 
@@ -171,7 +171,7 @@ def app(words: Sequence[str]) -> None:
 def bench(words: Sequence[str]) -> None:
     """The performance claims on this machine."""
     asked = parse_settings(BenchSettings, "bench", words, "The performance claims on this machine, in minutes.")
-    from advcam.pipeline.bench import bench as measure
+    from advcam.verbs.bench import bench as measure
 
     measure(asked)
 
@@ -180,7 +180,7 @@ def tune(words: Sequence[str]) -> None:
     """Try thresholds and refinements on the images that have true masks."""
     config = parse("tune", words, "Try thresholds and refinements of a run's maps on the images that have true masks.")
     from advcam.pipeline.run import Run
-    from advcam.pipeline.tune import tune as try_all
+    from advcam.verbs.tune import tune as try_all
 
     try_all(Run.open(config))
 
@@ -188,7 +188,7 @@ def tune(words: Sequence[str]) -> None:
 def doctor(words: Sequence[str]) -> None:
     """Check the installation, a data set and a classifier."""
     asked = parse_settings(DoctorSettings, "doctor", words, "Check the installation, a data set and a classifier.")
-    from advcam.pipeline.doctor import examine
+    from advcam.verbs.doctor import examine
 
     examine(asked)
 
@@ -199,7 +199,7 @@ def analyse(words: Sequence[str]) -> None:
 
     description = "Measure a figure or a table of the paper on a run, or on a classifier and a data set."
     asked = parse_settings(AnalyseVerb, "analyse", words, description, positional="figure")
-    from advcam.pipeline.analyse import analyse as measure
+    from advcam.verbs.analyse import analyse as measure
 
     measure(asked)
 

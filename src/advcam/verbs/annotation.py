@@ -14,14 +14,14 @@ from advcam.export import read
 from advcam.export.face import FOLDER
 from advcam.export.source import REVIEW, RunView, annotated, open_view
 from advcam.export.write import write
+from advcam.io.progress import say
 from advcam.models.checkpoint import load_classifier
-from advcam.pipeline.progress import say
 from advcam.pipeline.record import locked
-from advcam.pipeline.settings import AppVerb, ExportVerb, ImportVerb, ReviewVerb
 from advcam.report.wording import counted
 from advcam.review.coming_back import take
 from advcam.review.queue import queue
 from advcam.review.table import by_image, read_table, renewed, write_table
+from advcam.verbs.settings import AppVerb, ExportVerb, ImportVerb, ReviewVerb
 
 # Longer side of an image that the classifier looks at once more, in pixels.
 LOOKED = 384

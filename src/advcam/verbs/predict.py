@@ -21,17 +21,17 @@ from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.files import read_json, remove, remove_leftovers, write_json, write_table, writing
+from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, plain
 from advcam.pipeline.parts import Batch, Outcome, go_through
-from advcam.pipeline.progress import progress, say
 from advcam.pipeline.run import KEYS, choose_device, spread
 from advcam.pipeline.segment import batches_of, on_device
-from advcam.pipeline.settings import ExportVerb, PredictVerb
 from advcam.report.overlays import OverlaySettings, mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
 from advcam.segment.inference import Segmenter, resized_labels
 from advcam.segment.inference_settings import InferenceSettings
+from advcam.verbs.settings import ExportVerb, PredictVerb
 
 SETTINGS_FILE, AREAS_FILE, LEFT_OUT_FILE = "predict.json", "areas.csv", "left_out.csv"
 AREA_COLUMNS = ("image", "class", "label", "pixels", "fraction")

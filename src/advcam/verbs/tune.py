@@ -18,7 +18,7 @@ from advcam.errors import DataError
 from advcam.evaluate import ConfusionMatrix
 from advcam.evaluate.bootstrap import Choice, choose
 from advcam.io.files import write_json
-from advcam.pipeline.progress import progress, say
+from advcam.io.progress import progress, say
 from advcam.pipeline.refine import resized
 from advcam.pipeline.refine_chain import chain_of
 from advcam.pipeline.refiner import Subject

@@ -10,9 +10,9 @@ from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.bench import walk
 from advcam.bench.contest import Contest, Outcome, hold
 from advcam.bench.timing import in_turns
-from advcam.pipeline.progress import duration, say
+from advcam.io.progress import duration, say
 from advcam.pipeline.run import choose_device
-from advcam.pipeline.settings import BenchSettings
+from advcam.verbs.settings import BenchSettings
 
 # Pairs of an image and one of its classes in the lists that the paper maps; COCO's at 2.9 classes per image.
 DATA_SETS = {"VOC 2012 train_aug": 16_458, "COCO 2014 train": 240_000}

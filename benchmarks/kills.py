@@ -1,0 +1,193 @@
+"""Commands that are killed at random moments, over all stages, end in the bytes of an undisturbed run.
+
+    python benchmarks/kills.py                        30 SIGKILLs, some ten minutes of one core
+    python benchmarks/kills.py --kills 5 --chain psa  fewer, with PSA in place of IRN
+    python benchmarks/kills.py --kills 0 --keep runs  the undisturbed run alone, to compare two versions of the program
+
+The data are generated. `irn`: classifier, saliency maps, maps, masks by IRN, objects, DeepLab-v2 on the masks, boxes,
+figures, report. `psa` and `cct` (with `advcam predict` after it) take these ways instead. A command is killed at a
+moment drawn evenly over the time that it would still take; the same command then goes on in the same folder, and a run
+that reaches its end is compared and begun anew. Expected: all files that hold numbers are equal, exit code 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+NETWORK = {"architecture": "timm/test_resnet", "weights": None, "output_stride": 16}
+FIT = {"batch_size": 4, "workers": 0, "checkpoint_seconds": 0.1}
+BASE = {
+    "device": "cpu",
+    "splits": {"train": "train", "val": "val", "maps": ["train", "val"], "tune": "val"},
+    "backbone": NETWORK,
+    "classify": FIT
+    | {"epochs": 3, "optimizer": "adamw", "lr": 0.004, "head_lr_factor": 1.0, "freeze": None}
+    | {"freeze_batch_norm": False, "long_side": [80, 96], "crop": 80, "val_long_side": 96},
+    "attribute": {"scales": [0.5, 1.0], "batch_pixels": 40000},
+    "climb": {"steps": 4},
+    "refine": {"baseline": True},
+    "localize": {"in_run": True},
+    "report": {"gallery": 3, "strips": 1},
+}
+DEEPLAB = {"method": "deeplab", "weights": "classifier", "output_stride": 16, "rates": [1, 2], "pyramid": []} | {
+    "architecture": NETWORK["architecture"],
+    "updates": 6,
+    "crop": 64,
+    "freeze_batch_norm": False,
+    **FIT,
+}
+CHAINS = {
+    "irn": {
+        "refine": {"method": "irn", "baseline": True},
+        "irn": FIT | {"epochs": 3, "features": "classifier", "crop": 64, "radius": 4},
+        "irn_walk": {"exp_times": 4},
+        "instances": {"method": "irn"},
+        "segment": DEEPLAB,
+    },
+    "psa": {
+        "refine": {"method": "psa", "baseline": False},
+        "psa": FIT | {"architecture": None, "epochs": 2, "crop": 64, "radius": 4},
+    },
+    "cct": {
+        "skip_bad": True,
+        "segment": {"method": "cct", "multi_scale": True},
+        "cct": FIT
+        | {"architecture": NETWORK["architecture"], "weights": None, "output_stride": 16, "psp_channels": 8}
+        | {"labelled": 6, "updates": 4, "crop": 48, "long_side": [64, 96]},
+    },
+}
+# Files that say when and how long, or that only a stopped command has use for.
+WITHOUT_NUMBERS = {"run.yaml", "run.lock", "report.html", "log.csv", "validation.csv", "training.pt", "predict.json"}
+
+
+def write_data(folder: Path) -> None:
+    """Scenes in VOC's layout, their objects as saliency maps beside them, and pictures to predict."""
+    advcam("scenes", "--out", folder, "--train", 10, "--val", 5, "--test", 3, "--size", 96)
+    for path in sorted((folder / "SegmentationClass").glob("*.png")):
+        with Image.open(path) as mask:
+            shown = (np.asarray(mask) > 0) * np.uint8(255)
+        target = folder.parent / "saliency" / path.name
+        target.parent.mkdir(exist_ok=True)
+        Image.fromarray(shown).save(target)
+
+
+def commands(chain: str, root: Path, out: Path) -> list[list[str]]:
+    """The command lines of a chain, one after the other."""
+    told = {**BASE, **CHAINS[chain], "data": str(root / "scenes"), "out": str(out)}
+    if chain == "irn":
+        told["saliency"] = {"source": "folder", "folder": str(root / "saliency")}
+    (root / f"{chain}.yaml").write_text(yaml.safe_dump(told))
+    found = [["run", str(root / f"{chain}.yaml"), "--out", str(out)]]
+    if chain == "cct":
+        images = root / "scenes" / "JPEGImages"
+        found.append(["predict", str(images), "--model", str(out), "--out", f"{out} predicted", "--device", "cpu"])
+    return found
+
+
+def advcam(*words: object) -> None:
+    subprocess.run([sys.executable, "-m", "advcam", *map(str, words)], check=True, capture_output=True)
+
+
+def digests(*folders: Path) -> dict[str, str]:
+    """A hash of every file that holds numbers."""
+    return {
+        f"{folder.name}/{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in WITHOUT_NUMBERS and path.relative_to(folder).parts[0] != "keys"
+    }
+
+
+def at_work(out: Path) -> str:
+    """What a run was working on when it was killed."""
+    try:
+        made = yaml.safe_load((out / "run.yaml").read_text())["artifacts"]
+    except (OSError, yaml.YAMLError, TypeError):
+        return "nothing yet"
+    return next((name for name, one in made.items() if one.get("status", "running") == "running"), "between stages")
+
+
+def killed(words: Sequence[str], after: float) -> bool:
+    """Start a command, and kill it after so many seconds; False where it was faster, and ended well."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "advcam", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _, said = process.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return True
+    if process.returncode:
+        sys.exit(f"advcam {' '.join(words)} failed: {said[-800:]}")
+    return False
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--chain", choices=CHAINS, default="irn")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="a folder for data and runs, which is kept")
+    asked = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as temporary:
+        return series(asked.chain, asked.kills, random.Random(asked.seed), (asked.keep or Path(temporary)).resolve())
+
+
+def series(chain: str, kills: int, draw: random.Random, root: Path) -> int:
+    """An undisturbed run, and one that is killed so often; 1 where they differ."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / "scenes").exists():
+        write_data(root / "scenes")
+    whole, out = root / chain / "whole", root / chain / "killed"
+    began = time.monotonic()
+    for words in commands(chain, root, whole):
+        killed(words, 3600)
+    lasts = time.monotonic() - began
+    wanted = digests(*whole.parent.glob("whole*"))
+    print(f"{chain}: {len(wanted)} files, undisturbed in {lasts:.0f} s", flush=True)
+    hit: Counter[str] = Counter()
+    wrong, since, ended = 0, 0.0, 0
+    while sum(hit.values()) < kills or (kills and since):
+        for words in commands(chain, root, out):
+            # What is done is not done again, so less is left of a run that was killed before.
+            last = sum(hit.values()) >= kills
+            moment = 3600 if last else draw.uniform(0, max(lasts / 4, lasts - since))
+            began = time.monotonic()
+            if killed(words, moment):
+                hit[at_work(out)] += 1
+                since += max(0.0, time.monotonic() - began - 4)
+                break
+        else:
+            ended += 1
+            found = digests(*out.parent.glob("killed*"))
+            found = {name.replace("killed", "whole", 1): value for name, value in found.items()}
+            differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+            wrong += len(differing)
+            print(f"  run {ended}: {len(differing)} of {len(wanted)} files differ {differing[:5]}", flush=True)
+            since = 0.0
+            for folder in out.parent.glob("killed*"):
+                subprocess.run(["rm", "-rf", str(folder)], check=True)
+    if kills:
+        print(f"{sum(hit.values())} kills, {ended} runs, {wrong} files that differ; killed at {dict(hit)}")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The verbs that are no stage of a run: they read a run folder, or need none."""
