@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+# Environments of their own: other people's programs with pins of theirs, the site, the wheel.
+FORMATS := .venv-formats
+DOCS := .venv-docs
+DIST := .venv-dist
 
-.PHONY: help install demo test test-formats test-tutorials docs dist lint format clean
+.PHONY: help install demo test test-python test-formats test-tutorials docs dist lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the whole chain on generated scenes; ends with a report in $(DEMO)/report.html"
-	@echo "make test    the tests"
+	@echo "make test    the tests: test-python, then test-formats where its programs can be installed"
 	@echo "make test-formats  our files read by the programs they are for, in an environment of its own"
 	@echo "make test-tutorials  the notebooks of the documentation run from top to bottom"
 	@echo "make docs    the documentation as a site, in site/"
@@ -18,51 +22,60 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make clean   remove the environment and the demo"
 
+# $(call into,ENVIRONMENT,PYTHON,WHAT): an environment with packages in it.
+define into
+if command -v uv >/dev/null 2>&1; then \
+  uv venv --quiet --allow-existing --python "$(2)" $(1) && uv pip install --quiet --python $(1)/bin/python $(3); \
+else \
+  "$(2)" -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" && \
+  $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3); \
+fi
+endef
+
 install: $(READY)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"advcam needs Python 3.10 to 3.13, $(PYTHON) is {v[0]}.{v[1]}: name another one with make PYTHON=python3.12")'
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv --quiet --allow-existing --python "$(PYTHON)" $(VENV) && uv pip install --quiet --python $(BIN)/python -e ".[dev]"; \
-	else \
-	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"; \
-	fi
+	@$(call into,$(VENV),$(PYTHON),-e ".[dev]")
 	@touch $@
 
 demo: $(READY)
 	$(BIN)/advcam demo --out $(DEMO)
 
-test: $(READY)
+test: test-python
+	@if $(MAKE) --silent --no-print-directory $(FORMATS)/.ready 2>$(FORMATS).log; then \
+	  $(MAKE) --no-print-directory test-formats; \
+	else \
+	  echo "test-formats: skipped, since datumaro, label-studio-sdk and supervision could not be installed: $$(tail -n 1 $(FORMATS).log)"; \
+	fi
+
+test-python: $(READY)
 	$(BIN)/python -m pytest
 
-# Programs of other people, whose pins are theirs.
-FORMATS := .venv-formats
-test-formats:
-	$(PYTHON) -m venv $(FORMATS)
-	$(FORMATS)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[formats]"
+test-formats: $(FORMATS)/.ready
 	$(FORMATS)/bin/python -m pytest -m formats tests/export
+
+# On top of the packages of $(VENV), so that torch is not installed twice.
+$(FORMATS)/.ready: pyproject.toml | $(READY)
+	@$(call into,$(FORMATS),$(BIN)/python,--group formats)
+	@$(FORMATS)/bin/python -c 'import sysconfig, pathlib; here, there = (pathlib.Path(sysconfig.get_path("purelib", vars={"base": base})) for base in ("$(CURDIR)/$(FORMATS)", "$(CURDIR)/$(VENV)")); (here / "beside.pth").write_text(f"import site; site.addsitedir({str(there)!r})\n")'
+	@touch $@
 
 test-tutorials: $(READY)
 	ADVCAM_TUTORIALS=1 $(BIN)/python -m pytest -m tutorials tests/test_site.py
 
 # The site is made from the pages and the docstrings; nothing of the project is run.
-DOCS := .venv-docs
 docs:
-	$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --group docs
+	@$(call into,$(DOCS),$(PYTHON),--group docs)
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 # The sdist's own tests, on the wheel as it would be installed: no source beside them.
-DIST := .venv-dist
 dist:
-	rm -rf dist build
-	$(PYTHON) -m venv $(DIST)
-	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check build
+	rm -rf dist build $(DIST)
+	@$(call into,$(DIST),$(PYTHON),build)
 	$(DIST)/bin/python -m build --outdir dist .
 	mkdir -p build && tar xzf dist/*.tar.gz -C build && rm -r build/advcam-*/src/advcam
-	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[dev]"
+	@$(call into,$(DIST),$(PYTHON),"$$(echo dist/*.whl)[dev]")
 	cd build/advcam-* && $(CURDIR)/$(DIST)/bin/python -m pytest
 
 lint: $(READY)
@@ -75,4 +88,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(FORMATS) $(DOCS) $(DIST) $(DEMO) site
+	rm -rf $(VENV) $(FORMATS) $(FORMATS).log $(DOCS) $(DIST) $(DEMO) site

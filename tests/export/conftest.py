@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from run_folder import run  # noqa: F401
 
 from advcam.export.item import Annotated, Item, shapes_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advcam.export.source import What, annotated, open_view
+from advcam.export.item import What
+from advcam.export.source import annotated, open_view
 from advcam.export.write import write
 
 # Below the run folder, a folder for each format.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, UInt8
+from scipy import ndimage
 
 from advcam.errors import DataError
 
 BACKGROUND, IGNORE = 0, 255
+What = Literal["masks", "instances", "boxes"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,19 @@ def shapes_of(labels: UInt8[np.ndarray, "H W"], scores: Mapping[int, float] | No
     return tuple(Shape(value - 1, labels == value, score=(scores or {}).get(value - 1)) for value in present)
 
 
+def parts_of(labels: UInt8[np.ndarray, "H W"]) -> tuple[Shape, ...]:
+    """One shape for each connected part (4-neighbours) of each class in an indexed mask.
+
+    >>> [(shape.class_index, int(shape.mask.sum())) for shape in parts_of(np.array([[1, 0, 1], [2, 0, 1]], np.uint8))]
+    [(0, 1), (0, 2), (1, 1)]
+    """
+    found = []
+    for shape in shapes_of(labels):
+        numbers, count = ndimage.label(shape.mask)
+        found += [replace(shape, mask=numbers == number) for number in range(1, count + 1)]
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Annotated:
     """A set of pictures with what was found on them; the items are made one at a time, so that any number fits."""
@@ -84,6 +100,7 @@ class Annotated:
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
     load: Callable[[str], Item] = field(repr=False)
+    what: What = "masks"
 
     def __iter__(self) -> Iterator[Item]:
         return (self.load(image_id) for image_id in self.ids)

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import yaml
@@ -17,13 +17,13 @@ from advcam.data import open_dataset, splits
 from advcam.data.images import image_size, open_image
 from advcam.data.listing import list_images
 from advcam.errors import DataError, RunError, SettingsError
-from advcam.export.item import Annotated, Item, Shape, shapes_of
+from advcam.export.item import Annotated, Item, Shape, What, parts_of, shapes_of
+from advcam.export.runs import box_of
 from advcam.localize.detection import read_boxes
 from advcam.refine.irn.objects import FoundObjects
 
 RUN_FILE, PREDICTIONS_FILE, REVIEW, CORRECTED = "run.yaml", "predict.json", "review.csv", "corrected"
 MASKS, MAPS = "masks", "maps"
-What = Literal["masks", "instances", "boxes"]
 
 
 @dataclass(frozen=True)
@@ -159,38 +159,45 @@ def _corrected_labels(root: Path) -> dict[str, tuple[str, ...]]:
 def annotated(view: RunView, what: What = "masks") -> Annotated:
     """Masks, objects or boxes of a run as a set to be written; corrected masks take the place of the run's.
 
+    Predictions have no objects of their own: theirs are the connected parts of each class.
+
     Raises:
         RunError: the run has none of them.
     """
-    doubts = view.doubts()
-    if what == "boxes":
-        return _boxes(view, doubts)
+    doubts, predicted = view.doubts(), not view.own
     found = view.with_masks()
-    if what == "instances":
+    if what == "boxes" and not predicted:
+        found, boxes = tuple(view.images), _boxes(view)
+    elif what == "instances" and not predicted:
         found = tuple(image_id for image_id in view.images if _objects_file(view, image_id).is_file())
     if not found:
-        verb = "refine" if what == "masks" else "instances"
+        verb = "predict" if predicted else "refine" if what == "masks" else "instances"
         raise RunError(f"{view.root} has no {what} of its images: run `advcam {verb}` with the same --out first")
 
     def load(image_id: str) -> Item:
+        file, classes = view.images[image_id], view.labels.get(image_id, ())
+        if what == "boxes" and not predicted:
+            return Item(image_id, file, image_size(file), boxes.get(image_id, ()), classes, doubts.get(image_id))
         labels = view.best_mask(image_id)
-        shapes: tuple[Shape, ...] = ()
-        if what == "instances":
-            shapes = _objects(view, image_id)
-        elif labels is not None:
+        if labels is None:
+            return Item(image_id, file, image_size(file), _objects(view, image_id), classes, doubts.get(image_id))
+        if what == "masks":
             maps = view.maps(image_id) if view.own else None
             scores = {} if maps is None else dict(zip(maps.classes.tolist(), maps.scores.tolist(), strict=True))
             shapes = shapes_of(labels, scores)
-        size = labels.shape if labels is not None else image_size(view.images[image_id])
-        item = Item(image_id, view.images[image_id], size, shapes, view.labels.get(image_id, ()), doubts.get(image_id))
-        ignored = None if labels is None else labels == 255
-        return replace(item, ignored=ignored) if ignored is not None and ignored.any() else item
+        else:
+            shapes = parts_of(labels) if predicted else _objects(view, image_id)
+        if what == "boxes":
+            shapes = tuple(Shape(s.class_index, box=box_of(s.mask)) for s in shapes if s.mask is not None)
+        ignored = labels == 255
+        kept = ignored if ignored.any() else None
+        return Item(image_id, file, labels.shape, shapes, classes, doubts.get(image_id), kept)
 
-    return Annotated(view.class_names, found, load)
+    return Annotated(view.class_names, found, load, what)
 
 
-def _boxes(view: RunView, doubts: Mapping[str, float]) -> Annotated:
-    by_image: dict[str, list[Shape]] = {}
+def _boxes(view: RunView) -> dict[str, tuple[Shape, ...]]:
+    by_image: dict[str, tuple[Shape, ...]] = {}
     index = {name: number for number, name in enumerate(view.class_names)}
     for box in read_boxes(view.root / "boxes.csv"):
         if box.class_name not in index:
@@ -198,14 +205,9 @@ def _boxes(view: RunView, doubts: Mapping[str, float]) -> Annotated:
                 f"{view.root / 'boxes.csv'} names the class {box.class_name!r}, which the run does not have"
             )
         x0, y0, x1, y1 = map(float, box.box)
-        by_image.setdefault(box.image, []).append(Shape(index[box.class_name], None, (x0, y0, x1, y1), box.score))
-
-    def load(image_id: str) -> Item:
-        file = view.images[image_id]
-        own, labels = tuple(by_image.get(image_id, ())), view.labels.get(image_id, ())
-        return Item(image_id, file, image_size(file), own, labels, doubts.get(image_id))
-
-    return Annotated(view.class_names, tuple(view.images), load)
+        own = Shape(index[box.class_name], None, (x0, y0, x1, y1), box.score)
+        by_image[box.image] = (*by_image.get(box.image, ()), own)
+    return by_image
 
 
 def _objects_file(view: RunView, image_id: str) -> Path:
@@ -213,11 +215,19 @@ def _objects_file(view: RunView, image_id: str) -> Path:
 
 
 def _objects(view: RunView, image_id: str) -> tuple[Shape, ...]:
-    found = FoundObjects.load(_objects_file(view, image_id))
-    triples = zip(found.classes, found.masks, found.scores, strict=True)
-    return tuple(
-        Shape(int(index), np.asarray(mask), None, float(score)) for index, mask, score in triples if mask.any()
-    )
+    """The objects of an image but those too small to count. Of a corrected mask: of each object what the correction
+    left of it, and what no object covers, part by part."""
+    objects = FoundObjects.load(_objects_file(view, image_id))
+    triples = zip(objects.classes, objects.masks, objects.scores, strict=True)
+    found = [Shape(int(index), mask, None, float(score)) for index, mask, score in triples if mask.any() and score > 0]
+    if not view.corrected_file(image_id).is_file():
+        return tuple(found)
+    left = read_indices(view.corrected_file(image_id))
+    cut = [replace(shape, mask=shape.mask & (left == shape.class_index + 1)) for shape in found]
+    kept = [shape for shape in cut if shape.mask is not None and shape.mask.any()]
+    for shape in kept:
+        left[shape.mask] = 0
+    return (*kept, *parts_of(left))
 
 
 def read_indices(path: Path) -> UInt8[np.ndarray, "H W"]:
