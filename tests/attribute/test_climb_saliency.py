@@ -144,7 +144,7 @@ def test_one_map_serves_all_scales():
     pictures = [[scale_image(picture, scale)] for scale in (0.5, 1.5)]
     for batch_pixels in (10**9, 1):
         options = {"scales": (0.5, 1.5), "size": (16, 20), "batch_pixels": batch_pixels, "saliency": left_half()}
-        engine = map_pictures(mapper(), pictures, [(0, 2)], Climb(SETTINGS, (0.5, 1.5)), **options)
+        engine = map_pictures(advcam.maps.CAM(mapper()), pictures, [(0, 2)], Climb(SETTINGS, (0.5, 1.5)), **options)
         torch.testing.assert_close(engine.maps, stored(raw, (16, 20), 2), rtol=1e-10, atol=1e-12)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import advcam
+from advcam.attribute.climb import climb_pairs
 from advcam.attribute.maps.cam import memory_order
 from advcam.attribute.methods import Plain
 from advcam.attribute.pixels import views
@@ -61,10 +62,14 @@ def test_passes_of_a_climb():
 
 
 def test_passes_of_class_activation_maps():
-    net = mapper()
+    map_, owners = advcam.maps.CAM(mapper()), torch.tensor([0, 0, 1, 1, 1, 2])
     with Passes() as passes:
-        Plain()(net, images(), CLASSES[:3], 1.0)
+        found = Plain()(map_, images(), owners, CLASSES, 1.0)
+    # Two views of three images: one pass of an image serves all its classes, and changes nothing.
     assert (passes.forward, passes.backward) == (2 * 3, 0)
+    alone = climb_pairs(map_, images()[owners], CLASSES, advcam.ClimbSettings(steps=1))
+    assert torch.equal(found.cam, alone.cam)
+    assert torch.equal(found.logits, alone.logits)
 
 
 def test_nothing_in_the_loop_waits_for_the_device():

@@ -35,7 +35,9 @@ def pictures(count: int) -> list[np.ndarray]:
 
 def maps_of(method, images, classes, batch_pixels=10**9):
     scaled = [[scale_image(image, scale) for image in images] for scale in SCALES]
-    return map_pictures(mapper(), scaled, classes, method, scales=SCALES, size=(24, 30), batch_pixels=batch_pixels)
+    return map_pictures(
+        advcam.maps.CAM(mapper()), scaled, classes, method, scales=SCALES, size=(24, 30), batch_pixels=batch_pixels
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from advcam.attribute.climb import stride_of
 from advcam.attribute.grid import stored
 from advcam.attribute.inputs import PictureMap, to_inputs
 from advcam.attribute.methods import Attributor, joined
 from advcam.attribute.pairs import as_classes
-from advcam.models.mapper import ClassMapper
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class MappedPairs:
 
 
 def map_pictures(
-    mapper: ClassMapper | PictureMap,
+    map_: PictureMap,
     pictures: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
     classes: Sequence[Sequence[int]],
     attribute: Attributor,
@@ -43,7 +43,7 @@ def map_pictures(
     """Map pictures of one size; what a picture's map becomes depends on the batch in its last bits at most.
 
     Args:
-        mapper: the classifier, or another map of it.
+        map_: of the network.
         pictures: for every scale, the pictures at that scale.
         classes: for every picture, its classes.
         attribute: the method.
@@ -59,18 +59,20 @@ def map_pictures(
     nearest = min(scales, key=lambda scale: abs(scale - 1))
     raw, raw_cam = [], []
     for scale, at_scale in zip(scales, pictures, strict=True):
-        inputs_M3HW = to_inputs(at_scale, mapper)
+        inputs_M3HW = to_inputs(at_scale, map_)
         targets = as_classes([target for own in classes for target in own], inputs_M3HW.device)
+        places = torch.tensor(owners, device=inputs_M3HW.device)
         batch = max(1, batch_pixels // (attribute.views * inputs_M3HW[0, 0].numel()))
+        # A batch holds pairs, or images with all their pairs where these share a pass.
+        turns = [place // batch for place in (owners if attribute.shares(map_) else range(len(owners)))]
         parts = []
-        for start in range(0, len(owners), batch):
-            own = owners[start : start + batch]
-            held = None if saliency is None else saliency[own]
-            parts.append(attribute(mapper, inputs_M3HW[own], targets[start : start + batch], scale, held))
+        for _, pairs in groupby(range(len(owners)), key=turns.__getitem__):
+            own = list(pairs)
+            parts.append(attribute(map_, inputs_M3HW, places[own], targets[own], scale, saliency))
         found = joined(parts)
         raw.append(found.maps)
         raw_cam.append(found.cam)
         if scale == nearest:
             logits_NK = found.logits
-    stride = stride_of(mapper)
+    stride = map_.units.stride
     return MappedPairs(stored(raw, size, stride), stored(raw_cam, size, stride), logits_NK)

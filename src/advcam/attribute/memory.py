@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from advcam.models.mapper import ClassMapper
-from advcam.models.probe import probe_image
+from advcam.attribute.inputs import PictureMap
+from advcam.models.probe import climbing
 
 # Where larger batches stop being faster; on a CPU they get slower, as activations no longer fit its caches.
 CPU_MOST, GPU_MOST = 2**19, 2**25
@@ -18,28 +18,32 @@ CPU_MOST, GPU_MOST = 2**19, 2**25
 PART, BESIDE = 0.6, 1.5
 
 
-def batch_pixels(mapper: ClassMapper, free: int | None) -> int:
+def batch_pixels(map_: PictureMap, free: int | None) -> int:
     """Pixels in one batch, mirror images counted: a power of two, so that a little less free memory changes nothing.
 
     Args:
-        mapper: the classifier, on the device that it will run on.
+        map_: of the network, on the device that it will run on.
         free: bytes that are free there, None where that is not known.
 
-    >>> mapper = ClassMapper(torch.nn.Conv2d(3, 8, 3, stride=4, padding=1), torch.randn(5, 8))
-    >>> batch_pixels(mapper, None) == CPU_MOST, batch_pixels(mapper, 2**20) < 2**17
+    >>> from advcam.attribute.maps.cam import CAM
+    >>> from advcam.models.mapper import ClassMapper
+    >>> map_ = CAM(ClassMapper(torch.nn.Conv2d(3, 8, 3, stride=4, padding=1), torch.randn(5, 8)))
+    >>> batch_pixels(map_, None) == CPU_MOST, batch_pixels(map_, 2**20) < 2**17
     (True, True)
     """
-    most = CPU_MOST if mapper.device.type == "cpu" else GPU_MOST
+    most = CPU_MOST if map_.device.type == "cpu" else GPU_MOST
     if free is None:
         return most
-    fitting = PART * free / (BESIDE * bytes_per_pixel(mapper))
+    fitting = PART * free / (BESIDE * bytes_per_pixel(map_))
     return min(most, 1 << max(0, int(fitting).bit_length() - 1))
 
 
-def bytes_per_pixel(mapper: ClassMapper) -> float:
-    """Memory of the activations that a backward pass to the input needs, per pixel of the batch."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*mapper.parameters(), *mapper.buffers())}
-    image = probe_image(mapper.features, 128, 160).to(mapper.device, mapper.dtype).requires_grad_()
+def bytes_per_pixel(map_: PictureMap) -> float:
+    """Memory of the activations that one look at the map keeps for a backward pass to the input, per pixel."""
+    networks = [value for value in vars(map_).values() if isinstance(value, nn.Module)]
+    own = {t.untyped_storage().data_ptr() for net in networks for t in (*net.parameters(), *net.buffers())}
+    image = torch.randn(1, len(map_.mean), 128, 160, generator=torch.Generator().manual_seed(0))
+    image = map_.start(image.to(map_.device, map_.dtype))[:, None].requires_grad_()
     kept = {image.untyped_storage().data_ptr(): image.nbytes}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -48,11 +52,12 @@ def bytes_per_pixel(mapper: ClassMapper) -> float:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with mapper.frozen(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    classes = torch.zeros(1, dtype=torch.long, device=map_.device)
+    with climbing(map_), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         # Referenced until all of it is counted: memory that is used again would be counted once.
-        maps = mapper.class_maps(image)
-    del maps
-    return sum(kept.values()) / (image.shape[2] * image.shape[3])
+        seen = map_.see(image, classes)
+    del seen
+    return sum(kept.values()) / (image.shape[3] * image.shape[4])
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -14,11 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from advcam.attribute.climb import Climbed, as_climbable, climb_pairs
+from advcam.attribute.climb import Climbed, climb_pairs
 from advcam.attribute.multiscale import at_scale
+from advcam.attribute.pairs import add_views
+from advcam.attribute.pixels import views
 from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
-from advcam.models.mapper import ClassMapper
+from advcam.models.probe import climbing
 
 
 @runtime_checkable
@@ -30,35 +32,53 @@ class Attributor(Protocol):
         """Network inputs per pair: 2 where the mirror image takes part."""
         ...
 
+    def shares(self, map_: Climbable) -> bool:
+        """Whether one pass of an image serves all its classes."""
+        ...
+
     def __call__(
         self,
-        mapper: ClassMapper | Climbable,
-        images: Float[Tensor, "n 3 H W"],
+        map_: Climbable,
+        images: Float[Tensor, "m 3 H W"],
+        owners: Int[Tensor, " n"],
         classes: Int[Tensor, " n"],
         scale: float,
-        saliency: Float[Tensor, "n _ _"] | None = None,
+        saliency: Float[Tensor, "m _ _"] | None = None,
     ) -> Climbed:
-        """The maps of all pairs, in one batch."""
+        """The maps of all pairs of an image, ``images[owners]``, and a class, in one batch."""
         ...
 
 
 @dataclass(frozen=True)
 class Plain:
-    """Maps of the image and its mirror image, added (IRN's baseline)."""
+    """Maps of the image and its mirror image, added (IRN's baseline). Nothing climbs that saliency could hold."""
 
     views: ClassVar[int] = 2
 
+    def shares(self, map_: Climbable) -> bool:
+        return getattr(map_, "shares_passes", False)
+
     def __call__(
         self,
-        mapper: ClassMapper | Climbable,
-        images: Float[Tensor, "n 3 H W"],
+        map_: Climbable,
+        images: Float[Tensor, "m 3 H W"],
+        owners: Int[Tensor, " n"],
         classes: Int[Tensor, " n"],
         scale: float,
-        saliency: Float[Tensor, "n _ _"] | None = None,
+        saliency: Float[Tensor, "m _ _"] | None = None,
     ) -> Climbed:
-        # One step that nothing follows: a forward pass alone. Nothing climbs that saliency could hold.
-        found = climb_pairs(mapper, images, classes, ClimbSettings(steps=1))
-        return Climbed(found.cam, found.cam, found.logits)
+        if not self.shares(map_):
+            # One step that nothing follows: a forward pass alone.
+            found = climb_pairs(map_, images[owners], classes, ClimbSettings(steps=1))
+            return Climbed(found.cam, found.cam, found.logits)
+        first = int(owners.min())
+        with climbing(map_):
+            x_MVCHW = views(map_.start(images[first : int(owners.max()) + 1]), True)
+            seen = map_.see(x_MVCHW, classes, owners - first)  # type: ignore[call-arg]
+        assert seen.plain is not None
+        assert seen.logits is not None
+        cam = add_views(seen.plain)
+        return Climbed(cam, cam, seen.logits.mean(dim=1))
 
 
 @dataclass(frozen=True)
@@ -72,16 +92,20 @@ class Climb:
     def views(self) -> int:
         return 2 if self.settings.flip else 1
 
+    def shares(self, map_: Climbable) -> bool:
+        return False
+
     def __call__(
         self,
-        mapper: ClassMapper | Climbable,
-        images: Float[Tensor, "n 3 H W"],
+        map_: Climbable,
+        images: Float[Tensor, "m 3 H W"],
+        owners: Int[Tensor, " n"],
         classes: Int[Tensor, " n"],
         scale: float,
-        saliency: Float[Tensor, "n _ _"] | None = None,
+        saliency: Float[Tensor, "m _ _"] | None = None,
     ) -> Climbed:
-        settings = at_scale(self.settings, scale)
-        found = climb_pairs(as_climbable(mapper, settings), images, classes, settings, saliency=saliency)
+        held = None if saliency is None else saliency[owners]
+        found = climb_pairs(map_, images[owners], classes, at_scale(self.settings, scale), saliency=held)
         return Climbed(self.settings.scale_weight(self.scales) * found.maps, found.cam, found.logits)
 
 

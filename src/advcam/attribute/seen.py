@@ -29,7 +29,8 @@ class Seen(NamedTuple):
 class Climbable(Protocol):
     """A map that can be climbed. ``torch.nn.Module`` attributes are frozen while it is.
 
-    May have ``num_classes``, against which classes are checked, and ``finish``, which makes a map of what was summed.
+    May have ``num_classes``, against which classes are checked; ``finish``, which makes a map of what was summed; and
+    ``shares_passes``, where ``see`` takes the places of the images that pairs belong to, and one pass serves them all.
     """
 
     @property

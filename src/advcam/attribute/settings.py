@@ -193,7 +193,14 @@ class AttributeSettings:
     """How the images of a data set become localization maps."""
 
     method: Literal["advcam", "cam"] = "advcam"
-    """"advcam" climbs, as the climb's settings say; "cam" stops at the class activation map of the unchanged image."""
+    """"advcam" climbs, as the climb's settings say; "cam" stops at the map of the unchanged image."""
+    map: Literal["cam", "gradcam", "gradcam_pp", "layercam", "tokens", "acol"] = "cam"
+    """What is mapped, climbed or not: "cam", class activation maps; "gradcam", "gradcam_pp" and "layercam", channels
+    of any layer weighed by the score's gradient; "tokens", Grad-CAM of a transformer's tokens; "acol", both branches of
+    a classifier trained so. Each has folders of its own: ``gradcam_pp`` and, climbed, ``advcam_gradcam_pp``."""
+    layer: tuple[str, ...] = ()
+    """Of the maps by gradient: names of the classifier's layers, such as layer3; several are fused. None named: its
+    last feature map; of "tokens" the last layer on whose patches the scores depend."""
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     """Factors on height and width at which an image is mapped; the maps are added (section 5.1, IRN's scales)."""
     adapt: bool = True
@@ -208,12 +215,40 @@ class AttributeSettings:
     """What the network computes in: "32" single precision, "tf32" convolutions with shorter factors on an NVIDIA GPU,
     "bf16" bfloat16. Pixels, scores and gradients stay in single precision."""
 
+    @property
+    def kind(self) -> str:
+        """The folder of the maps, climbed or not."""
+        return kind_of(self.method, self.map)
+
     def __post_init__(self) -> None:
         check_scales(self.scales)
         if self.max_side < 32:
             raise SettingsError(f"attribute.max_side must be at least 32 pixels, not {self.max_side}")
         if self.batch_pixels is not None and self.batch_pixels < 1:
             raise SettingsError(f"attribute.batch_pixels must be positive, not {self.batch_pixels}")
+
+
+def kind_of(method: str, map_: str) -> str:
+    """The folder of maps, and what masks from them are called.
+
+    >>> kind_of("cam", "cam"), kind_of("advcam", "cam"), kind_of("cam", "layercam"), kind_of("advcam", "layercam")
+    ('cam', 'advcam', 'layercam', 'advcam_layercam')
+    """
+    return map_ if method == "cam" else "advcam" if map_ == "cam" else f"advcam_{map_}"
+
+
+def climbs(kind: str) -> bool:
+    """Whether maps of a kind grow over steps, so that the settings of the climb matter to them."""
+    return kind.startswith("advcam")
+
+
+def plain_kind(kind: str) -> str:
+    """The kind that one is compared with: the same map of the unchanged images.
+
+    >>> plain_kind("advcam"), plain_kind("advcam_layercam"), plain_kind("cam")
+    ('cam', 'layercam', 'cam')
+    """
+    return "cam" if kind == "advcam" else kind.removeprefix("advcam_")
 
 
 def check_scales(scales: Sequence[float]) -> None:

@@ -11,11 +11,12 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from advcam.attribute.climb import climb_pairs
-from advcam.attribute.maps.acol import map_of_method
+from advcam.attribute.maps.acol import ACoL
+from advcam.attribute.maps.cam import CAM
+from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.io.arrays import reading_arrays, write_arrays
-from advcam.models.mapper import ClassMapper
 
 
 @dataclass(frozen=True)
@@ -32,29 +33,31 @@ class ScoreMaps:
 
 def score_maps(
     network: LocalizationMethod,
-    mapper: ClassMapper,
+    map_: Climbable,
     images: Float[Tensor, "n 3 H W"],
     classes: Int[Tensor, " n"],
     climb: ClimbSettings | None,
 ) -> ScoreMaps:
     """The maps of each image's class for the unchanged image and, with ``climb``, summed while it is climbed.
 
-    A network trained by ACoL is climbed on its first head, which classifies; both heads' maps of the climbed images
-    are summed, and fused as ACoL's test fuses them.
+    Where the map is the method's own, the unchanged image's is the signed one that the benchmark tests; a network
+    trained by ACoL is climbed on its first head, and both heads' maps are summed, and fused as its test fuses them.
 
     Args:
         network: a trained method in evaluation mode.
-        mapper: its classifier as a mapper, perhaps with its batch norms folded.
+        map_: of it.
         images: in the network's input space.
         classes: one per image.
         climb: None for plain maps.
     """
-    with torch.no_grad():
-        cam, logits = network.score_maps(images, classes)
-    if climb is None:
-        return ScoreMaps(cam, cam, logits)
-    found = climb_pairs(map_of_method(network, mapper, signed=climb.signed), images, classes, climb)
-    return ScoreMaps(found.maps, cam, logits)
+    found = None if climb is None else climb_pairs(map_, images, classes, climb)
+    if isinstance(map_, CAM | ACoL):
+        with torch.no_grad():
+            cam, logits = network.score_maps(images, classes)
+    else:
+        found = found or climb_pairs(map_, images, classes, ClimbSettings(steps=1, flip=False))
+        cam, logits = found.cam, found.logits
+    return ScoreMaps(cam if found is None or climb is None else found.maps, cam, logits)
 
 
 @dataclass(frozen=True)

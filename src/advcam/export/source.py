@@ -13,6 +13,7 @@ import yaml
 from jaxtyping import UInt8
 
 from advcam.attribute.result import LocalizationMaps
+from advcam.attribute.settings import kind_of
 from advcam.data import open_dataset, splits
 from advcam.data.images import image_size, open_image
 from advcam.data.listing import list_images
@@ -113,7 +114,8 @@ def _of_run(root: Path) -> RunView:
     try:
         content = yaml.safe_load((root / RUN_FILE).read_text(encoding="utf-8"))
         settings, made = content["settings"], content["artifacts"]
-        own, data = settings["attribute"]["method"], settings["data"]
+        attribute, data = settings["attribute"], settings["data"]
+        own, plain = kind_of(attribute["method"], attribute["map"]), attribute["map"]
         asked = settings["splits"]["maps"]
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{root / RUN_FILE} is damaged ({error}): restore it from a copy") from error
@@ -134,7 +136,7 @@ def _of_run(root: Path) -> RunView:
         images={image_id: record.image for image_id, record in records.items()},
         labels=labels,
         own=own,
-        baseline="cam" if own != "cam" and (root / "cam" / MAPS).is_dir() else None,
+        baseline=plain if own != plain and (root / plain / MAPS).is_dir() else None,
         threshold=threshold["value"] if isinstance(threshold, dict) else None,
     )
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, UInt8
 
 from advcam.attribute.result import LocalizationMaps
+from advcam.attribute.settings import climbs
 from advcam.data.images import image_size, read_image
 from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side, scale_image
@@ -41,10 +42,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from advcam.attribute.engine import MappedPairs
+    from advcam.attribute.inputs import PictureMap
     from advcam.attribute.settings import ClimbSettings
     from advcam.attribute.wsol import ScoreMaps
-    from advcam.models.classifier import Classifier
-    from advcam.models.mapper import ClassMapper
 
 FLAG_COLUMNS = ("image", "class", "probability", "reason")
 # Below it the classifier would not name the class itself.
@@ -56,15 +56,12 @@ def is_wsol(run: Run) -> bool:
     return run.config.wsol.method != "none"
 
 
-def climbs(kind: str) -> bool:
-    """Whether maps of a kind grow over steps, so that the settings of the climb matter to them."""
-    return kind != "cam"
-
-
 def facts(run: Run, kind: str) -> dict[str, Any]:
     """What the maps of a kind depend on, but for the images."""
     config = run.config.attribute
     found: dict[str, Any] = {"classifier": run.content("classifier", "classify"), "precision": config.precision}
+    if config.map != "cam":
+        found |= {"map": config.map, "layer": list(config.layer)}
     if is_wsol(run):
         found |= {"side": run.config.wsol.crop, "adapt": config.adapt}
     else:
@@ -139,7 +136,7 @@ class Mapping:
     """The network in the form in which it maps, and the method."""
 
     run: Run
-    mapper: ClassMapper
+    map: PictureMap
     method: Any
     described: dict[str, Any]
     """For the report: the climb as it is made on this network."""
@@ -152,20 +149,19 @@ class Mapping:
         from advcam.attribute.methods import attributor
 
         config = run.config
-        classifier = run_classifier(run, class_names)
-        mapper = mapper_of(run, classifier)
-        climb = climb_on(run, mapper)
+        map_, _ = map_of_run(run, class_names)
+        climb = climb_on(run, map_)
         described = {
             "kind": run.kind,
             "climb": asdict(climb) if climbs(run.kind) else None,
             "scales": list(config.attribute.scales),
         }
         softmax = run.record.artifacts["classifier"].result.get("loss") == "softmax"
-        return cls(run, mapper, attributor(config.attribute, climb), described, softmax, batch_pixels)
+        return cls(run, map_, attributor(config.attribute, climb), described, softmax, batch_pixels)
 
     def batch_pixels(self, processes: int) -> int:
         """Pixels in one batch, such that every process has room for it."""
-        return room(self.mapper, processes)
+        return room(self.map, processes)
 
     def plan(self, run: Run, pixels: int) -> list[Batch]:
         """Batches of one size; an image without a class by itself."""
@@ -200,14 +196,14 @@ class Mapping:
         held = held_regions(loaded.regions, batch.size)
         with tensor_float(self.run.config.attribute.precision):
             return loaded, map_pictures(
-                self.mapper,
+                self.map,
                 loaded.pictures,
                 [record.classes for record in loaded.records],
                 self.method,
                 scales=self.run.config.attribute.scales,
                 size=batch.size,
                 batch_pixels=self.pixels,
-                saliency=None if held is None else held.to(self.mapper.device),
+                saliency=None if held is None else held.to(self.map.device),
             )
 
     def save(self, batch: Batch, made: tuple[LoadedImages, MappedPairs | None], missing: Any) -> Outcome:
@@ -220,7 +216,10 @@ class Mapping:
         if pairs is None:
             return outcome
         probabilities = (pairs.logits.softmax(dim=1) if self.softmax else pairs.logits.sigmoid()).float().cpu().numpy()
-        maps = {self.run.kind: pairs.maps.float().cpu().numpy(), "cam": pairs.cam.float().cpu().numpy()}
+        maps = {
+            self.run.kind: pairs.maps.float().cpu().numpy(),
+            self.run.baseline: pairs.cam.float().cpu().numpy(),
+        }
         start = 0
         for record, region in zip(loaded.records, loaded.regions, strict=True):
             own = slice(start, start + len(record.classes))
@@ -246,31 +245,38 @@ class Mapping:
                 outcome.files.append((name, record.id, path))
 
 
-def mapper_of(run: Run, classifier: Classifier) -> ClassMapper:
-    """The classifier in the form in which it maps."""
+def map_of_run(run: Run, class_names: tuple[str, ...] | None = None) -> tuple[PictureMap, Any]:
+    """What the run looks at on its classifier, and the method that this was trained by."""
+    from advcam.attribute.maps.table import Trained, map_of
+    from advcam.classify.wsol.build import load_method
     from advcam.models.fold import fold_batch_norm
     from advcam.models.precision import in_precision
 
-    classifier = classifier.to(run.device).to(memory_format=torch.channels_last)
-    return in_precision(fold_batch_norm(classifier.mapper()), run.config.attribute.precision)
+    config = run.config.attribute
+    run_classifier(run, class_names)
+    network: Any = load_method(run.folder.classifier, class_names or run.class_names)[0]
+    network = network.to(run.device).to(memory_format=torch.channels_last)
+    mapper = network.classifier.mapper()
+    # Folding takes layers apart, so that they have no outputs of their own.
+    mapper = in_precision(mapper if config.layer else fold_batch_norm(mapper), config.precision)
+    own = network.map if is_wsol(run) and config.map == "cam" else config.map
+    return map_of(own, Trained(network, mapper, config.layer, run.config.climb.signed)), network
 
 
-def climb_on(run: Run, mapper: ClassMapper) -> ClimbSettings:
-    """The settings of the climb, in the units of the network that is climbed."""
-    from advcam.attribute.maps.cam import CAM
+def climb_on(run: Run, map_: PictureMap) -> ClimbSettings:
+    """The settings of the climb, in the units of what is climbed."""
     from advcam.attribute.settings import adapted
 
-    climb = run.config.climb
-    return adapted(climb, CAM(mapper, signed=climb.signed).units) if run.config.attribute.adapt else climb
+    return adapted(run.config.climb, map_.units) if run.config.attribute.adapt else run.config.climb
 
 
-def room(mapper: ClassMapper, processes: int) -> int:
+def room(map_: PictureMap, processes: int) -> int:
     """Pixels in one batch, such that every process has room for it."""
     from advcam.attribute.memory import batch_pixels, free_memory
 
-    free = free_memory(mapper.device)
-    shared = mapper.device.type == "cpu" and free is not None
-    return batch_pixels(mapper, free // processes if shared and free is not None else free)
+    free = free_memory(map_.device)
+    shared = map_.device.type == "cpu" and free is not None
+    return batch_pixels(map_, free // processes if shared and free is not None else free)
 
 
 def reduce(image: UInt8[np.ndarray, "H W 3"], max_side: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -295,7 +301,7 @@ class SquareMapping:
 
     run: Run
     network: Any
-    mapper: ClassMapper
+    map: PictureMap
     climb: Any
     described: dict[str, Any]
     threaded: bool = False
@@ -303,13 +309,10 @@ class SquareMapping:
     @classmethod
     def of(cls, run: Run, class_names: tuple[str, ...], batch_pixels: int = 0) -> SquareMapping:
         from advcam.attribute.settings import ClimbSettings
-        from advcam.classify.wsol.build import load_method
 
         config = run.config
-        loaded, _ = load_method(run.folder.classifier, class_names)
-        network: Any = loaded.to(run.device).to(memory_format=torch.channels_last)
-        mapper = mapper_of(run, network.classifier)
-        climb = climb_on(run, mapper) if climbs(run.kind) else None
+        map_, network = map_of_run(run, class_names)
+        climb = climb_on(run, map_) if climbs(run.kind) else None
         if climb is not None and config.climb == ClimbSettings.released():
             say("attribute: climb has its defaults for segmentation; see recipe voc12_wsol_mobilenet for localization")
         described = {
@@ -317,11 +320,11 @@ class SquareMapping:
             "side": config.wsol.crop,
             "climb": None if climb is None else asdict(climb),
         }
-        return cls(run, network, mapper, climb, described)
+        return cls(run, network, map_, climb, described)
 
     def batch_pixels(self, processes: int) -> int:
         """Pixels in one batch, such that every process has room for it."""
-        return room(self.mapper, processes)
+        return room(self.map, processes)
 
     def plan(self, run: Run, pixels: int) -> list[Batch]:
         """All images in their order: the views are of one size."""
@@ -341,7 +344,7 @@ class SquareMapping:
                 continue
             records.append(record)
             sizes.append((image.shape[0], image.shape[1]))
-            inputs.append(to_input(np.ascontiguousarray(square(image, side)), self.mapper))
+            inputs.append(to_input(np.ascontiguousarray(square(image, side)), self.map))
         return records, sizes, inputs, problems
 
     def make(self, batch: Batch, loaded: Any) -> tuple[Any, ScoreMaps | None]:
@@ -352,7 +355,7 @@ class SquareMapping:
             return loaded, None
         classes = torch.tensor([record.classes[0] for record in records], device=self.run.device)
         images = torch.stack(inputs).to(self.run.device)
-        return loaded, score_maps(self.network, self.mapper, images, classes, self.climb)
+        return loaded, score_maps(self.network, self.map, images, classes, self.climb)
 
     def save(self, batch: Batch, made: tuple[Any, ScoreMaps | None], missing: Any) -> Outcome:
         from advcam.attribute.grid import stored
@@ -366,7 +369,7 @@ class SquareMapping:
         for index, (record, size) in enumerate(zip(records, sizes, strict=True)):
             label = record.classes[0]
             probability = float(probabilities[index, label])
-            raw = {"cam": found.cam[index].float().cpu()}
+            raw = {self.run.baseline: found.cam[index].float().cpu()}
             raw[self.run.kind] = found.maps[index].float().cpu()
             for kind, score_map in raw.items():
                 if f"{kind}/maps" in missing.get(record.id, ()):
@@ -377,7 +380,7 @@ class SquareMapping:
                     outcome.files.append((f"{kind}/maps", record.id, path))
             if f"{self.run.kind}/scores" in missing.get(record.id, ()):
                 path = self.run.folder.scores(self.run.kind, record.id)
-                own = (raw["cam"].numpy(), raw[self.run.kind].numpy())
+                own = (raw[self.run.baseline].numpy(), raw[self.run.kind].numpy())
                 ScoreMapFile(label, predicted[index], probability, *own, size).save(path)
                 outcome.files.append((f"{self.run.kind}/scores", record.id, path))
         return outcome

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from advcam.attribute.settings import climbs
 from advcam.attribute.wsol import ScoreMapFile
 from advcam.data.masks import IGNORE, objects_and_ignored, read_mask
 from advcam.data.objects import read_objects
@@ -84,7 +85,7 @@ def evaluate(run: Run) -> None:
 def kinds_made(run: Run) -> tuple[str, ...]:
     """The kinds of maps that are there, the baseline first and the run's own last."""
     there = [name.removesuffix("/maps") for name in run.record.artifacts if name.endswith("/maps")]
-    return tuple(sorted(there, key=lambda kind: (kind != "cam", kind == run.kind)))
+    return tuple(sorted(there, key=lambda kind: (kind != run.baseline, kind == run.kind)))
 
 
 def seed_results(run: Run) -> tuple[list[SegmentationResult], list[dict[str, Any]]]:
@@ -240,7 +241,7 @@ def scored(run: Run, split: str, boxes: bool = True) -> list[tuple[Record, Score
 
 def raw_map(file: ScoreMapFile, kind: str) -> torch.Tensor:
     """The score map of one kind."""
-    return torch.from_numpy(file.cam if kind == "cam" else file.maps)
+    return torch.from_numpy(file.maps if climbs(kind) else file.cam)
 
 
 def wsol_results(run: Run) -> list[WSOLResult]:

@@ -81,7 +81,7 @@ def mask_sets(run: Run) -> tuple[MaskSet, ...]:
     """The sets of masks that the settings ask for, in the order in which they are made."""
     config = run.config.refine
     sets = []
-    for kind in dict.fromkeys((run.kind, "cam") if config.baseline else (run.kind,)):
+    for kind in dict.fromkeys((run.kind, run.baseline) if config.baseline else (run.kind,)):
         if config.steps and config.method not in ("crf", "none"):
             sets.append(MaskSet(kind, "crf", "crf"))
         sets.append(MaskSet(kind, "masks", config.method))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from advcam.analyse.localization import ScoreDistribution, ScoreDistributions, best_box, worst_first
 from advcam.attribute.result import LocalizationMaps
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.settings import ClimbSettings, climbs
 from advcam.attribute.wsol import ScoreMapFile
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, voc_palette
@@ -28,9 +28,7 @@ from advcam.export.source import REVIEW
 from advcam.io.files import read_json, write_text
 from advcam.io.progress import duration, progress
 from advcam.localize.detection import read_boxes
-from advcam.models.fold import fold_batch_norm
-from advcam.pipeline.attribute import Flag, climbs, read_flags
-from advcam.pipeline.classify import run_classifier
+from advcam.pipeline.attribute import Flag, map_of_run, read_flags
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.evaluate import measured, raw_map, scored
 from advcam.pipeline.keys import plain
@@ -42,12 +40,12 @@ from advcam.pipeline.scoring import ChosenThreshold, read_prediction, scored_rec
 from advcam.report.analyses import analysis_sections
 from advcam.report.box_overlays import DrawnBox, box_overlay
 from advcam.report.facts import changed_settings, data_fact, instance_facts, stage_facts
-from advcam.report.figures import Headline, groups, headline, name_of_masks, read_figures
+from advcam.report.figures import NAMES, Headline, groups, headline, name_of_masks, read_figures
 from advcam.report.gains import chains
 from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_card
 from advcam.report.growth import CLIMBED_SIDE, Strip, climb_rows, draw_strip
 from advcam.report.hints import Situation, next_steps
-from advcam.report.localization import NAMES, BoxCase, BoxSection, section
+from advcam.report.localization import BoxCase, BoxSection, section
 from advcam.report.overlays import mask_overlay
 from advcam.report.page import Fact, FlaggedClass, Page, StageTime, render
 from advcam.report.panels import class_chart, classifier_chart, curve_panels, edges
@@ -333,7 +331,7 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
         return
     # All steps are shown, also those of a pair that was stopped.
     settings = ClimbSettings(**entry_of(run, f"{run.kind}/maps").result["climb"])
-    mapper = fold_batch_norm(run_classifier(run).to(run.device).mapper())
+    map_, _ = map_of_run(run)
     held = entry_of(run, f"{run.kind}/maps").facts.get("saliency") is not None
     shown: set[int] = set()
     for record in records:
@@ -344,7 +342,7 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
         image = reduce_picture(image, reduced_size(image.shape[:2], CLIMBED_SIDE))
         size = (image.shape[0], image.shape[1])
         saliency = held_regions([salient_region(run, record, size)], size) if held else None
-        rows = climb_rows(mapper, image, index, settings, None if saliency is None else saliency.to(run.device))
+        rows = climb_rows(map_, image, index, settings, None if saliency is None else saliency.to(run.device))
         yield draw_strip(image, record.id, run.class_names[index], rows)
 
 
@@ -423,7 +421,7 @@ def cases(run: Run, files: list[tuple[Record, ScoreMapFile]], own: list[dict[str
             found = found_box(record, file, name)
             x0, y0, x1, y1 = found.box
             drawn = DrawnBox((x0 * size[1], y0 * size[0], x1 * size[1], y1 * size[0]), FOUND)
-            title = f"{NAMES.get(name, name)}, IoU {found.iou:.2f}"
+            title = f"{name_of_masks(name)}, IoU {found.iou:.2f}"
             pictures.append(picture(title, f"{title} of {record.id}", box_overlay(small, [*truth, drawn])))
         label, predicted = run.class_names[file.label], run.class_names[file.predicted]
         text = f"{label}, classified as {predicted}" if file.label != file.predicted else f"{label}, classified rightly"

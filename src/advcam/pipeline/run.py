@@ -233,12 +233,17 @@ class Run:
     @property
     def kind(self) -> str:
         """The kind of maps that the run is about: the folder of its maps and masks."""
-        return self.config.attribute.method
+        return self.config.attribute.kind
+
+    @property
+    def baseline(self) -> str:
+        """The kind that it is compared with: the same map of the unchanged images."""
+        return self.config.attribute.map
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of maps to compare: the baseline and the run's own, unless they are one."""
-        return tuple(dict.fromkeys(("cam", self.kind)))
+        return tuple(dict.fromkeys((self.baseline, self.kind)))
 
     # -- keys --------------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class Stage:
 
 def kinds(config: RunConfig) -> tuple[str, ...]:
     """The kinds of maps of a run, its own first."""
-    return tuple(dict.fromkeys((config.attribute.method, "cam")))
+    return tuple(dict.fromkeys((config.attribute.kind, config.attribute.map)))
 
 
 # -- classify --------------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _maps(config: RunConfig) -> Iterator[Artifact]:
 
             return attribute.keys(run, kind, run.wanted)
 
-        held = ("saliency",) if kind != "cam" and config.saliency.source != "none" else ()
+        held = ("saliency",) if kind != config.attribute.map and config.saliency.source != "none" else ()
         yield Artifact(f"{kind}/maps", ("classifier", *held), facts, (f"{kind}/maps",), keys)
 
 
@@ -253,7 +253,7 @@ def _objects(config: RunConfig) -> Iterator[Artifact]:
         return refine_irn.instance_keys(run)
 
     if config.instances.method != "none":
-        kind = config.attribute.method
+        kind = config.attribute.kind
         yield Artifact("instances", (f"{kind}/maps", f"{kind}/irn"), facts, ("instances",), keys)
 
 
@@ -279,7 +279,7 @@ def _network(config: RunConfig) -> Iterator[Artifact]:
         return segment.facts(run)
 
     if config.segment.method != "none":
-        masks = (f"{config.attribute.method}/masks",) if config.segment.masks == "run" else ()
+        masks = (f"{config.attribute.kind}/masks",) if config.segment.masks == "run" else ()
         weights = ("classifier",) if config.segment.weights == "classifier" else ()
         yield Artifact("segmentation", (*masks, *weights), facts, ("segmentation",))
 
@@ -315,7 +315,7 @@ def _boxes(config: RunConfig) -> Iterator[Artifact]:
 
         return localize.current_facts(run)
 
-    yield Artifact("boxes", (f"{config.attribute.method}/maps",), facts, ("boxes.csv", "boxes.json"))
+    yield Artifact("boxes", (f"{config.attribute.kind}/maps",), facts, ("boxes.csv", "boxes.json"))
 
 
 def _evaluate(run: Run) -> None:

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from advcam.attribute.settings import climbs
 from advcam.report.figures import name_of_masks
 from advcam.report.page import Fact
 from advcam.report.wording import counted, place
 
-METHODS = {"advcam": "AdvCAM", "cam": "plain CAM"}
 REFINERS = {"crf": "dense CRF", "irn": "IRN", "psa": "PSA", "none": "none: the seed is the mask"}
 SOURCES = {"fixed": "fixed beforehand", "maps": "chosen from the maps, without ground truth"}
 
@@ -68,7 +68,8 @@ def maps_fact(made: Any) -> Fact:
         view = f"one square view of {found['side']} pixels"
     else:
         view = "scales " + ", ".join(f"{scale:g}" for scale in found["scales"])
-    text = f"{METHODS.get(found['kind'], found['kind'])}, {view}"
+    plain = "" if climbs(found["kind"]) else "plain "
+    text = f"{plain}{name_of_masks(found['kind'])}, {view}"
     climb = found["climb"]
     if climb is not None:
         text += f", {climb['steps']} steps of {climb['step_size']:.3g}, regularizer {climb['reg_weight']:.3g}"

@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-BASELINE = "cam"
-NAMES = {"deeplab": "DeepLab", "cct": "CCT", "cam": "CAM", "advcam": "AdvCAM", "crf": "CRF", "irn": "IRN", "psa": "PSA"}
+from advcam.attribute.settings import climbs, plain_kind
+
+NAMES = {
+    "deeplab": "DeepLab", "cct": "CCT", "cam": "CAM", "advcam": "AdvCAM", "crf": "CRF", "irn": "IRN", "psa": "PSA",
+    "gradcam": "Grad-CAM", "gradcam_pp": "Grad-CAM++", "layercam": "LayerCAM", "tokens": "Tokens", "acol": "ACoL",
+    "seam": "SEAM", "sub_categories": "SC-CAM",
+}  # fmt: skip
 # Segmentation networks: their labels are no masks of the run.
 NETWORKS = ("deeplab", "cct")
 # Points of mIoU below which a difference is not called one.
@@ -63,8 +68,21 @@ def name_of_masks(masks: str) -> str:
 
     >>> name_of_masks("advcam + crf")
     'AdvCAM + CRF'
+    >>> name_of_masks("advcam_gradcam_pp seed")
+    'AdvCAM on Grad-CAM++ seed'
     """
-    return " ".join(NAMES.get(word, word) for word in masks.split(" "))
+    return " ".join(_name(word) for word in masks.split(" "))
+
+
+def _name(word: str) -> str:
+    plain = plain_kind(word)
+    named = NAMES.get(word, word)
+    return named if word in NAMES or plain == word else f"AdvCAM on {NAMES.get(plain, plain)}"
+
+
+def is_plain(method: str) -> bool:
+    """Whether it is a map of the unchanged images."""
+    return method not in NETWORKS and not climbs(method)
 
 
 def style_of_masks(masks: str) -> Style:
@@ -73,7 +91,7 @@ def style_of_masks(masks: str) -> Style:
     >>> style_of_masks("advcam seed"), style_of_masks("advcam + crf")
     ('advcam', 'mask')
     """
-    if masks.split(" ", 1)[0] == BASELINE:
+    if is_plain(masks.split(" ", 1)[0]):
         return "cam" if masks.endswith(" seed") else "cam-mask"
     return "advcam" if masks.endswith(" seed") else "mask"
 
@@ -109,7 +127,7 @@ class Group:
 
     def seed(self, baseline: bool) -> Figure | None:
         """The seed of plain CAM, or of the method."""
-        return next((f for f in self.figures if f.is_seed and (f.method == BASELINE) == baseline), None)
+        return next((f for f in self.figures if f.is_seed and is_plain(f.method) == baseline), None)
 
     @property
     def baseline(self) -> Figure | None:
@@ -122,9 +140,9 @@ class Group:
 
 def counterpart(figure: Figure, figures: Sequence[Figure]) -> Figure | None:
     """The figure of plain CAM at the same stage on the same images: the seed for a seed, CRF for CRF."""
-    if figure.method == BASELINE:
+    if is_plain(figure.method):
         return None
-    name = " ".join([BASELINE, *figure.masks.split(" ")[1:]])
+    name = " ".join([plain_kind(figure.method), *figure.masks.split(" ")[1:]])
     return next((f for f in figures if f.masks == name and f.split == figure.split), None)
 
 
@@ -195,7 +213,7 @@ def headline(figures: Sequence[Figure]) -> Headline | None:
     best = max(map(trust, candidates))
     seeds = [group for group in candidates if trust(group) == best][-1]
     masks = [f for f in figures if not f.is_seed and f.split == seeds.split and f.method not in NETWORKS]
-    own = [f for f in masks if f.method != BASELINE] or masks
+    own = [f for f in masks if not is_plain(f.method)] or masks
     at_own = [g for g in candidates if g.split == seeds.split and g.figures[0].chosen_by != "sweep" and g is not seeds]
     mask = own[-1] if own else None
     plain = None if mask is None else counterpart(mask, masks)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from advcam.attribute.climb import ClimbStep, climb_pairs
 from advcam.attribute.grid import high_res
-from advcam.attribute.inputs import to_input
+from advcam.attribute.inputs import PictureMap, to_input
 from advcam.attribute.settings import ClimbSettings
 from advcam.models.mapper import ClassMapper
 from advcam.report.charts import Curve, curves
@@ -58,7 +58,7 @@ def shown_steps(count: int) -> tuple[int, ...]:
 
 
 def climb_rows(
-    mapper: ClassMapper,
+    map_: ClassMapper | PictureMap,
     image: UInt8[np.ndarray, "H W 3"],
     class_index: int,
     settings: ClimbSettings,
@@ -69,15 +69,15 @@ def climb_rows(
     The first is bounded by the image's saliency map where there is one (section 4.4).
     """
     steps = shown_steps(settings.maps)
-    rows = [climb_row(mapper, image, class_index, settings, steps, "with regularizer", "advcam", saliency)]
+    rows = [climb_row(map_, image, class_index, settings, steps, "with regularizer", "advcam", saliency)]
     if settings.reg_weight > 0:
         free = replace(settings, reg_weight=0.0)
-        rows.append(climb_row(mapper, image, class_index, free, steps, "without", "free"))
+        rows.append(climb_row(map_, image, class_index, free, steps, "without", "free"))
     return rows
 
 
 def climb_row(
-    mapper: ClassMapper,
+    map_: ClassMapper | PictureMap,
     image: UInt8[np.ndarray, "H W 3"],
     class_index: int,
     settings: ClimbSettings,
@@ -97,8 +97,8 @@ def climb_row(
         if step.step in steps:
             kept.append(total[0])
 
-    target = torch.tensor([class_index], device=mapper.device)
-    climb_pairs(mapper, to_input(image, mapper)[None], target, settings, saliency=saliency, on_step=keep)
+    target = torch.tensor([class_index], device=map_.device)
+    climb_pairs(map_, to_input(image, map_)[None], target, settings, saliency=saliency, on_step=keep)
     return Row(name, style, high_res([torch.cat(kept)], image.shape[:2]).float().cpu(), tuple(scores))
 
 

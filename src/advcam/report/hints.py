@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from advcam.attribute.settings import climbs
 from advcam.report.figures import NOTABLE, Figure, Headline
 from advcam.report.wording import Hint, counted, percent
 
@@ -71,8 +72,8 @@ def of_the_seeds(now: Situation) -> list[Hint]:
     """Hints on method, threshold and splits."""
     found = []
     gain = None if now.headline is None else now.headline.gain
-    if now.method == "cam":
-        text = "These are plain class activation maps. Climb the images to find more of each object."
+    if not climbs(now.method):
+        text = "These are maps of the unchanged images. Climb the images to find more of each object."
         found.append(Hint(text, "--attribute.method advcam"))
     elif gain is not None and gain < NOTABLE:
         text = (
@@ -100,7 +101,7 @@ def lost_to_threshold(figures: Sequence[Figure]) -> tuple[Figure, Figure] | None
     """The method's seed at the run's threshold and at the best one of the same split, where that is notably better."""
     for own in figures:
         for best in figures:
-            same = own.is_seed and own.masks == best.masks and own.split == best.split and own.method != "cam"
+            same = own.is_seed and own.masks == best.masks and own.split == best.split and climbs(own.method)
             if same and best.upper_bound and not own.upper_bound and (best.miou or 0) - (own.miou or 0) > WORTH_A_SWEEP:
                 return own, best
     return None

@@ -9,11 +9,11 @@ from typing import Any
 from markupsafe import Markup
 
 from advcam.analyse.localization import ScoreDistribution
+from advcam.attribute.settings import climbs
 from advcam.report.charts import Curve, Marker, curves
+from advcam.report.figures import name_of_masks, style_of_masks
 from advcam.report.pictures import Picture
 from advcam.report.wording import place
-
-NAMES = {"cam": "CAM", "advcam": "AdvCAM"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def section(
         panels=_panels([result for result in results if result["split"] == last]),
         distribution=_distribution(distributions) if distributions else None,
         cases=cases,
-        legend=[(NAMES.get(kind, kind), kind) for kind in kinds],
+        legend=[(name_of_masks(kind), style_of_masks(f"{kind} seed")) for kind in kinds],
     )
 
 
@@ -97,12 +97,13 @@ def claim(results: Sequence[dict[str, Any]], trained_by: str) -> str:
     """The result on one split in one sentence."""
     found = {result["masks"]: result for result in results}
     where = place(results[0]["split"], results[0]["images"])
-    base = found["cam"]["max_box_acc_v2_mean"]
-    method = next((name for name in found if name != "cam"), None)
+    plain = next(name for name in found if not climbs(name))
+    base = found[plain]["max_box_acc_v2_mean"]
+    method = next((name for name in found if climbs(name)), None)
     if method is None:
         return f"Maps of the classifier trained by {trained_by} reach {base:.1f} MaxBoxAccV2 on {where}."
     own = found[method]["max_box_acc_v2_mean"]
-    name, gain = NAMES.get(method, method), own - base
+    name, gain = name_of_masks(method), own - base
     figures = f"{own:.1f} MaxBoxAccV2 against {base:.1f} without climbing, {trained_by}, on {where}"
     if gain >= 0.5:
         return f"{name} improves the boxes by {gain:.1f} points: {figures}."
@@ -113,7 +114,7 @@ def claim(results: Sequence[dict[str, Any]], trained_by: str) -> str:
 
 def _row(result: dict[str, Any]) -> BoxRow:
     return BoxRow(
-        name=NAMES.get(result["masks"], result["masks"]),
+        name=name_of_masks(result["masks"]),
         style=result["masks"],
         place=place(result["split"], result["images"]),
         levels=list(result["max_box_acc_v2"].values()),
@@ -132,7 +133,7 @@ def _panels(results: Sequence[dict[str, Any]]) -> list[BoxPanel]:
         lines, markers, said = [], [], []
         for result in results:
             tau, accuracy = result["curves"]["tau"], result["curves"]["box_acc"][delta]
-            name, style = NAMES.get(result["masks"], result["masks"]), result["masks"]
+            name, style = name_of_masks(result["masks"]), style_of_masks(f"{result['masks']} seed")
             points = tuple((x, y) for x, y in zip(tau, accuracy, strict=True))
             lines.append(Curve(name, points, style))
             best, where = result["max_box_acc_v2"][delta], result["thresholds"][delta]
@@ -147,12 +148,12 @@ def _panels(results: Sequence[dict[str, Any]]) -> list[BoxPanel]:
 def _distribution(found: dict[str, ScoreDistribution]) -> BoxPanel:
     """The sorted scores of all pixels (Fig. 15)."""
     lines = [
-        Curve(NAMES.get(kind, kind), tuple(zip(own.rank.tolist(), own.score.tolist(), strict=True))[::4], kind)
+        Curve(name_of_masks(kind), tuple(zip(own.rank.tolist(), own.score.tolist(), strict=True))[::4], kind)
         for kind, own in found.items()
     ]
     chart = curves(lines, x_label="share of the pixels", y_label="score", decimals=3)
     said = [
-        f"{NAMES.get(kind, kind)}: {own.inside:.2f} inside the true boxes and {own.outside:.2f} outside, a gap of "
+        f"{name_of_masks(kind)}: {own.inside:.2f} inside the true boxes and {own.outside:.2f} outside, a gap of "
         f"{own.gap:.2f}; mean {own.area:.2f}"
         for kind, own in found.items()
     ]

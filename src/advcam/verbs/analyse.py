@@ -133,8 +133,9 @@ class Source:
         if name == "paper":
             return self.paper()
         if name in ("fig8", "fig9"):
-            kind = self.config.attribute.method
-            places = {"CAM": "cam/masks", kind: f"{kind}/masks", "network": "segmentation/predictions"}
+            kind, base = self.config.attribute.kind, self.config.attribute.map
+            places = {"CAM" if base == "cam" else base: f"{base}/masks", kind: f"{kind}/masks"}
+            places["network"] = "segmentation/predictions"
             folders = {label: self.root / place for label, place in places.items() if (self.root / place).is_dir()}
             if not folders:
                 raise SettingsError(f"{self.root} has no masks yet: run `advcam refine` with this --out first")

@@ -7,11 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from advcam.attribute.maps.cam import CAM
-from advcam.attribute.seen import Climbable, Seen
+from advcam.attribute.seen import Seen
 from advcam.attribute.settings import Units
 from advcam.classify.wsol.acol import ACoL as ACoLNetwork
 from advcam.classify.wsol.acol import fused
-from advcam.classify.wsol.method import LocalizationMethod
 from advcam.models.mapper import ClassMapper
 
 
@@ -58,8 +57,3 @@ class ACoL:
         """Both branches' sums fused as ACoL's test fuses them."""
         first, second = total_Nhw.chunk(2, dim=1)
         return fused(first, second)
-
-
-def map_of_method(network: LocalizationMethod, mapper: ClassMapper, *, signed: bool) -> Climbable:
-    """What a localization method is climbed by: its classifier's class activation maps, and for ACoL both branches'."""
-    return ACoL(network, mapper, signed=signed) if isinstance(network, ACoLNetwork) else CAM(mapper, signed=signed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -29,6 +31,8 @@ class CAM:
     torch.Size([2, 1, 8, 12])
     """
 
+    shares_passes: ClassVar[bool] = True
+
     def __init__(self, mapper: ClassMapper, *, signed: bool = False) -> None:
         self.mapper, self.signed = mapper, signed
         self.num_classes, self.mean, self.std = mapper.num_classes, mapper.mean, mapper.std
@@ -49,16 +53,27 @@ class CAM:
     def start(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n C H W"]:
         return images.contiguous(memory_format=memory_order(self.mapper))
 
-    def see(self, x_NVCHW: Float[Tensor, "n v C H W"], classes_N: Int[Tensor, " n"]) -> Seen:
-        s_NVKhw = self.mapper.class_maps(x_NVCHW.flatten(0, 1)).unflatten(0, x_NVCHW.shape[:2])
-        s_NVhw = s_NVKhw[torch.arange(len(classes_N), device=s_NVKhw.device), :, classes_N]
+    def see(
+        self,
+        x_MVCHW: Float[Tensor, "m v C H W"],
+        classes_N: Int[Tensor, " n"],
+        owners_N: Int[Tensor, " n"] | None = None,
+    ) -> Seen:
+        """Each image and its class or, with ``owners``, pairs of an image, by its place, and a class: one pass of an
+        image shows all of its classes."""
+        s_MVKhw = self.mapper.class_maps(x_MVCHW.flatten(0, 1)).unflatten(0, x_MVCHW.shape[:2])
+        scores_MVK = means_MVK = s_MVKhw.mean(dim=(3, 4))
+        if not self.signed:
+            scores_MVK = s_MVKhw.relu().mean(dim=(3, 4))
+        logits_MVK = means_MVK if self.mapper.bias is None else means_MVK + self.mapper.bias
+        if owners_N is None:
+            owners_N = torch.arange(len(classes_N), device=s_MVKhw.device)
+        else:
+            scores_MVK, logits_MVK = scores_MVK[owners_N], logits_MVK[owners_N]
+        s_NVhw = s_MVKhw[owners_N, :, classes_N]
         r_NVhw = s_NVhw.relu()
-        means_NVK = s_NVKhw.mean(dim=(3, 4))
-        logits_NVK = means_NVK if self.mapper.bias is None else means_NVK + self.mapper.bias
-        if self.signed:
-            return Seen(s_NVhw, means_NVK, plain=r_NVhw, logits=logits_NVK)
-        scores_NVK = s_NVKhw.relu().mean(dim=(3, 4))
-        return Seen(r_NVhw * self._share(s_NVhw.detach(), classes_N), scores_NVK, plain=r_NVhw, logits=logits_NVK)
+        maps_NVhw = s_NVhw if self.signed else r_NVhw * self._share(s_NVhw.detach(), classes_N)
+        return Seen(maps_NVhw, scores_MVK, plain=r_NVhw, logits=logits_MVK)
 
     def _share(self, s_NVhw: Float[Tensor, "n v h w"], classes_N: Int[Tensor, " n"]) -> Float[Tensor, "n v 1 1"]:
         positive_NV = (s_NVhw > 0).sum(dim=(2, 3)).to(s_NVhw.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -24,6 +26,8 @@ class ACoL(nn.Module, LocalizationMethod):
     Raises:
         ModelError: the classifier has no head of this form.
     """
+
+    map: ClassVar[str] = "acol"
 
     def __init__(self, classifier: Classifier, threshold: float = 0.7) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +21,8 @@ class LocalizationMethod(Protocol):
     """
 
     classifier: Classifier
+    map: ClassVar[str] = "cam"
+    """What is tested of it, by the name that ``attribute.map`` has for it."""
 
     def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
         """The loss of a training batch, and its parts."""
