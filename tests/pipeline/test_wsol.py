@@ -13,7 +13,7 @@ from PIL import Image
 from runs import entry
 from safetensors.torch import load_file
 
-from advcam import climb
+from advcam import climb, maps
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.attribute.wsol import ScoreMapFile, score_maps
@@ -187,7 +187,7 @@ def test_acol_is_climbed_with_both_heads(lists: Path, tmp_path: Path) -> None:
     _, image = whole_square(record, SIDE, mapper.mean, mapper.std)
     image = image[None]
     classes = torch.tensor(record.classes)
-    once = score_maps(network, advcam.maps.ACoL(network, mapper), image, classes, replace(config.climb, steps=1))
+    once = score_maps(network, maps.ACoL(network, mapper), image, classes, replace(config.climb, steps=1))
     first, second, _ = network.both_maps(image, classes)
     torch.testing.assert_close(once.maps, fused(first, second).detach(), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(once.maps, once.cam, atol=1e-5, rtol=1e-5)
