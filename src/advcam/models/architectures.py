@@ -13,6 +13,7 @@ from advcam.models.backbone import Backbone
 from advcam.models.caffe_resnet import CAFFE_RESNET101, caffe_backbone, from_deeplab_names, no_caffe_weights
 from advcam.models.from_timm import timm_backbone, timm_weights
 from advcam.models.from_torchvision import IRN_RESNET50, torchvision_backbone, torchvision_names, torchvision_weights
+from advcam.models.local import LOCAL, local_from, summed_taps
 from advcam.models.res2net import RES2NETS, res2net_backbone, res2net_weights
 from advcam.models.resnet38 import RESNET38, from_mxnet_names, no_library_weights, resnet38_backbone
 from advcam.models.tails import WIDTH, convolutions, with_tail
@@ -67,8 +68,8 @@ def build_backbone(architecture: str, output_stride: int | None = None) -> Backb
     """
     architecture = find_architecture(architecture)
     if MARK in architecture:
-        whole, _, layer = architecture.partition(MARK)
-        return truncated(build_backbone(whole, output_stride), layer)
+        whole, mark, layer = architecture.partition(LOCAL if LOCAL in architecture else MARK)
+        return (local_from if mark == LOCAL else truncated)(build_backbone(whole, output_stride), layer)
     if architecture == RESNET38:
         return resnet38_backbone(output_stride)
     if architecture == CAFFE_RESNET101:
@@ -115,6 +116,8 @@ def own_names(architecture: str, tensors: Mapping[str, Tensor]) -> Mapping[str, 
     if MARK in architecture:
         whole = build_backbone(architecture.partition(MARK)[0])
         tensors = own_names(whole.architecture, tensors)
+        if LOCAL in architecture:
+            return summed_taps(build_backbone(architecture), tensors)
         return without_left_out(whole, build_backbone(architecture), tensors)
     if architecture == RESNET38:
         return from_mxnet_names(tensors)
