@@ -8,9 +8,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from advcam.data.masks import voc_palette
+from advcam.data.masks import resized_labels, voc_palette
 from advcam.report.gallery import Subject, draw_card
-from advcam.report.pictures import picture, reduce_labels, reduce_picture, reduced_size
+from advcam.report.pictures import picture, reduce_picture, reduced_size
 from advcam.report.selection import choose_images, spread
 
 
@@ -55,7 +55,7 @@ def test_sizes_are_reduced_and_never_enlarged():
     assert reduced_size((20, 30), 320) == (20, 30)
     mask = np.zeros((40, 40), np.uint8)
     mask[:, 20:] = 7
-    assert set(np.unique(reduce_labels(mask, (10, 10)))) == {0, 7}
+    assert set(np.unique(resized_labels(mask, (10, 10)))) == {0, 7}
     assert reduce_picture(np.full((40, 60, 3), 9, np.uint8), (20, 30)).shape == (20, 30, 3)
 
 

@@ -9,9 +9,9 @@ import gradio as gr
 import numpy as np
 
 from advcam.app.explain_tab import telling
-from advcam.data.masks import voc_palette
+from advcam.data.masks import resized_labels, voc_palette
 from advcam.report.overlays import mask_overlay
-from advcam.review.desk import Desk, enlarged, painted
+from advcam.review.desk import Desk, painted
 
 # Keys and the buttons that they press; a field that is typed into keeps its keys.
 KEYS = {"a": "accept", "r": "reject", "n": "next", "ArrowRight": "next", "p": "previous", "ArrowLeft": "previous"}
@@ -83,9 +83,9 @@ def review_tab(desk: Desk) -> None:
         with telling():
             image = desk.picture(image_id)
             size = (image.shape[0], image.shape[1])
-            drawn = mask_overlay(image, enlarged(desk.mask(image_id), size), palette)
+            drawn = mask_overlay(image, resized_labels(desk.mask(image_id), size), palette)
             other = None if desk.view.baseline is None else desk.view.mask(image_id, desk.view.baseline)
-            plain = None if other is None else mask_overlay(image, enlarged(other, size), palette)
+            plain = None if other is None else mask_overlay(image, resized_labels(other, size), palette)
             background = {"background": drawn, "layers": [], "composite": None}
             return image_id, describe(desk, image_id), image, drawn, plain, list(desk.names(image_id)), background
 
@@ -115,7 +115,7 @@ def review_tab(desk: Desk) -> None:
         with telling():
             image = desk.picture(image_id)
             return mask_overlay(
-                image, enlarged(desk.at_threshold(image_id, value), (image.shape[0], image.shape[1])), palette
+                image, resized_labels(desk.at_threshold(image_id, value), (image.shape[0], image.shape[1])), palette
             )
 
     def take_level(image_id: str, value: float) -> tuple[Any, ...]:

@@ -90,6 +90,11 @@ def nearest_pixels(size: int, target: int) -> Int64[np.ndarray, " {target}"]:
     return np.minimum((np.arange(target) * (1 / (target / size))).astype(np.int64), size - 1)
 
 
+def resized_labels(labels: UInt8[np.ndarray, "h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
+    """Labels at another height and width, each pixel with one that is there."""
+    return np.array(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
 def write_mask(path: str | Path, mask: UInt8[np.ndarray, "H W"]) -> None:
     """Write an indexed PNG with the VOC palette, under a temporary name first; missing folders are made.
 

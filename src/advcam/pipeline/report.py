@@ -20,7 +20,7 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import ClimbSettings, climbs
 from advcam.attribute.wsol import ScoreMapFile
 from advcam.data.images import read_image
-from advcam.data.masks import read_mask, voc_palette
+from advcam.data.masks import read_mask, resized_labels, voc_palette
 from advcam.data.record import Record
 from advcam.evaluate.boxes_result import GT_KNOWN
 from advcam.evaluate.validation import true_corners
@@ -49,7 +49,7 @@ from advcam.report.localization import BoxCase, BoxSection, section
 from advcam.report.overlays import mask_overlay
 from advcam.report.page import Fact, FlaggedClass, Page, StageTime, render
 from advcam.report.panels import class_chart, classifier_chart, curve_panels, edges
-from advcam.report.pictures import picture, reduce_labels, reduce_picture, reduced_size
+from advcam.report.pictures import picture, reduce_picture, reduced_size
 from advcam.report.selection import choose_images
 from advcam.report.tiles import Tile, image_iou, small_picture
 from advcam.report.training import training_section
@@ -310,8 +310,8 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
         maps=maps,
         steps=step_masks(run, record, size),
         edges=edge_picture(run, record, size),
-        mask=reduce_labels(read_prediction(mask), size) if has_mask else None,
-        truth=None if record.mask is None else reduce_labels(read_mask(record, image.shape[:2]), size),
+        mask=resized_labels(read_prediction(mask), size) if has_mask else None,
+        truth=None if record.mask is None else resized_labels(read_mask(record, image.shape[:2]), size),
         saliency=reduced_saliency(run, record, size),
         warnings=tuple(f"{flag.class_name}: {flag.reason} (probability {flag.probability:.2f})" for flag in flags),
         flagged_classes=tuple(run.class_names.index(flag.class_name) for flag in flags),
@@ -359,7 +359,7 @@ def step_masks(run: Run, record: Record, size: tuple[int, int]) -> dict[str, UIn
         found["seed"] = seed_labels(full_maps(result, size), torch.from_numpy(result.classes), threshold).numpy()
     path = run.folder.mask(run.kind, record.id, "crf")
     if run.ledger(f"{run.kind}/crf").key(record.id) is not None and path.exists():
-        found["seed + CRF"] = reduce_labels(read_prediction(path), size)
+        found["seed + CRF"] = resized_labels(read_prediction(path), size)
     return found
 
 

@@ -52,8 +52,3 @@ def reduced_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
 def reduce_picture(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
     """A picture at another height and width, smoothed."""
     return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
-
-
-def reduce_labels(mask: UInt8[np.ndarray, "H W"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
-    """A mask at another height and width; every pixel keeps a label that is there."""
-    return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))

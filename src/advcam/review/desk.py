@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch.nn.functional import interpolate
 
 from advcam.data.images import read_image
+from advcam.data.masks import resized_labels
 from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError
 from advcam.export.source import RunView
@@ -134,11 +134,6 @@ class Desk:
         self.entries[image_id] = [replace(entry, decision=decision) for entry in own]
 
 
-def enlarged(labels: UInt8[np.ndarray, "h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
-    """Labels at another size, each pixel that of the nearest one."""
-    return np.array(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
-
-
 def painted(
     before: UInt8[np.ndarray, "H W"],
     strokes: UInt8[np.ndarray, "h w 4"],
@@ -162,4 +157,6 @@ def painted(
     distance = ((strokes[covered][:, None, :3].astype(np.int64) - values) ** 2).sum(axis=2)
     found[covered] = labels[distance.argmin(axis=1)]
     size = (before.shape[0], before.shape[1])
-    return np.where(enlarged(covered.astype(np.uint8), size) > 0, enlarged(found, size), before).astype(np.uint8)
+    return np.where(resized_labels(covered.astype(np.uint8), size) > 0, resized_labels(found, size), before).astype(
+        np.uint8
+    )

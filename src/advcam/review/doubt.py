@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-Reason = Literal["unsure", "disagree", "unstable", "area", "small", "unlabelled"]
+Reason = Literal["unsure", "disagree", "unstable", "area", "small", "refined", "stray", "unlabelled"]
 REASONS: tuple[str, ...] = get_args(Reason)
 # In words, for tables and pages.
 SAID = {
@@ -20,11 +20,12 @@ SAID = {
     "unstable": "the mask hangs on the threshold",
     "area": "an unusual size for the class",
     "small": "the mask covers little of the image",
+    "refined": "refinement has changed the seed",
+    "stray": "much of the map lies outside the mask",
     "unlabelled": "the classifier sees a class that the labels lack",
 }
-# How much each counts in all together; chosen on generated scenes (docs/annotation.md), where small masks are the wrong
-# ones and moving the threshold tells nothing.
-WEIGHTS = {"small": 3.0, "unstable": 0.0}
+# How much each counts in all together; chosen on generated scenes, measured on others (docs/annotation.md).
+WEIGHTS = {"small": 2.0, "refined": 2.0, "stray": 2.0}
 # Steps of the background threshold at which a mask is tried, up and down.
 THRESHOLD_STEP = 0.05
 # A class needs so many masks before a size is unusual, and a size this many times the usual spread off counts whole.
@@ -47,9 +48,14 @@ def disagreement(first: UInt8[np.ndarray, "H W"], second: UInt8[np.ndarray, "H W
     return 1 - overlap((first == class_index + 1) & counted, (second == class_index + 1) & counted)
 
 
-def instability(lower: UInt8[np.ndarray, "H W"], higher: UInt8[np.ndarray, "H W"], class_index: int) -> float:
-    """How much of a class's seed comes and goes between a lower and a higher threshold."""
-    return disagreement(lower, higher, class_index)
+def stray(map_: Float[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> float:
+    """The share of a map's sum that lies outside the mask of its class; 1 where the map is empty.
+
+    >>> stray(np.array([[0.75, 0.25]]), np.array([[True, False]]))
+    0.25
+    """
+    total = float(map_.sum())
+    return 1 - float(map_[inside].sum()) / total if total > 0 else 1.0
 
 
 def odd_sizes(shares: Float[np.ndarray, " n"], classes: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import UInt8
 
 from advcam.attribute.result import LocalizationMaps
+from advcam.data.masks import resized_labels
 from advcam.errors import RunError
 from advcam.export.source import RunView
 from advcam.refine.seeds import seed_labels
-from advcam.review.doubt import THRESHOLD_STEP, disagreement, instability, odd_sizes, ranks, telling, together
+from advcam.review.doubt import THRESHOLD_STEP, disagreement, odd_sizes, ranks, stray, telling, together
 from advcam.review.table import Entry
 
 # Where the run's threshold is not known.
@@ -59,8 +60,14 @@ def pairs_of(view: RunView) -> Pairs:
         plain = None if view.baseline is None else view.maps(image_id, view.baseline)
         other = None if plain is None else view.mask(image_id, view.baseline)
         first, second = (mask, other) if other is not None else (own, None if plain is None else seeds(plain, level))
-        for index, score in zip(maps.classes.tolist(), maps.scores.tolist(), strict=True):
-            values = {"unsure": 1 - score, "unstable": instability(lower, higher, index)}
+        on_grid = resized_labels(mask, own.shape)
+        for index, score, map_ in zip(maps.classes.tolist(), maps.scores.tolist(), maps.maps, strict=True):
+            values = {
+                "unsure": 1 - score,
+                "unstable": disagreement(lower, higher, index),
+                "refined": disagreement(own, on_grid, index),
+                "stray": stray(map_.astype(np.float64), on_grid == index + 1),
+            }
             if second is not None:
                 values["disagree"] = disagreement(first, second, index)
             found.add(image_id, index, values | {"share": float((mask == index + 1).mean())})

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
+from advcam.data.masks import resized_labels
 from advcam.data.pixels import as_pixels
 from advcam.data.transforms import normalize, resize_long_side
 from advcam.errors import ModelError
@@ -174,8 +175,3 @@ def crf_labels_of(image: UInt8[np.ndarray, "H W 3"], probabilities: Float[Tensor
         return np.full(image.shape[:2], int(able[0]), np.uint8)
     marginals = dense_crf(image, unary_from_scores(probabilities[able], floor), CRFSettings.deeplab())
     return able[marginals.argmax(dim=0)].to(torch.uint8).cpu().numpy()
-
-
-def resized_labels(labels: UInt8[np.ndarray, "h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
-    """Labels at another height and width, each pixel with one that is there."""
-    return np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))

@@ -9,12 +9,12 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from advcam.data.images import read_image
-from advcam.data.masks import read_mask, voc_palette
+from advcam.data.masks import read_mask, resized_labels, voc_palette
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import resize_long_side
 from advcam.evaluate import ConfusionMatrix, SegmentationScores
 from advcam.segment.data import read_pair
-from advcam.segment.inference import Segmenter, resized_labels
+from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 
 SAMPLE_SIDE = 320

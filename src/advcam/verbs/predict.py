@@ -16,7 +16,7 @@ from advcam.data.classes import BACKGROUND
 from advcam.data.ids import image_id
 from advcam.data.images import IMAGE_SUFFIXES, image_size, open_picture, read_image
 from advcam.data.listing import list_images
-from advcam.data.masks import voc_palette, write_mask
+from advcam.data.masks import resized_labels, voc_palette, write_mask
 from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError, RunError, SettingsError
@@ -29,7 +29,7 @@ from advcam.pipeline.run import KEYS, choose_device, spread
 from advcam.pipeline.segment import batches_of, on_device
 from advcam.report.overlays import OverlaySettings, mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
-from advcam.segment.inference import Segmenter, resized_labels
+from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 from advcam.verbs.settings import ExportVerb, PredictVerb
 

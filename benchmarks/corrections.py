@@ -1,0 +1,106 @@
+"""From a folder to a network, with a person in between, and what the person's corrections bring.
+
+    python benchmarks/corrections.py OUT
+
+Every step is a command, printed with what it says: generated scenes, run, review, out to Label Studio, corrected there,
+import, segment, predict. The person is simulated: three of 60 masks, 5 %, become the true ones, the first of the
+queue or drawn by chance. The network is trained from three seeds on the masks of `val` and measured on `test`. Some ten
+minutes of one core.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from advcam.cli import main as advcam
+from advcam.data import open_dataset
+from advcam.data.masks import read_mask
+from advcam.export.runs import brush_runs
+from advcam.review.table import by_image, read_table
+
+IMAGES, CORRECTED, SEEDS = 60, 3, (0, 1, 2)
+RUN = ["--refine.baseline", "true", "--segment.method", "none", "--splits.maps", "[val]", "--classify.epochs", "12"]
+NETWORK = [
+    "--segment.method",
+    "deeplab",
+    "--segment.updates",
+    "80",
+    "--segment.train",
+    "val",
+    "--segment.score",
+    "[test]",
+]
+
+
+def do(*words: str | Path) -> None:
+    """One command, as it would be typed."""
+    print("\n$ advcam", *words, flush=True)
+    if advcam([str(word) for word in words]) != 0:
+        sys.exit(f"advcam {words[0]} failed")
+
+
+def annotate(tasks: Path, scenes: Path, ids: list[str], out: Path) -> None:
+    """What Label Studio exports once a person has painted the true masks of some images."""
+    images = open_dataset(scenes, "val")
+    truth = {record.id: record for record in images.records}
+    content = json.loads(tasks.read_text())
+    for task in content:
+        if (name := task["data"]["advcam_id"]) in ids:
+            mask = read_mask(truth[name])
+            head = {"from_name": "mask", "to_name": "image", "type": "brushlabels"}
+            head |= {"original_width": mask.shape[1], "original_height": mask.shape[0]}
+            labels = [value for value in np.unique(mask).tolist() if value not in (0, 255)]
+            values = [
+                {"format": "rle", "rle": brush_runs(mask == value), "brushlabels": [images.class_names[value - 1]]}
+                for value in labels
+            ]
+            task["annotations"] = [{"result": [head | {"value": value} for value in values]}]
+    out.write_text(json.dumps(content))
+
+
+def miou(run: Path) -> float:
+    made = yaml.safe_load((run / "run.yaml").read_text())["artifacts"]["segmentation"]
+    return 100 * made["result"]["kept"]["mIoU"]
+
+
+def main() -> None:
+    root = Path(sys.argv[1])
+    scenes, run = root / "scenes", root / "run"
+    if not (run / "report.html").exists():
+        do("scenes", "--out", scenes, "--train", "200", "--val", str(IMAGES), "--test", str(IMAGES))
+        do("run", "demo", "--data", scenes, "--out", run, *RUN, "--seed.threshold", "auto")
+    do("review", "--out", run)
+    do("export", "--out", run, "--format", "labelstudio")
+    queue = list(by_image(read_table(run / "review.csv")))
+    chosen = {"none": dict.fromkeys(SEEDS, queue[:0]), "queue": dict.fromkeys(SEEDS, queue[:CORRECTED])}
+    chosen["chance"] = {seed: random.Random(seed).sample(sorted(queue), CORRECTED) for seed in SEEDS}
+    found: dict[str, list[float]] = {}
+    for how, by_seed in chosen.items():
+        for seed, ids in by_seed.items():
+            own = root / f"{how}_{seed}"
+            shutil.rmtree(own, ignore_errors=True)
+            shutil.copytree(run, own)
+            if ids:
+                annotate(run / "export/labelstudio/tasks.json", scenes, ids, root / f"{how}_{seed}.json")
+                do("import", root / f"{how}_{seed}.json", "--out", own)
+            do("segment", "--out", own, *NETWORK, *SPLITS, "--segment.seed", str(seed))
+            found.setdefault(how, []).append(miou(own))
+    do("predict", scenes / "JPEGImages", "--model", root / "queue_0", "--out", root / "predictions", "--limit", "5")
+    print(f"\nmIoU on {IMAGES} images of test, {CORRECTED} of {IMAGES} masks of val corrected, seeds {SEEDS}")
+    for how, values in found.items():
+        print(
+            f"{how:<7}",
+            *(f"{value:6.1f}" for value in values),
+            f"  {np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}",
+        )
+
+
+if __name__ == "__main__":
+    main()
