@@ -115,7 +115,8 @@ def _of_run(root: Path) -> RunView:
         content = yaml.safe_load((root / RUN_FILE).read_text(encoding="utf-8"))
         settings, made = content["settings"], content["artifacts"]
         attribute, data = settings["attribute"], settings["data"]
-        own, plain = kind_of(attribute["method"], attribute["map"]), attribute["map"]
+        plain = attribute.get("map", "cam")
+        own = kind_of(attribute["method"], plain)
         asked = settings["splits"]["maps"]
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{root / RUN_FILE} is damaged ({error}): restore it from a copy") from error
