@@ -33,6 +33,7 @@ NETWORK = {"architecture": "timm/test_resnet", "weights": None, "output_stride":
 FIT = {"batch_size": 4, "workers": 0, "checkpoint_seconds": 0.1}
 BASE = {
     "device": "cpu",
+    "skip_bad": True,
     "splits": {"train": "train", "val": "val", "maps": ["train", "val"], "tune": "val"},
     "backbone": NETWORK,
     "classify": FIT
@@ -64,7 +65,6 @@ CHAINS = {
         "psa": FIT | {"architecture": None, "epochs": 2, "crop": 64, "radius": 4},
     },
     "cct": {
-        "skip_bad": True,
         "segment": {"method": "cct", "multi_scale": True},
         "cct": FIT
         | {"architecture": NETWORK["architecture"], "weights": None, "output_stride": 16, "psp_channels": 8}

@@ -29,7 +29,7 @@ from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize
 from advcam.pipeline.parts import go_through
-from advcam.pipeline.segment import batches_of, on_device
+from advcam.pipeline.predictions import batches_of, on_device
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 from advcam.segment.settings import SegmentSettings

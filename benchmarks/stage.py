@@ -33,9 +33,9 @@ from advcam.attribute.engine import map_pictures
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.bench.timing import apart, resident
 from advcam.models import BackboneSettings, build_classifier, load_classifier, save_classifier
-from advcam.pipeline.attribute import Mapping
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.graph import run_stages
+from advcam.pipeline.mapping import Mapping
 from advcam.pipeline.run import Run
 
 # Height and width in 491 images of VOC's list "train"; the rest has 98 other sizes, one or few images of each.

@@ -18,8 +18,8 @@ from advcam.classify.wsol.train import train_method
 from advcam.data import open_dataset
 from advcam.errors import SettingsError
 from advcam.evaluate.validation import BoxValidation, boxed
-from advcam.pipeline.arguments import parse
 from advcam.training.progress import FitProgress
+from advcam.verbs.arguments import parse
 
 
 def main() -> None:

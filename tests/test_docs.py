@@ -22,12 +22,12 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.cli import VERBS, main
 from advcam.data.masks import write_mask
 from advcam.evaluate import SegmentationResult, ThresholdSource, segmentation
-from advcam.pipeline.arguments import parse
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import plain
 from advcam.pipeline.stages import BY_VERB
 from advcam.segment.checkpoint import build_network, save_network
 from advcam.segment.inference import Segmenter
+from advcam.verbs.arguments import parse
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))

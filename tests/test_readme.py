@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from advcam.cli import main
-from advcam.pipeline.arguments import parse
+from advcam.verbs.arguments import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from advcam.errors import SettingsError
-from advcam.pipeline.arguments import parse
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.recipes import recipes
+from advcam.verbs.arguments import parse
+from advcam.verbs.recipes import recipes
 
 
 @pytest.mark.parametrize("name", recipes())

@@ -1,4 +1,4 @@
-"""The command line: a table of verbs. What each does lives in ``advcam.pipeline``; nothing heavy is imported here."""
+"""The command line: its verbs are in ``advcam.verbs.table``; here are streams, signals and exit codes."""
 
 from __future__ import annotations
 
@@ -10,38 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from advcam import __version__
-from advcam.errors import UserError
+from advcam.errors import Help, UserError
+from advcam.verbs.table import VERBS
 
 # Exit codes; an interrupted run ends as the shell's convention for SIGINT and SIGTERM has it.
 DONE, FAILED, BAD_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-
-
-# What each does is in ``advcam.verbs.table``, which is loaded once one is chosen.
-VERBS = {
-    "demo": "the whole chain on generated scenes; ends with a report",
-    "run": "all stages of a recipe or of a configuration, on your data",
-    "classify": "train the classifier on the class labels",
-    "saliency": "salient-object maps, from a folder or a detector, to bound the climb",
-    "attribute": "localization maps: climb every image towards its classes (AdvCAM)",
-    "refine": "masks from the maps: seed, dense CRF, regions, IRN, PSA",
-    "instances": "one mask per object, after masks by IRN",
-    "segment": "train a segmentation network (DeepLab-v2, CCT) on the masks",
-    "localize": "boxes from the maps: a table, COCO's JSON, overlays",
-    "evaluate": "mIoU, precision, recall and noise where there is ground truth",
-    "report": "one HTML file to look at",
-    "status": "what is there, what is stale, and why",
-    "recipes": "the recipes, with cost and expected figures; or one of them",
-    "analyse": "a figure or table of the paper, measured on a run: fig2 to fig16, table9 to table13, paper",
-    "tune": "what a few true masks choose: threshold and refinement, with an interval",
-    "predict": "label new images with the trained network: masks, overlays, areas",
-    "review": "which masks to look at first, and why",
-    "export": "masks for CVAT, Label Studio, COCO, YOLO, ...; the trained network as ONNX",
-    "import": "corrected masks back from an annotation tool: they count as truth",
-    "app": "a page on this machine: explain a picture, review masks, watch a run",
-    "scenes": "write a generated data set",
-    "bench": "how fast it is on this machine, against the authors' way",
-    "doctor": "what is installed, which device, is the data set sound",
-}
 
 
 class Terminated(KeyboardInterrupt):
@@ -62,12 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in VERBS:
         return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
     try:
-        from advcam.pipeline.arguments import Help
-        from advcam.verbs import table
-
         with terminable():
             try:
-                table.VERBS[name](rest)
+                VERBS[name].work(name, rest)
             except Help as text:
                 show(str(text))
     except UserError as error:
@@ -150,7 +120,7 @@ def nearest(name: str) -> str:
 
 def help_text() -> str:
     width = max(map(len, VERBS))
-    lines = [f"  {name:<{width}}  {line}" for name, line in VERBS.items()]
+    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
         [
             "usage: advcam VERB ...",

@@ -33,3 +33,7 @@ class SettingsError(UserError):
 
 class RunError(UserError):
     """A run folder that cannot be read, written or continued."""
+
+
+class Help(Exception):
+    """The text that was asked for instead of a command."""

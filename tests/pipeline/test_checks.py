@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from advcam.errors import DataError, SettingsError
-from advcam.pipeline.arguments import parse
 from advcam.pipeline.graph import check_ahead, run_stages
 from advcam.pipeline.stages import in_run
+from advcam.verbs.arguments import parse
 
 
 def check(words: Sequence[str]) -> None:
@@ -74,17 +74,51 @@ def data_set(folder: Path, labels: Sequence[str], white: int | None = None) -> l
     return ["--data", str(folder), "--out", str(folder.parent / "run"), "--device", "cpu"]
 
 
+PAIR = ["cat", "dog", "cat;dog"]
+SEGMENT = ["--segment.method", "deeplab", "--segment.weights", "null"]
+
+
 @pytest.mark.parametrize(
-    ("labels", "white", "sentence"),
+    ("labels", "white", "words", "sentence"),
     [
-        (["Cat", "cat ", "dog"], None, r"the classes 'Cat' and 'cat' differ only in case"),
-        (["cat", "dog", "background"], 255, r"no mask holds anything but 0 and 255"),
+        (["Cat", "cat ", "dog"], None, [], r"the classes 'Cat' and 'cat' differ only in case"),
+        (["cat", "dog", "background"], 255, [], r"no mask holds anything but 0 and 255"),
+        ([";".join(f"c{index}" for index in range(255))], None, [], r"255 classes, and a mask holds at most 254"),
+        (PAIR, 3, [], r"0\.png.*3"),
+        (PAIR, 3, SEGMENT, r"0\.png.*3"),
+        (PAIR, None, [*SEGMENT, "--segment.masks", "nowhere"], r"nowhere: there is no such folder of masks"),
+        (PAIR, None, [*SEGMENT, "--segment.masks", "."], r"none of the 3 images has a mask here"),
+        (PAIR, None, ["--segment.method", "cct", "--cct.weights", "null"], r"none of the 3 images .* CCT needs some"),
+        (PAIR, None, ["--seed.threshold", "swept"], r"seed\.threshold is swept, but .* has no masks"),
+        (
+            PAIR,
+            None,
+            ["--refine.method", "irn", "--irn_walk.background", "swept", "--irn.features", "classifier"],
+            r"irn_walk\.background is swept, but .* has no masks",
+        ),
+        (
+            PAIR,
+            None,
+            ["--refine.method", "psa", "--psa.architecture", "null", "--psa.train_split", "half"],
+            r"psa\.train_split is half, which is not one of",
+        ),
+        (
+            PAIR,
+            None,
+            ["--refine.method", "regions", "--regions.source", "folder", "--regions.folder", "nowhere"],
+            r"nowhere: there is no such file or folder",
+        ),
+        (PAIR, 1, ["--localize.in_run", "--localize.threshold", "swept"], r"localize\.threshold is swept, .* no boxes"),
+        (PAIR, None, ["--saliency.source", "folder", "--saliency.folder", "."], r"3 of 3 images have no saliency map"),
+        (PAIR, None, ["--wsol.method", "cam"], r"2\.jpg.* 2 classes"),
     ],
 )
-def test_data_that_are_surely_wrong_stop_a_run_before_it_trains(
-    tmp_path: Path, labels: list[str], white: int | None, sentence: str
+def test_data_that_a_later_stage_would_refuse_stop_a_run_before_it_trains(
+    tmp_path: Path, monkeypatch, labels: list[str], white: int | None, words: list[str], sentence: str
 ) -> None:
-    config = parse("run", data_set(tmp_path / "d", labels, white))
-    with pytest.raises(DataError, match=sentence):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    config = parse("run", [*data_set(tmp_path / "d", labels, white), *words])
+    with pytest.raises((DataError, SettingsError), match=sentence):
         run_stages(config, [stage.verb for stage in in_run(config)])
-    assert not (tmp_path / "run" / "classifier").exists()
+    assert not (tmp_path / "run").exists()

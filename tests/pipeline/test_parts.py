@@ -13,13 +13,13 @@ from PIL import Image
 from runs import contents, entry
 from torch import nn
 
-import advcam.pipeline.segment
+import advcam.pipeline.predictions
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
 from advcam.pipeline.graph import run_stages
 from advcam.pipeline.parts import plan, process_count
+from advcam.pipeline.predictions import batches_of
 from advcam.pipeline.run import Run
-from advcam.pipeline.segment import batches_of
 from advcam.segment import InferenceSettings, Segmenter
 
 MADE = ("advcam/maps", "cam/maps", "advcam/masks", "cam/masks")
@@ -84,7 +84,7 @@ def test_a_batch_is_smaller_with_many_labels_and_large_scales(
 ) -> None:
     for name in "abcdefgh":
         Image.fromarray(np.zeros((SIDE, SIDE, 3), np.uint8)).save(tmp_path / f"{name}.png")
-    monkeypatch.setattr(advcam.pipeline.segment, "CPU_BATCH_PIXELS", 4 * SIDE * SIDE)
+    monkeypatch.setattr(advcam.pipeline.predictions, "CPU_BATCH_PIXELS", 4 * SIDE * SIDE)
     names = tuple(f"class {number}" for number in range(1, labels))
     segmenter = Segmenter(nn.Conv2d(3, labels, 8, stride=8), names, (0.5,) * 3, (0.5,) * 3)
     records = [(Record(name, tmp_path / f"{name}.png", ()), (SIDE, SIDE)) for name in "abcdefgh"]

@@ -12,8 +12,9 @@ from PIL import Image
 from advcam.cli import main
 from advcam.data.masks import write_mask
 from advcam.errors import DataError, RunError, SettingsError
+from advcam.pipeline.predictions import looks, predict_split
 from advcam.pipeline.run import Run
-from advcam.pipeline.segment import looks, predict_split, segment
+from advcam.pipeline.segment import segment
 from advcam.segment import InferenceSettings, Segmenter, SegmentSettings, load
 from advcam.segment.cct.settings import CCTSettings
 

@@ -14,7 +14,7 @@ from advcam.attribute.climb import climb_pairs
 from advcam.attribute.maps.acol import ACoL
 from advcam.attribute.maps.cam import CAM
 from advcam.attribute.seen import Climbable
-from advcam.attribute.settings import ClimbSettings
+from advcam.attribute.settings import ClimbSettings, climbs
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.io.arrays import reading_arrays, write_arrays
 
@@ -74,6 +74,10 @@ class ScoreMapFile:
     cam: Float32[np.ndarray, "h w"]
     maps: Float32[np.ndarray, "h w"]
     image_size: tuple[int, int]
+
+    def of(self, kind: str) -> Float32[Tensor, "h w"]:
+        """The maps of one kind: "cam", or the climbed ones."""
+        return torch.from_numpy(self.maps if climbs(kind) else self.cam)
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go."""

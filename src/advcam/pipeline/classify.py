@@ -6,13 +6,18 @@ A run of localization (``wsol.method``) trains by a method of its benchmark; eve
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from advcam.data.ids import fraction
+from advcam.data.masks import IGNORE, read_mask
+from advcam.data.plausible import similar_names
 from advcam.data.record import ImageSet
-from advcam.errors import ModelError, RunError
+from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.io.files import contents_digest
 from advcam.io.progress import say
 from advcam.models.checkpoint import load_classifier, save_classifier
@@ -20,6 +25,8 @@ from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.models.weights import file_digest, is_weight_file, read_weights
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import Artifact, Steps
 from advcam.pipeline.run import Run
 from advcam.training.settings import numbers_depend_on
 
@@ -44,12 +51,18 @@ def facts(run: Run) -> dict[str, Any]:
         return found
     train, val = training_sets(run)
     own = {"wsol": numbers_depend_on(config.wsol)} if wsol else {"classify": numbers_depend_on(config.classify)}
+    seen: dict[str, list[Any]] = {}
+    for role, records in (("train", train.records), ("val", val.records if val else ())):
+        for image, described in run.described(records).items():
+            seen.setdefault(image, []).append([role, *described])
     return {
         "backbone": backbone_facts(config.backbone),
         **own,
         "box_acc": asdict(config.box_acc) if wsol else None,
-        "train": {"split": train.split, **(run.described(train) or {})},
-        "val": None if val is None else {"split": val.split, **(run.described(val) or {})},
+        "train": train.split,
+        "val": None if val is None else val.split,
+        "classes": list(train.class_names),
+        "learnt": run.learnt(NAME, seen),
     }
 
 
@@ -94,6 +107,66 @@ def classify(run: Run) -> None:
         made.entry.content = run.network_content(run.folder.classifier)
     begun = "" if run.config.classifier is None else f"nothing to train, the classifier is {run.config.classifier}. "
     say(f"classify: {begun}{made.entry.result['sentence']}")
+
+
+# No library brings weights of these.
+WITHOUT_LIBRARY_WEIGHTS = ("caffe_resnet101", "res2net152_v1b", "resnet38")
+
+
+def check_weights(name: str, architecture: str | None, weights: str | None) -> None:
+    """Refuse weights that are nowhere; ``architecture`` is None for a file of a whole network."""
+    if weights == "default" and architecture in WITHOUT_LIBRARY_WEIGHTS:
+        raise SettingsError(
+            f"{name} is default, but no library has weights of {architecture}: name a file with --{name}, or take "
+            f"another architecture"
+        )
+    if weights is not None and is_weight_file(weights) and not Path(weights).exists():
+        raise SettingsError(f"{name} is {weights}, but there is no such file: correct it, or put the file there")
+
+
+def check(config: RunConfig) -> None:
+    """The weights are there."""
+    if config.classifier is None:
+        check_weights("backbone.weights", config.backbone.architecture, config.backbone.weights)
+    else:
+        taken_digest(Path(config.classifier))
+
+
+def check_data(run: Run) -> None:
+    """Refuse what is surely wrong in the data; what only looks odd is the doctor's to tell.
+
+    No picture is opened, and of the masks only the first ones, until one shows a class.
+
+    Raises:
+        DataError: names of classes differ only in case or blanks; or the masks of all images with a class hold only 0
+            and 255.
+    """
+    where = str(run.config.data)
+    names = dict.fromkeys((run.splits.train, *run.splits.maps, run.splits.val))
+    sets = [run.image_set(name) for name in names if name is not None or run.splits.train is None]
+    for wrong in similar_names(where, run.class_names):
+        raise DataError(wrong.message, wrong.file)
+    if _only_ignored(sets):
+        raise DataError(
+            f"no mask holds anything but 0 and {IGNORE}, which means ignore: write the number of the class (1, 2, ...)",
+            where,
+        )
+
+
+def _only_ignored(sets: Sequence[ImageSet]) -> bool:
+    """Whether there are masks of images with a class, and they hold 0 and 255 only, as black and white pictures do."""
+    ignored = False
+    for record in (record for images in sets for record in images.records):
+        if record.classes and isinstance(record.mask, Path):
+            try:
+                mask = read_mask(record)
+            except DataError:
+                # Told by the stage that needs it.
+                return False
+            if np.any((mask != 0) & (mask != IGNORE)):
+                return False
+            ignored |= bool(np.any(mask == IGNORE))
+    return ignored
 
 
 def trained(run: Run) -> dict[str, Any]:
@@ -281,3 +354,10 @@ def _judged(run: Run, made: dict[str, Any], scores: dict[str, float], val: Image
         f"{chance:.1f} %.{kept}"
     )
     return made | {"scores": scores, "level": level, "sentence": sentence}
+
+
+def artifacts(config: RunConfig) -> Iterator[Artifact]:
+    yield Artifact(NAME, (), facts, (NAME,))
+
+
+STEPS = Steps(classify, artifacts, check, check_data)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from advcam.attribute.settings import climbs
 from advcam.attribute.wsol import ScoreMapFile
 from advcam.data.masks import IGNORE, objects_and_ignored, read_mask
 from advcam.data.objects import read_objects
@@ -25,22 +24,27 @@ from advcam.evaluate.result import defined
 from advcam.evaluate.validation import true_corners
 from advcam.io.files import write_json
 from advcam.io.progress import say
-from advcam.pipeline.keys import key_of
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import Artifact, Steps, key_of
 from advcam.pipeline.localize import box_results
+from advcam.pipeline.predictions import network_results
 from advcam.pipeline.run import Run
-from advcam.pipeline.scoring import ChosenThreshold, choose, score_records, sweep_split
+from advcam.pipeline.scoring import ChosenThreshold, choose, score_records, scored_records, sweep_split
+from advcam.segment.data import check_readable
 
 NAME = "metrics"
 SCHEMA = 2
 
 
 def measured(run: Run) -> dict[str, Any]:
-    """What the figures were measured on: the state of every artifact that has any."""
+    """What the figures were measured on: the state of every artifact that has any, of the images that there are."""
     found: dict[str, Any] = {}
+    ids = {record.id for record in run.records}
     for name, entry in run.record.artifacts.items():
         if name.split("/")[-1] in ("maps", "masks", "crf") or name in ("boxes", "instances", "segmentation"):
-            lines = run.ledger(name).lines
-            found[name] = [entry.key, key_of(sorted((line.id, line.key) for line in lines.values())), entry.content]
+            lines = run.ledger(name).lines.values()
+            state = key_of(sorted((line.id, line.key) for line in lines if line.id in ids))
+            found[name] = [entry.key, state, entry.content]
     found["classifier"] = getattr(run.record.artifacts.get("classifier"), "content", None)
     return found
 
@@ -64,6 +68,8 @@ def evaluate(run: Run) -> None:
             say(f"evaluate: instances: AP at {found['iou']} {ap} on {found['split']} ({found['images']} images)")
         if not (results or boxes or wsol or pixels):
             say("evaluate: the data set has no ground truth, so nothing is measured")
+        for notice in run.notices:
+            say(f"evaluate: {notice.level}: {notice.title}. {notice.text}")
         classifier = run.record.artifacts.get("classifier")
         metrics = {
             "schema": SCHEMA,
@@ -77,6 +83,7 @@ def evaluate(run: Run) -> None:
             "classifier": (classifier.result or None) if classifier else None,
             "limit": run.config.limit,
             "measured": facts["measured"],
+            "notices": [notice.title for notice in run.notices],
         }
         write_json(run.folder.metrics, metrics)
         made.entry.result = {"results": len(results) + len(boxes) + len(wsol), "limit": run.config.limit}
@@ -167,15 +174,6 @@ def way_of(made: dict[str, Any]) -> str:
     return f"+ {made['method']}" + (" + crf" if made.get("final_crf") else "")
 
 
-def network_results(run: Run) -> list[SegmentationResult]:
-    """The segmentation network on the splits that it was measured on; empty without one."""
-    if run.record.done("segmentation") is None:
-        return []
-    from advcam.pipeline import segment
-
-    return segment.network_results(run)
-
-
 def curve(masks: str, split: str, found: ThresholdSweep) -> dict[str, Any]:
     """A sweep as the report draws it."""
     names = ("miou", "precision", "recall", "noise")
@@ -239,11 +237,6 @@ def scored(run: Run, split: str, boxes: bool = True) -> list[tuple[Record, Score
     return found
 
 
-def raw_map(file: ScoreMapFile, kind: str) -> torch.Tensor:
-    """The score map of one kind."""
-    return torch.from_numpy(file.maps if climbs(kind) else file.cam)
-
-
 def wsol_results(run: Run) -> list[WSOLResult]:
     """Both kinds of maps on every split with boxes; empty where this is no localization run."""
     results = []
@@ -262,7 +255,7 @@ def box_scores(run: Run, kind: str, files: list[tuple[Record, ScoreMapFile]]) ->
     for record, file in files:
         right = file.predicted == file.label
         size = file.image_size[::-1]
-        accuracy.update(raw_map(file, kind), true_corners(record), size, right, name=str(record.image))
+        accuracy.update(file.of(kind), true_corners(record), size, right, name=str(record.image))
     return accuracy.compute()
 
 
@@ -292,4 +285,17 @@ def pixel_truth(
         else:
             mask = read_mask(record, file.image_size, len(run.class_names))
             foreground, ignored = mask == file.label + 1, mask == IGNORE
-        yield raw_map(file, kind), (torch.from_numpy(foreground), torch.from_numpy(ignored)), str(record.image)
+        yield file.of(kind), (torch.from_numpy(foreground), torch.from_numpy(ignored)), str(record.image)
+
+
+def artifacts(config: RunConfig) -> Iterator[Artifact]:
+    yield Artifact(NAME, (), None, ("metrics.json",))
+
+
+def check_data(run: Run) -> None:
+    """The true masks that masks are held against can be read, and hold no value that is no class."""
+    for split in run.mapped_sets if run.config.wsol.method == "none" else ():
+        check_readable(scored_records(run, split), len(run.class_names), skip_bad=run.config.skip_bad)
+
+
+STEPS = Steps(evaluate, artifacts, check_data=check_data)

@@ -13,9 +13,12 @@ from advcam.errors import RunError, UserError
 from advcam.io.files import remove
 from advcam.pipeline import stages
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.record import LOCK_FILE, RUN_FILE, locked
+from advcam.pipeline.evaluate import measured
+from advcam.pipeline.keys import Artifact, plain
+from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, locked
 from advcam.pipeline.run import KEYS, Run, StaleError
-from advcam.pipeline.stages import BY_VERB, Artifact, Stage
+from advcam.pipeline.stages import BY_VERB, Stage
+from advcam.report.wording import Notice
 
 Condition = Literal["fresh", "stale", "partial", "missing", "unfinished"]
 
@@ -28,10 +31,8 @@ class State:
     verb: str
     condition: Condition
     why: str = ""
-
-    @property
-    def whole(self) -> bool:
-        return self.condition in ("fresh", "partial")
+    changed: frozenset[str] = frozenset()
+    """Images whose files were made from another picture, label or map."""
 
 
 def states(run: Run) -> dict[str, State]:
@@ -43,54 +44,75 @@ def states(run: Run) -> dict[str, State]:
 
 
 def _state(run: Run, artifact: Artifact, stage: Stage, before: dict[str, State]) -> State:
-    def state(condition: Condition, why: str = "") -> State:
-        return State(artifact.name, stage.verb, condition, why)
+    def state(condition: Condition, why: str = "", changed: frozenset[str] = frozenset()) -> State:
+        return State(artifact.name, stage.verb, condition, why, changed)
 
     entry = run.record.artifacts.get(artifact.name)
-    there = [output for output in artifact.outputs if (run.folder.root / output).exists()]
-    if entry is None or not there:
+    if entry is None or not any((run.folder.root / output).exists() for output in artifact.outputs):
         return state("missing")
+    inputs = [before[name] for name in artifact.inputs if name in before]
+    stale = next((one.name for one in inputs if one.condition == "stale"), None)
+    changed: frozenset[str] = frozenset().union(*(one.changed for one in inputs))
     if artifact.facts is None:
-        from advcam.pipeline.evaluate import measured
-        from advcam.pipeline.keys import plain
-
         made_from = entry.facts.get("measured") or entry.facts.get("shown")
-        older = made_from != plain(measured(run))
-        stale = [name for name in artifact.inputs if name in before and before[name].condition == "stale"]
-        if older or stale:
-            return state("stale", "older than what it shows" if older else f"{stale[0]} is stale")
-        return state(
-            "fresh" if entry.status == "done" else "unfinished", "" if entry.status == "done" else entry.status
-        )
-    stale = [name for name in artifact.inputs if name in before and before[name].condition == "stale"]
-    try:
-        why = run.why_stale(artifact.name, artifact.facts(run), artifact.outputs)
-    except UserError as error:
-        missing = [name for name in artifact.inputs if name in before and not before[name].whole]
-        return state("stale", f"{missing[0]} is {before[missing[0]].condition}" if missing else str(error))
+        older = changed or made_from != plain(measured(run))
+        why = "older than what it shows" if older else ""
+    else:
+        try:
+            why = run.why_stale(artifact.name, artifact.facts(run), artifact.outputs)
+        except UserError as error:
+            waits = next((one for one in inputs if one.condition != "fresh"), None)
+            if waits is not None and waits.condition == "partial":
+                return state("partial", f"{waits.name} is partial", changed)
+            why = f"{waits.name} is {waits.condition}" if waits else str(error)
     if why or stale:
-        return state("stale", why or f"{stale[0]} is stale")
+        return state("stale", why or f"{stale} is stale")
     if entry.status != "done":
         return state("unfinished", entry.status)
     if artifact.per_image is None:
-        return state("fresh")
+        return state("fresh", run.outdated(artifact.name))
     keys, ledger = artifact.per_image(run), run.ledger(artifact.name)
-    fresh = sum(ledger.key(image) == key for image, key in keys.items())
-    other = sum(ledger.key(image) not in (None, key) for image, key in keys.items())
-    told = f"{fresh} of {len(run.wanted)} images" + (
-        f", {other} made from another picture, label or map" if other else ""
-    )
-    return (
-        state("fresh", told)
-        if fresh == len(run.wanted) or fresh == len(keys) == len(_expected(run, artifact))
-        else state("partial", told)
-    )
+    changed = frozenset(i for i, key in keys.items() if i in changed or ledger.key(i) not in (None, key))
+    fresh = sum(ledger.key(image) == key for image, key in keys.items() if image not in changed)
+    told = f"{fresh} of {len(run.wanted)} images"
+    told += f", {len(changed)} made from another picture, label or map" if changed else ""
+    # Images without a class, or without a saliency map to begin with, have no file of some artifacts.
+    expected = len(run.wanted) - len(entry.result.get("missing", ()))
+    whole = fresh == len(run.wanted) or fresh == len(keys) == expected
+    return state("fresh" if whole else "partial", told, changed)
 
 
-def _expected(run: Run, artifact: Artifact) -> Sequence[object]:
-    """Images without a class, or without a saliency map to begin with, have no file of some artifacts."""
-    entry = run.record.artifacts[artifact.name]
-    return run.wanted[len(entry.result.get("missing", ())) :]
+def notices(run: Run, renewed: Sequence[str] = ()) -> tuple[Notice, ...]:
+    """What a reader of figures must know of the artifacts behind them: stale ones, parts, networks that learnt from
+    images which have changed since. Not of those that are about to be made anew."""
+    found = []
+    for name, state in states(run).items():
+        entry = run.record.artifacts.get(name)
+        if name in renewed or (name in ("report", "metrics") and state.condition != "stale"):
+            continue
+        if name == "metrics":
+            text = "Maps, masks or boxes were made again after they were measured: run `advcam evaluate` to measure."
+            found.append(Notice("warning", "The figures are older than the masks", text))
+        elif state.condition == "stale" and name != "report":
+            text = f"It was made otherwise than the run now asks ({state.why}): run `advcam status` for the way on."
+            found.append(Notice("warning", f"{name} is stale", text))
+        elif state.condition == "unfinished" and entry is not None:
+            text = f"It was {entry.status}: run the same command again."
+            found.append(Notice("warning", f"{name} is not whole", text))
+        elif state.condition == "partial" or (entry is not None and _part(entry)):
+            covers = state.why.split(",")[0] if state.condition == "partial" else _part(entry)
+            text = "The others were not asked for yet, or have changed since: `advcam run` makes them."
+            found.append(Notice("note", f"{name} covers {covers}", text))
+        elif run.outdated(name):
+            text = f"It is kept, though {run.outdated(name)}; --overwrite makes it again."
+            found.append(Notice("note", f"{name} is older than its images", text))
+    return tuple(found)
+
+
+def _part(entry: Entry | None) -> str:
+    """How many images a dry run covers."""
+    images, of = (entry.result.get(name) for name in ("images", "of")) if entry else (None, None)
+    return f"{images} of {of} images" if isinstance(images, int) and isinstance(of, int) and images < of else ""
 
 
 def status(config: RunConfig) -> None:
@@ -102,9 +124,9 @@ def status(config: RunConfig) -> None:
     width = max(map(len, found))
     for state in found.values():
         _line(f"{state.name:<{width}}  {state.condition:<10}  {state.why}".rstrip())
-    known = set(found) | {name for name in run.record.artifacts if _part_of(name, found)}
     for name in run.record.artifacts:
-        if name not in known:
+        # Some are made on the way to one of the table, such as the edges of an IRN.
+        if not any(name == other or name.startswith(f"{other}/") for other in found):
             _line(f"{name:<{width}}  {'kept':<10}  of other settings than the run goes on with")
     for split, problems in run.record.content.left_out.items():
         _line(f"left out of {split}: {len(problems)} images (first: {problems[0]})")
@@ -121,27 +143,21 @@ def status(config: RunConfig) -> None:
     run.fingerprints.keep()
 
 
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
 def _all(run: Run) -> list:
     extra = [run.splits.val, run.splits.train, *run.config.segment.score]
     sets = [run.image_set(name) for name in dict.fromkeys(extra) if name is not None]
     return [*run.records, *(record for images in sets for record in images.records)]
 
 
-def _part_of(name: str, found: dict[str, State]) -> bool:
-    """Whether an artifact is made on the way to one of the table, such as the edges of an IRN."""
-    return any(name.startswith(f"{other}/") for other in found)
-
-
-def _line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
 def run_stages(config: RunConfig, verbs: Sequence[str]) -> None:
     """Work through stages on one run folder, which no other command may hold meanwhile."""
     wanted = [BY_VERB[verb] for verb in verbs]
-    for stage in wanted:
-        if len(wanted) > 1:
-            stage.check(config)
+    if len(wanted) > 1:
+        check_ahead(config, verbs)
     root = Path(config.out)
     fresh = not root.exists()
     # Whatever is wrong with the folder is said before anything is written to it.
@@ -156,32 +172,33 @@ def run_stages(config: RunConfig, verbs: Sequence[str]) -> None:
             remove_if_empty(root)
 
 
-def _work(config: RunConfig, wanted: Sequence[Stage]) -> None:
-    from advcam.pipeline.checks import check_sets
+def check_ahead(config: RunConfig, verbs: Sequence[str]) -> None:
+    """Refuse settings that a later stage would refuse after hours of the earlier ones."""
+    for verb in verbs:
+        BY_VERB[verb].load().check(config)
 
+
+def _work(config: RunConfig, wanted: Sequence[Stage]) -> None:
     run = Run.open(config)
     before = run.record.content.settings
-    checked = False
+    for stage in wanted if len(wanted) > 1 else ():
+        stage.load().check_data(run)
     made: list[str] = []
-    done: list[Stage] = []
-    for stage in wanted:
-        if len(wanted) > 1 and not checked:
-            checked = True
-            check_sets(run)
-            for other in wanted:
-                other.check_data(run)
+    for number, stage in enumerate(wanted):
         refuse_stale_inputs(run, stage, made)
-        done.append(stage)
-        run = replace(run, goes_on=settled(run, before, done))
+        run = replace(run, goes_on=settled(run, before, wanted[: number + 1]))
+        own = list(stage.load().artifacts(config))
+        if any(artifact.facts is None for artifact in own):
+            run = replace(run, notices=notices(run, [artifact.name for artifact in own]))
         try:
-            stage.make(run)
+            stage.load().make(run)
         except StaleError as error:
             # The settings of a command that is refused are not those that the folder goes on with.
             if run.record.there:
-                run.record.content.settings = settled(run, before, done[:-1])
+                run.record.content.settings = settled(run, before, wanted[:number])
                 run.record.write()
             raise told(run, error) from None
-        made += [artifact.name for artifact in stage.artifacts(config)]
+        made += [artifact.name for artifact in own]
     run.fingerprints.keep()
 
 
@@ -190,7 +207,8 @@ def settled(run: Run, before: RunConfig, done: Sequence[Stage]) -> RunConfig:
     kept = {
         section: getattr(before, section)
         for stage in stages.STAGES
-        if stage not in done and any(artifact.name in run.record.artifacts for artifact in stage.artifacts(before))
+        if stage not in done
+        and any(artifact.name in run.record.artifacts for artifact in stage.load().artifacts(before))
         for section in stage.sections
         if not any(section in other.sections for other in done)
     }
@@ -206,22 +224,16 @@ def told(run: Run, error: StaleError) -> RunError:
 
 def refuse_stale_inputs(run: Run, stage: Stage, made: Sequence[str]) -> None:
     """Refuse to make anything from a result that is stale; what this command has made is not."""
-    inputs = {
-        name
-        for artifact in stage.artifacts(run.config)
-        if artifact.facts is not None
-        for name in artifact.inputs
-        if name not in made and name in run.record.artifacts
-    }
-    own = {artifact.name for artifact in stage.artifacts(run.config)}
-    if not inputs - own:
+    own = [artifact for artifact in stage.load().artifacts(run.config) if artifact.facts is not None]
+    wanted = {name for artifact in own for name in artifact.inputs if name in run.record.artifacts}
+    wanted -= {*made, *(artifact.name for artifact in own)}
+    if not wanted:
         return
-    found = states(run)
-    for name in found:
-        if name in inputs - own and found[name].condition == "stale":
+    for name, state in states(run).items():
+        if name in wanted and state.condition == "stale":
             raise RunError(
-                f"{run.folder.root}: {stage.verb} would use {name}, which is stale ({found[name].why}): run `advcam "
-                f"{found[name].verb} --out {shlex.quote(run.config.out)} --overwrite` first"
+                f"{run.folder.root}: {stage.verb} would use {name}, which is stale ({state.why}): run `advcam "
+                f"{state.verb} --out {shlex.quote(run.config.out)} --overwrite` first"
             )
 
 
@@ -232,9 +244,3 @@ def remove_if_empty(root: Path) -> None:
     files = {path.relative_to(root).parts[0] for path in root.rglob("*") if path.is_file()}
     if files <= {RUN_FILE, LOCK_FILE, KEYS}:
         remove(root)
-
-
-def check_ahead(config: RunConfig, verbs: Sequence[str]) -> None:
-    """Refuse settings that a later stage would refuse after hours of the earlier ones."""
-    for verb in verbs:
-        BY_VERB[verb].check(config)

@@ -10,16 +10,52 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from advcam.errors import DataError
 from advcam.io.files import contents_digest, unwritable, write_text
+
+if TYPE_CHECKING:
+    from advcam.pipeline.config import RunConfig
+    from advcam.pipeline.run import Run
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A result in the run folder that has a key."""
+
+    name: str
+    """Its place: "classifier", "advcam/maps", ..."""
+    inputs: tuple[str, ...]
+    """The artifacts that it is made from, where they are there."""
+    facts: Callable[[Run], Facts] | None
+    """All that its numbers depend on beside the images; None where it shows all that is there, and is made anew each
+    time."""
+    outputs: tuple[str, ...]
+    """Files and folders of the run folder that go with it."""
+    per_image: Callable[[Run], dict[str, str]] | None = None
+    """The key that the file of each wanted image must have, where there is a file for each."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a stage works; the module of each offers one."""
+
+    make: Callable[[Run], None]
+    artifacts: Callable[[RunConfig], Iterator[Artifact]]
+    """What it makes with these settings; nothing where they do not ask for it."""
+    check: Callable[[RunConfig], None] = lambda config: None
+    """Refuses, before the first stage begins, settings that this stage would refuse after hours of others."""
+    check_data: Callable[[Run], None] = lambda run: None
+    """Refuses a data set that this stage would refuse, likewise."""
 
 
 def plain(value: Any) -> Any:
@@ -34,12 +70,20 @@ def plain(value: Any) -> Any:
 
 
 def key_of(facts: Any) -> str:
-    """A hash over facts, whatever their order.
+    """A hash over facts, whatever their order, and whether a whole number came as an integer or, from YAML, as none.
 
-    >>> key_of({"a": 1, "b": (2,)}) == key_of({"b": [2], "a": 1})
+    >>> key_of({"a": 1, "b": (2,)}) == key_of({"b": [2.0], "a": 1})
     True
     """
-    return hashlib.sha256(json.dumps(plain(facts), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_whole(plain(facts)), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -121,9 +165,14 @@ class Ledger:
         if known:
             self.note(known)
 
-    def of(self, images: Sequence[str]) -> str:
-        """A digest over the keys of some images: what an artifact that learns from all of them depends on."""
-        return key_of([[image, self.key(image)] for image in images])
+    def of(self, images: Iterable[str]) -> dict[str, str]:
+        """The keys of some images, empty for those that are not there."""
+        return {image: self.key(image) or "" for image in images}
+
+    def renew(self, keys: Mapping[str, str]) -> None:
+        """Say of these images, and of no others, that they are there."""
+        self._lines = {image: Line(image, key) for image, key in keys.items()}
+        write_text(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in self._lines.values()).decode())
 
 
 class Seen(msgspec.Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from advcam.localize.detection import Detection, boxes_table, coco_boxes, read_b
 from advcam.localize.objects import Objects, find_objects, objects_above
 from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import Artifact, Facts, Steps, key_of, plain
 from advcam.pipeline.parts import in_threads
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
@@ -60,6 +62,25 @@ def current_facts(run: Run) -> dict[str, Any]:
     return {"settings": settings_facts(run), "chosen": chosen or run.config.localize.threshold, "kind": run.kind}
 
 
+def keys(run: Run, facts: Facts) -> dict[str, str]:
+    """The key of each mapped image's boxes."""
+    static, maps = key_of(facts), run.ledger(f"{run.kind}/maps")
+    return {record.id: key_of([static, maps.key(record.id)]) for record in run.mapped(run.kind)}
+
+
+def _current_keys(run: Run) -> dict[str, str]:
+    return keys(run, current_facts(run))
+
+
+def check_data(run: Run) -> None:
+    """There are boxes for a threshold that is swept."""
+    if run.config.localize.threshold == "swept" and not true_boxes(run, run.tune_name):
+        raise DataError(
+            f"localize.threshold is swept, but {run.config.data} has no boxes for {run.tune_name}: "
+            "take localize.threshold auto, or a number"
+        )
+
+
 def localize(run: Run) -> None:
     """Write ``boxes.csv``, ``boxes.json`` in COCO's form and the images with their boxes, ``box_overlays``."""
     config = run.config.localize
@@ -72,15 +93,13 @@ def localize(run: Run) -> None:
         if len(records) < len(run.wanted):
             say(f"localize: {len(run.wanted) - len(records)} images have no maps yet and get no boxes")
         roots = {record.id: images.root for images in run.mapped_sets.values() for record in images.records}
-        ledger = run.ledger(f"{run.kind}/maps")
-        maps = ledger.of([record.id for record in records])
-        before = made.entry.result
+        ledger, wanted = run.ledger(NAME), keys(run, plain(facts))
         detections: list[Detection] = []
         images = []
 
         def work(record: Record) -> ImageBoxes:
             found = image_boxes(run, record, chosen)
-            same = before.get("maps") == maps and run.folder.box_overlay(record.id).exists()
+            same = ledger.key(record.id) == wanted[record.id] and run.folder.box_overlay(record.id).exists()
             if config.overlays and not same:
                 write_overlay(run, found)
             return found
@@ -92,13 +111,13 @@ def localize(run: Run) -> None:
                 advance()
         write_text(run.folder.boxes, boxes_table(detections))
         write_json(run.folder.boxes.with_suffix(".json"), coco_boxes(images, run.class_names, detections))
+        ledger.renew(wanted)
         made.entry.result = {
             "images": len(records),
             "of": len(run.records),
             "boxes": len(detections),
             "source": source and asdict(source),
             "threshold": chosen.threshold,
-            "maps": maps,
         }
     say(f"localize: {len(detections)} boxes of {len(records)} images, threshold {describe(chosen, source)}")
 
@@ -117,12 +136,8 @@ def choose(run: Run) -> tuple[LocalizeSettings, ThresholdSource | None]:
         return config, None
     if config.threshold != "swept":
         return config, ThresholdSource.fixed()
+    check_data(run)
     records = [record for record in true_boxes(run, run.tune_name) if run.has_maps(run.kind, record)]
-    if not records:
-        raise DataError(
-            f"localize.threshold is swept, but {run.config.data} has no boxes for {run.tune_name}: "
-            "take localize.threshold auto, or a number"
-        )
     counts = [DetectionCounts()] * len(TRIED)
 
     def work(record: Record) -> list[DetectionCounts]:
@@ -263,3 +278,10 @@ def box_results(run: Run) -> list[BoxResult]:
         if records:
             results.append(BoxResult(split, len(records), counts, entry.result["threshold"], source))
     return results
+
+
+def artifacts(config: RunConfig) -> Iterator[Artifact]:
+    yield Artifact(NAME, (f"{config.attribute.kind}/maps",), current_facts, OUTPUTS, _current_keys)
+
+
+STEPS = Steps(localize, artifacts, check_data=check_data)

@@ -28,7 +28,7 @@ from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.progress import progress, say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Line
-from advcam.pipeline.run import Run, StaleError, spread
+from advcam.pipeline.run import Run, StaleError, few_of, spread
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -101,11 +101,11 @@ def todo(run: Run, wanted: Sequence[Wanted], what: str) -> dict[str, frozenset[s
                 if line is not None and line.key != key:
                     changed.add(image)
                     elsewhere |= {line.data} - {place}
-    if changed and elsewhere and not run.config.overwrite:
+    images = {image for one in wanted for image in one.keys}
+    if elsewhere and not few_of(len(changed), len(images)) and not run.config.overwrite:
         raise StaleError(
             run.folder.root, wanted[0].name, f"{len(changed)} images of another data set, {min(elsewhere)}"
         )
-    images = {image for one in wanted for image in one.keys}
     if changed:
         names = ", ".join(sorted(changed)[:3]) + (", ..." if len(changed) > 3 else "")
         say(f"{what}: {counted(len(changed))} made again, since what they come from has changed ({names})")

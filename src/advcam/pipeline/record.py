@@ -1,4 +1,4 @@
-"""``run.yaml``: what each artifact of a run folder was made with, and how far it got. And the lock beside it."""
+"""Where everything of a run lies; ``run.yaml``, what each artifact was made with; and the lock beside it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,74 @@ from advcam.pipeline.keys import plain
 RUN_FILE, LOCK_FILE = "run.yaml", "run.lock"
 SCHEMA = 2
 PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "numba", "pillow")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run (section 4 of the design). Ids keep their sub-folders."""
+
+    root: Path
+
+    def file(self, name: str, image: str, suffix: str = ".png") -> Path:
+        """An image's file of an artifact, such as "advcam/masks"."""
+        return self.root / name / f"{image}{suffix}"
+
+    @property
+    def classifier(self) -> Path:
+        return self.root / "classifier"
+
+    @property
+    def segmentation(self) -> Path:
+        return self.root / "segmentation"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def flagged(self) -> Path:
+        return self.root / "flagged.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def boxes(self) -> Path:
+        """Boxes of all images as a table; COCO's JSON lies beside it."""
+        return self.root / "boxes.csv"
+
+    def maps(self, kind: str, image: str) -> Path:
+        """Localization maps of a kind: "advcam", "cam", ..."""
+        return self.file(f"{kind}/maps", image, ".npz")
+
+    def scores(self, kind: str, image: str) -> Path:
+        """Raw maps of a localization run, on the network's grid."""
+        return self.file(f"{kind}/scores", image, ".npz")
+
+    def mask(self, kind: str, image: str, step: str = "masks") -> Path:
+        """Masks from a kind of maps; ``step`` names those on the way, such as "crf"."""
+        return self.file(f"{kind}/{step}", image)
+
+    def overlay(self, kind: str, image: str) -> Path:
+        """The mask over its image, to look at."""
+        return self.file(f"{kind}/overlays", image, ".jpg")
+
+    def saliency(self, image: str) -> Path:
+        """The salient-object map: 8-bit grey, 255 most salient."""
+        return self.file("saliency", image)
+
+    def objects(self, image: str) -> Path:
+        """One mask per object."""
+        return self.file("instances", image, ".npz")
+
+    def box_overlay(self, image: str) -> Path:
+        """The image with its boxes, to look at."""
+        return self.file("box_overlays", image, ".jpg")
+
+    def prediction(self, image: str, look: str = "predictions") -> Path:
+        """The labels that the trained network gives to the pixels of a scored image."""
+        return self.file(f"segmentation/{look}", image)
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
@@ -54,6 +123,8 @@ class Content(msgspec.Struct):
     created: str
     settings: RunConfig
     """What the next command goes on with: the settings of each stage as it was last begun."""
+    place: str = ""
+    """The working folder that relative paths of the settings start from."""
     versions: dict[str, str] = {}
     platform: dict[str, str] = {}
     git: dict[str, Any] | None = None
@@ -95,7 +166,7 @@ class RunRecord:
 
     def describe(self, settings: RunConfig) -> None:
         """Note what the run goes on with and what it runs on."""
-        self.content.settings = settings
+        self.content.settings, self.content.place = settings, str(Path.cwd())
         self.content.versions, self.content.platform, self.content.git = versions(), machine(), git_state()
 
     @contextmanager

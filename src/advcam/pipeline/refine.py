@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,17 +14,32 @@ from PIL import Image
 
 from advcam.data.masks import voc_palette, write_mask
 from advcam.data.record import Record
-from advcam.errors import RunError
+from advcam.errors import DataError, RunError
 from advcam.io.files import writing
 from advcam.io.progress import say
-from advcam.pipeline.keys import key_of, plain
-from advcam.pipeline.parts import Batch, Outcome, Wanted, in_threads, process_count, singles, work_through
-from advcam.pipeline.refiner import CRF, NONE, Labels, Method, Prepared, Subject
+from advcam.pipeline.attribute import kinds
+from advcam.pipeline.classify import check_weights
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import Artifact, Facts, Steps, key_of, plain
+from advcam.pipeline.parts import in_threads
+from advcam.pipeline.refiner import (
+    CRF,
+    NONE,
+    EachImage,
+    MaskSet,
+    Method,
+    Prepared,
+    Subject,
+    asked_threshold,
+    each_image,
+    held_choice,
+    note_chosen_on,
+)
 from advcam.pipeline.run import Run, StaleError
 from advcam.pipeline.saliency import saliency_facts, saliency_keys, settled
 from advcam.pipeline.scoring import read_prediction
 from advcam.report.overlays import mask_overlay
-from advcam.review.truth import corrected_files
+from advcam.segment.inference import resized_labels
 
 
 def _irn() -> Method:
@@ -56,35 +71,17 @@ METHODS: dict[str, Callable[[], Method]] = {
 # Of the settings of ``refine``, what changes the masks of the CRF on the way.
 OF_STEPS = ("unary", "max_side")
 OF_MASKS = ("rule", "unary", "ambiguity", "max_side")
+# A mask is one byte for each pixel: background, the classes, and 255.
+MOST_CLASSES = 254
 
 
-@dataclass(frozen=True)
-class MaskSet:
-    """One set of masks: of a kind of maps, the finished ones, or those of the CRF on the way to them."""
-
-    kind: str
-    step: str
-    """Its folder below the kind's: "masks" or "crf"."""
-    method: str
-    """As ``refine.method``."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}/{self.step}"
-
-    @property
-    def finished(self) -> bool:
-        return self.step == "masks"
-
-
-def mask_sets(run: Run) -> tuple[MaskSet, ...]:
+def mask_sets(config: RunConfig) -> tuple[MaskSet, ...]:
     """The sets of masks that the settings ask for, in the order in which they are made."""
-    config = run.config.refine
-    sets = []
-    for kind in dict.fromkeys((run.kind, run.baseline) if config.baseline else (run.kind,)):
-        if config.steps and config.method not in ("crf", "none"):
+    asked, sets = config.refine, []
+    for kind in kinds(config) if asked.baseline else kinds(config)[:1]:
+        if asked.steps and asked.method not in ("crf", "none"):
             sets.append(MaskSet(kind, "crf", "crf"))
-        sets.append(MaskSet(kind, "masks", config.method))
+        sets.append(MaskSet(kind, "masks", asked.method))
     return tuple(sets)
 
 
@@ -99,58 +96,32 @@ def settings_of(run: Run, masks: MaskSet) -> dict[str, Any]:
     }
 
 
-def facts(run: Run, masks: MaskSet, prepared: Prepared) -> dict[str, Any]:
-    """What a set of masks depends on, but for the images and their maps."""
-    threshold = None if prepared.threshold is None else prepared.threshold.value
-    return settings_of(run, masks) | {"threshold": threshold, "network": prepared.network, **prepared.facts}
-
-
-def keys_of(run: Run, masks: MaskSet, found: dict[str, Any], records: Sequence[Record]) -> dict[str, str]:
-    """The key of each image's mask."""
+def keys_of(run: Run, masks: MaskSet, found: Facts) -> dict[str, str]:
+    """The key of the mask of each mapped image."""
     static, maps = key_of(found), run.ledger(f"{masks.kind}/maps")
     held = saliency_keys(run) if found["saliency"] is not None else {}
-    return {r.id: key_of([static, maps.key(r.id), held.get(r.id)]) for r in records}
+    return {r.id: key_of([static, maps.key(r.id), held.get(r.id)]) for r in run.mapped(masks.kind)}
 
 
-def current_facts(run: Run, kind: str, step: str) -> dict[str, Any]:
-    """What masks depend on as things are, without choosing a threshold or training anything again.
-
-    What was chosen from the maps holds as long as the maps do.
-    """
-    masks = next(masks for masks in mask_sets(run) if (masks.kind, masks.step) == (kind, step))
-    entry = run.record.artifacts.get(masks.name)
-    found = settings_of(run, masks)
+def current_facts(run: Run, masks: MaskSet) -> Facts:
+    """What masks depend on as things are, without choosing a threshold or training anything again."""
+    entry, found = run.record.artifacts.get(masks.name), settings_of(run, masks)
     method = METHODS[masks.method]()
-    network = next((run.record.artifacts.get(f"{kind}/{name}") for name in method.artifacts), None)
     if entry is None:
         return found
     known = {name: value for name, value in entry.facts.items() if name not in found}
-    if network is not None:
-        known["network"] = network.content
-    chosen_by = (entry.result.get("threshold") or {}).get("method", "")
+    if known.get("network") is not None:
+        known["network"] = run.content(f"{masks.kind}/{method.artifact}", "refine", f"{masks.kind}/{method.output}")
     if (fixed := method.fixed(run)) is not None:
         known["threshold"] = fixed
-    elif entry.result.get("chosen_on") not in (None, chosen_on(run, masks, chosen_by)):
+    elif known.get("threshold") and not held_choice(run, masks, found | {"network": known.get("network")}):
         known["threshold"] = "to be chosen on the maps that are there now"
     return found | known
 
 
-def chosen_on(run: Run, masks: MaskSet, method: str) -> str:
-    """The state of what a threshold was chosen on: the maps and, by a sweep, the masks that a person corrected."""
-    made = run.ledger(f"{masks.kind}/maps").of([record.id for record in run.mapped(masks.kind)])
-    files = corrected_files(run.wanted, run.folder.root) if method == "sweep" else {}
-    return key_of([made, run.fingerprints.of(files)]) if files else made
-
-
-def current_keys(run: Run, kind: str, step: str) -> dict[str, str]:
-    """The key that the mask of each mapped image must have."""
-    masks = next(masks for masks in mask_sets(run) if (masks.kind, masks.step) == (kind, step))
-    return keys_of(run, masks, current_facts(run, kind, step), run.mapped(kind))
-
-
 def refine(run: Run) -> None:
     """Write the masks of the run's maps and, where it is asked for, of the baseline and of the steps between."""
-    sets = mask_sets(run)
+    sets = mask_sets(run.config)
     for masks in sets:
         if run.record.done(f"{masks.kind}/maps") is None:
             raise RunError(
@@ -177,70 +148,46 @@ def refuse_early(run: Run, masks: MaskSet) -> None:
 
 def make(run: Run, masks: MaskSet) -> None:
     """Make what is missing of one set of masks."""
-    method = METHODS[masks.method]()
-    prepared = method.prepare(run, masks.kind)
+    known = settings_of(run, masks)
+    prepared = METHODS[masks.method]().prepare(run, masks, known)
     chosen = prepared.threshold
     if chosen is not None:
         say(f"refine: background threshold {chosen.value:.2f} for {masks.name}, {chosen.source()}")
-    found = facts(run, masks, prepared)
+    found = known | {"threshold": None if chosen is None else chosen.value, "network": prepared.network}
     with run.making(masks.name, found, [masks.name]) as made:
+        if chosen is not None and chosen.method != "fixed" and not prepared.held:
+            note_chosen_on(run, masks, chosen)
+            run.keep_learnt(masks.name)
         records = run.mapped(masks.kind)
         if without := len(run.wanted) - len(records):
             say(f"refine: {without} images have no maps yet and get no mask: run `advcam attribute` first")
-        wanted = Wanted(masks.name, keys_of(run, masks, found, records), partial(_file, run, masks))
-        build = partial(MaskWork.of, masks=masks, prepared=prepared)
-        missing, _ = work_through(run, [wanted], singles(records), build, "refine", processes=process_count(run))
+        keys, file = keys_of(run, masks, found), partial(run.folder.file, masks.name)
+        build = partial(mask_work, masks=masks, prepared=prepared)
+        count = each_image(run, masks.name, keys, file, records, build, "refine")
         made.entry.result = {
             "images": len(records),
             "of": len(run.records),
-            "made": len(missing),
+            "made": count,
             "kind": masks.kind,
             "method": masks.method,
             "threshold": None if chosen is None else asdict(chosen),
-            "chosen_on": None if chosen is None or chosen.method == "fixed" else chosen_on(run, masks, chosen.method),
+            "asked": plain(asked_threshold(run)),
             "final_crf": bool(found["settings"].get("final_crf")),
             "chain": found["settings"].get("chain"),
         }
 
 
-def _file(run: Run, masks: MaskSet, image: str) -> Any:
-    return run.folder.mask(masks.kind, image, masks.step)
-
-
-@dataclass(frozen=True)
-class MaskWork:
+def mask_work(run: Run, masks: MaskSet, prepared: Prepared) -> EachImage:
     """Makes and writes masks, image by image."""
+    labels = METHODS[masks.method]().labels(run, masks, prepared)
 
-    run: Run
-    masks: MaskSet
-    labels: Labels
-    threaded: bool = True
+    def one(subject: Subject) -> UInt8[np.ndarray, "H W"]:
+        mask = resized_labels(labels(subject), subject.result.image_size)
+        if masks.finished:
+            run.folder.overlay(masks.kind, subject.record.id).unlink(missing_ok=True)
+        return settled(run, subject.record, mask) if masks.finished else mask
 
-    @classmethod
-    def of(cls, run: Run, masks: MaskSet, prepared: Prepared) -> MaskWork:
-        return cls(run, masks, METHODS[masks.method]().labels(run, masks.kind, prepared))
-
-    def load(self, batch: Batch) -> Subject:
-        return Subject.read(self.run, batch.records[0], self.masks.kind)
-
-    def make(self, batch: Batch, loaded: Subject) -> UInt8[np.ndarray, "H W"]:
-        mask = resized(self.labels(loaded), loaded.result.image_size)
-        return settled(self.run, loaded.record, mask) if self.masks.finished else mask
-
-    def save(self, batch: Batch, made: UInt8[np.ndarray, "H W"], missing: Any) -> Outcome:
-        record = batch.records[0]
-        path = _file(self.run, self.masks, record.id)
-        write_mask(path, made)
-        if self.masks.finished:
-            self.run.folder.overlay(self.masks.kind, record.id).unlink(missing_ok=True)
-        return Outcome([(self.masks.name, record.id, path)])
-
-
-def resized(mask: UInt8[np.ndarray, "h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
-    """A mask at another height and width, nearest pixels."""
-    if mask.shape == size:
-        return mask
-    return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    return EachImage(run, masks.kind, masks.name, partial(run.folder.file, masks.name), one, write_mask)
 
 
 def draw_overlays(run: Run) -> None:
@@ -254,9 +201,62 @@ def draw_overlays(run: Run) -> None:
 
     def draw(record: Record) -> None:
         subject = Subject.read(run, record, run.kind)
-        mask = resized(read_prediction(run.folder.mask(run.kind, record.id)), subject.size)
+        mask = resized_labels(read_prediction(run.folder.mask(run.kind, record.id)), subject.size)
         with writing(run.folder.overlay(run.kind, record.id)) as temporary:
             Image.fromarray(mask_overlay(subject.image, mask, voc_palette())).save(temporary, "JPEG", quality=90)
 
     for _ in in_threads(draw, todo, torch.get_num_threads()):
         pass
+
+
+def artifacts(config: RunConfig) -> Iterator[Artifact]:
+    if config.wsol.method != "none":
+        return
+    method, known = METHODS[config.refine.method](), set()
+    for masks in mask_sets(config):
+        kind, trained = masks.kind, f"{masks.kind}/{method.artifact}"
+        if method.network is not None and method.asks_network(config) and kind not in known:
+            known.add(kind)
+            made_from, output = (f"{kind}/maps", "classifier"), f"{kind}/{method.output}"
+            yield Artifact(trained, made_from, partial(_of_kind, method.network, kind), (output,))
+        own = (trained,) if masks.finished and method.artifact else ()
+        held = ("saliency",) if config.refine.ambiguity and masks.finished else ()
+        yield Artifact(
+            masks.name,
+            (f"{kind}/maps", *own, *held),
+            partial(current_facts, masks=masks),
+            (masks.name,),
+            partial(_current_keys, masks),
+        )
+
+
+def _current_keys(masks: MaskSet, run: Run) -> dict[str, str]:
+    return keys_of(run, masks, current_facts(run, masks))
+
+
+def _of_kind(facts: Callable[[Run, str], Facts], kind: str, run: Run) -> Facts:
+    return facts(run, kind)
+
+
+def check(config: RunConfig) -> None:
+    """The network of the method is there."""
+    if config.refine.method == "irn":
+        check_weights("irn.weights", None, config.irn.weights)
+    if config.refine.method == "psa":
+        if config.psa.trained is not None:
+            check_weights("psa.trained", None, config.psa.trained)
+        elif config.psa.architecture is not None:
+            check_weights("psa.weights", config.psa.architecture, config.psa.weights)
+
+
+def check_data(run: Run) -> None:
+    """The classes fit into a mask, and the method has what it needs."""
+    if len(run.class_names) > MOST_CLASSES:
+        raise DataError(
+            f"{run.config.data} has {len(run.class_names)} classes, and a mask holds at most {MOST_CLASSES}: take "
+            "fewer of them, or make boxes with --wsol.method"
+        )
+    METHODS[run.config.refine.method]().check_data(run)
+
+
+STEPS = Steps(refine, artifacts, check, check_data)

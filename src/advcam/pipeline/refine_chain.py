@@ -17,10 +17,20 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.errors import SettingsError
-from advcam.io.files import contents_digest
-from advcam.pipeline.attribute import reduce
 from advcam.pipeline.classify import run_classifier
-from advcam.pipeline.refiner import Labels, Method, Prepared, Subject, labels_by_crf
+from advcam.pipeline.keys import Facts, key_of
+from advcam.pipeline.mapping import reduce
+from advcam.pipeline.refiner import (
+    Labels,
+    MaskSet,
+    Method,
+    Prepared,
+    Subject,
+    check_swept_seed,
+    choose_once,
+    fixed_seed,
+    labels_by_crf,
+)
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import choose
 from advcam.refine.chain import Chain
@@ -45,23 +55,34 @@ def _settings(run: Run) -> dict[str, Any]:
     check_chain(links)
     found: dict[str, Any] = {"chain": list(links)}
     found |= {section: asdict(getattr(run.config, section)) for section in map(section_of, links)}
-    # Where files lie changes nothing; what they hold does, see ``_contents``.
+    # Where files lie changes nothing; what they hold does.
     for link, places in (("affinity", ("weights",)), ("regions", ("folder", "weights"))):
         for place in places if link in found else ():
             del found[link][place]
+    return found | _contents(run)
+
+
+def _contents(run: Run) -> dict[str, Any]:
+    """What networks and files the masks are made with."""
+    links, affinity, regions, found = links_of(run), run.config.affinity, run.config.regions, {}
+    if "affinity" in links:
+        own = affinity.source in ("classes", "features")
+        found["alike"] = run.content("classifier", "classify") if own else _digest(run, str(affinity.weights))
+    if {"regions", "region_means"} & set(links) and regions.source in ("folder", "sam"):
+        found["regions_from"] = _digest(run, str(regions.folder if regions.source == "folder" else regions.weights))
     return found
 
 
-def _prepare(run: Run, kind: str) -> Prepared:
+def _prepare(run: Run, masks: MaskSet, known: Facts) -> Prepared:
     chain, side = chain_of(run, links_of(run)), run.config.refine.max_side
 
     def maps_of(record: Record, result: LocalizationMaps) -> Float[Tensor, "k h w"]:
         return chain.maps(Subject(record, reduce(read_image(record.image), side), result))
 
-    return Prepared(choose(run, kind, maps_of if chain.of_maps else None), facts=_contents(run))
+    return choose_once(run, masks, known, lambda: choose(run, masks.kind, maps_of if chain.of_maps else None))
 
 
-def _labels(run: Run, kind: str, prepared: Prepared) -> Labels:
+def _labels(run: Run, masks: MaskSet, prepared: Prepared) -> Labels:
     from advcam.refine.seeds import dataset_labels
 
     assert prepared.threshold is not None
@@ -73,26 +94,22 @@ def _labels(run: Run, kind: str, prepared: Prepared) -> Labels:
     return of
 
 
-CHAIN = Method(_settings, _prepare, _labels)
+def _check_data(run: Run) -> None:
+    check_swept_seed(run)
+    if "affinity" not in links_of(run) or run.config.affinity.source not in ("classes", "features"):
+        _contents(run)
 
 
-def _contents(run: Run) -> dict[str, Any]:
-    """What networks and files the masks are made with."""
-    links, affinity, regions, found = links_of(run), run.config.affinity, run.config.regions, {}
-    if "affinity" in links:
-        own = affinity.source in ("classes", "features")
-        found["alike"] = run.content("classifier", "classify") if own else _digest(str(affinity.weights))
-    if {"regions", "region_means"} & set(links) and regions.source in ("folder", "sam"):
-        found["regions_from"] = _digest(str(regions.folder if regions.source == "folder" else regions.weights))
-    return found
+CHAIN = Method(_settings, _prepare, _labels, fixed_seed, check_data=_check_data)
 
 
-def _digest(path: str) -> str:
+def _digest(run: Run, path: str) -> str:
     place = Path(path)
     files = {"": place} if place.is_file() else {str(p.relative_to(place)): p for p in sorted(place.rglob("*.*"))}
     if not files:
         raise SettingsError(f"{path}: there is no such file or folder: correct the path")
-    return contents_digest(files)
+    found = run.fingerprints.of({f"{path}:{name}": file for name, file in files.items()})
+    return key_of([[name, found[f"{path}:{name}"]] for name in files])
 
 
 def chain_of(run: Run, links: tuple[str, ...]) -> Chain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -20,9 +20,19 @@ from advcam.io.files import contents_digest
 from advcam.io.progress import say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.classify import run_classifier, weights_fact
-from advcam.pipeline.keys import key_of
-from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
-from advcam.pipeline.refiner import Labels, Method, Prepared, Subject, fixed_seed
+from advcam.pipeline.keys import Facts, key_of
+from advcam.pipeline.refiner import (
+    EachImage,
+    Labels,
+    MaskSet,
+    Method,
+    Prepared,
+    Subject,
+    check_swept_seed,
+    choose_once,
+    each_image,
+    fixed_seed,
+)
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import choose
 from advcam.refine.psa.network import AffinityNet
@@ -40,29 +50,40 @@ def _settings(run: Run) -> dict[str, Any]:
     # The threshold decides it then.
     if psa.margin is not None:
         del found["alpha"]
+    if psa.trained is not None:
+        found["trained"] = trained_digest(Path(psa.trained))
     return found | ({"crf": asdict(psa.crf)} if psa.final_crf else {})
 
 
-def _prepare(run: Run, kind: str) -> Prepared:
-    psa, chosen = run.config.psa, None
+def _check_data(run: Run) -> None:
+    split = run.config.psa.train_split
+    if split is not None and split not in run.mapped_sets:
+        raise SettingsError(f"psa.train_split is {split}, which is not one of splits.maps {list(run.mapped_sets)}")
+    if run.config.psa.margin is not None:
+        check_swept_seed(run)
+
+
+def _prepare(run: Run, masks: MaskSet, known: Facts) -> Prepared:
+    psa, found = run.config.psa, Prepared()
     if psa.margin is not None:
-        chosen = choose(run, kind)
-        psa = psa.at_threshold(chosen.value)
+        found = choose_once(run, masks, known, lambda: choose(run, masks.kind))
+        assert found.threshold is not None
+        psa = psa.at_threshold(found.threshold.value)
     if psa.trained is not None:
         # What it is not is told at once.
-        open_network(run, kind)
-        return Prepared(chosen, trained_digest(Path(psa.trained)))
-    return Prepared(chosen, trained_network(run, kind, psa))
+        open_network(run, masks.kind)
+        return found
+    return replace(found, network=trained_network(run, masks.kind, psa))
 
 
-def _labels(run: Run, kind: str, prepared: Prepared) -> Labels:
+def _labels(run: Run, masks: MaskSet, prepared: Prepared) -> Labels:
     from advcam.refine.psa.inference import image_affinities, walked_scores
     from advcam.refine.seeds import dataset_labels
 
     psa = run.config.psa
     if prepared.threshold is not None:
         psa = psa.at_threshold(prepared.threshold.value)
-    network = open_network(run, kind).to(run.device).to(memory_format=torch.channels_last)
+    network = open_network(run, masks.kind).to(run.device).to(memory_format=torch.channels_last)
     one_at_a_time = Lock()
 
     def of(subject: Subject) -> UInt8[np.ndarray, "h w"]:
@@ -80,9 +101,6 @@ def _labels(run: Run, kind: str, prepared: Prepared) -> Labels:
 
 def _fixed(run: Run) -> float | None:
     return None if run.config.psa.margin is None else fixed_seed(run)
-
-
-PSA = Method(_settings, _prepare, _labels, _fixed, artifacts=("psa",), sections=("psa",))
 
 
 def network_folder(run: Run, kind: str) -> Path:
@@ -103,18 +121,19 @@ def trained_digest(path: Path) -> str:
     return contents_digest(files)
 
 
-def network_facts(run: Run, kind: str, psa: PSASettings, records: Sequence[Record]) -> dict[str, Any]:
+def network_facts(run: Run, kind: str, psa: PSASettings, records: Sequence[Record]) -> Facts:
     """What the network of one kind of maps depends on."""
     own = psa.architecture is None
+    maps = run.ledger(f"{kind}/maps").of(record.id for record in records)
     return {
         "psa": {name: v for name, v in numbers_depend_on(psa).items() if name not in NO_NUMBERS_OF_THE_NETWORK},
         "weights": run.content("classifier", "classify") if own else weights_fact(psa.weights),
         "max_side": run.config.refine.max_side,
-        "maps": run.ledger(f"{kind}/maps").of([record.id for record in records]),
+        "learnt": run.learnt(f"{kind}/psa", maps),
     }
 
 
-def current_facts(run: Run, kind: str) -> dict[str, Any]:
+def current_facts(run: Run, kind: str) -> Facts:
     """What the network depends on as things are; the threshold that was chosen holds as long as the maps do."""
     psa = run.config.psa
     masks = run.record.artifacts.get(f"{kind}/masks")
@@ -141,7 +160,7 @@ def trained_network(run: Run, kind: str, psa: PSASettings) -> str:
         examples = [AffinityExample(record.image, label_path(run, kind, record.id)) for record in records]
         task = AffinityTask(network, examples, psa)
         make_labels(run, kind, records, psa)
-        origin = {"data": f"{len(records)} images, {found['maps']}", "maps": kind}
+        origin = {"data": f"{len(records)} images, {found['learnt']['content']}", "maps": kind}
         with FitProgress("refine: AffinityNet") as shown:
             result = fit(task, folder, origin=origin, device=run.config.device, on_event=shown)
         save_affinity_net(folder, network)
@@ -156,19 +175,16 @@ def trained_network(run: Run, kind: str, psa: PSASettings) -> str:
 
 def label_path(run: Run, kind: str, image: str) -> Path:
     """Where the soft labels of an image are kept."""
-    return run.folder.root / kind / "psa" / "labels" / f"{image}.npz"
+    return run.folder.file(f"{kind}/psa/labels", image, ".npz")
 
 
 def learnable(run: Run, kind: str) -> tuple[Record, ...]:
     """The images whose maps are learned from: of ``psa.train_split``, with a map that is not zero everywhere.
 
     Raises:
-        SettingsError: the split is none of those that get maps.
         DataError: there is no such image.
     """
     split = run.config.psa.train_split
-    if split is not None and split not in run.mapped_sets:
-        raise SettingsError(f"psa.train_split is {split}, which is not one of splits.maps {list(run.mapped_sets)}")
     candidates = run.wanted if split is None else run.limited(run.mapped_sets[split]).records
     found = [
         record
@@ -190,30 +206,31 @@ def make_labels(run: Run, kind: str, records: Sequence[Record], psa: PSASettings
     name, maps = f"{kind}/psa/labels", run.ledger(f"{kind}/maps")
     static = key_of([psa.alpha_low, psa.alpha_high, asdict(psa.crf), run.config.refine.max_side])
     keys = {record.id: key_of([static, maps.key(record.id)]) for record in records}
-    wanted = Wanted(name, keys, partial(label_path, run, kind))
-    build = partial(LabelWork, kind=kind, psa=psa)
-    work_through(run, [wanted], singles(records), build, "refine: labels", processes=process_count(run))
+    build = partial(label_work, kind=kind, psa=psa)
+    each_image(run, name, keys, partial(label_path, run, kind), records, build, "refine: labels")
 
 
-@dataclass(frozen=True)
-class LabelWork:
-    """Soft labels, image by image."""
+def label_work(run: Run, kind: str, psa: PSASettings) -> EachImage:
+    from advcam.refine.psa.labels import AffinityLabels
 
-    run: Run
-    kind: str
-    psa: PSASettings
-    threaded: bool = True
+    def one(subject: Subject) -> AffinityLabels:
+        alphas = (psa.alpha_low, psa.alpha_high)
+        return AffinityLabels.make(subject.image, subject.maps, subject.result.classes, alphas, psa.crf)
 
-    def load(self, batch: Batch) -> Subject:
-        return Subject.read(self.run, batch.records[0], self.kind)
+    def write(path: Path, found: AffinityLabels) -> None:
+        found.save(path)
 
-    def make(self, batch: Batch, loaded: Subject) -> Any:
-        from advcam.refine.psa.labels import AffinityLabels
+    return EachImage(run, kind, f"{kind}/psa/labels", partial(label_path, run, kind), one, write)
 
-        alphas = (self.psa.alpha_low, self.psa.alpha_high)
-        return AffinityLabels.make(loaded.image, loaded.maps, loaded.result.classes, alphas, self.psa.crf)
 
-    def save(self, batch: Batch, made: Any, missing: Any) -> Outcome:
-        path = label_path(self.run, self.kind, batch.records[0].id)
-        made.save(path)
-        return Outcome([(f"{self.kind}/psa/labels", batch.records[0].id, path)])
+PSA = Method(
+    _settings,
+    _prepare,
+    _labels,
+    _fixed,
+    artifact="psa",
+    network=current_facts,
+    asks_network=lambda config: config.psa.trained is None,
+    output="psa/network",
+    check_data=_check_data,
+)

@@ -1,14 +1,14 @@
 """What a way of refining is to the stage that writes masks, and the two simplest: the dense CRF, and none.
 
-To add one, write a module like ``refine_psa.py`` that offers a ``Method``, and name it in the table ``METHODS`` of
-``refine.py`` and in ``RefineSettings.method``. Its own settings are a section of ``RunConfig``.
+To add one: see ``stages.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,31 @@ from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
-from advcam.pipeline.attribute import reduce
-from advcam.pipeline.run import Run
-from advcam.pipeline.scoring import ChosenThreshold, choose
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import Facts, plain
+from advcam.pipeline.mapping import reduce
+from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
+from advcam.pipeline.run import Run, few_of
+from advcam.pipeline.scoring import ChosenThreshold, choose, no_truth, scored_records
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """One set of masks: of a kind of maps, the finished ones, or those of the CRF on the way to them."""
+
+    kind: str
+    step: str
+    """Its folder below the kind's: "masks" or "crf"."""
+    method: str
+    """As ``refine.method``."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}/{self.step}"
+
+    @property
+    def finished(self) -> bool:
+        return self.step == "masks"
 
 
 @dataclass(frozen=True)
@@ -61,6 +83,45 @@ Labels = Callable[[Subject], UInt8[np.ndarray, "h w"]]
 
 
 @dataclass(frozen=True)
+class EachImage:
+    """Work on images one by one, each with its maps: a file for each."""
+
+    run: Run
+    kind: str
+    name: str
+    """Of the artifact."""
+    file: Callable[[str], Path]
+    make_one: Callable[[Subject], Any]
+    write: Callable[[Path, Any], None]
+    threaded: bool = True
+
+    def load(self, batch: Batch) -> Subject:
+        return Subject.read(self.run, batch.records[0], self.kind)
+
+    def make(self, batch: Batch, loaded: Subject) -> Any:
+        return self.make_one(loaded)
+
+    def save(self, batch: Batch, made: Any, missing: Mapping[str, frozenset[str]]) -> Outcome:
+        image = batch.records[0].id
+        self.write(self.file(image), made)
+        return Outcome([(self.name, image, self.file(image))])
+
+
+def each_image(
+    run: Run,
+    name: str,
+    keys: Mapping[str, str],
+    file: Callable[[str], Path],
+    records: Sequence[Record],
+    build: Callable[[Run], EachImage],
+    what: str,
+) -> int:
+    """Make what is missing of an artifact of one file for each image; returns how many were."""
+    wanted = [Wanted(name, keys, file)]
+    return len(work_through(run, wanted, singles(records), build, what, processes=process_count(run))[0])
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What the masks of one kind of maps depend on, beside settings and maps."""
 
@@ -68,8 +129,8 @@ class Prepared:
     """The background threshold of the masks, in units of its own scores; None where there is none."""
     network: str | None = None
     """The content of the network that they are made with."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Anything else that their numbers depend on."""
+    held: bool = False
+    """The threshold was chosen earlier, and still holds."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +139,65 @@ class Method:
 
     settings: Callable[[Run], dict[str, Any]]
     """Of the settings, what the masks depend on beside those of ``refine``; known before anything is trained."""
-    prepare: Callable[[Run, str], Prepared]
-    """Choose a threshold and train what is needed for a kind of maps, as artifacts of their own."""
-    labels: Callable[[Run, str, Prepared], Labels]
+    prepare: Callable[[Run, MaskSet, Facts], Prepared]
+    """Choose a threshold and train what is needed for a set of masks, of which these facts are known."""
+    labels: Callable[[Run, MaskSet, Prepared], Labels]
     """How masks are made: 0 background, class + 1, 255 ignore, at the size of the subject's image. Called once in
     every process; the result is called from several threads at once."""
     fixed: Callable[[Run], float | None] = lambda run: None
     """The threshold that the settings name; None where it is chosen, or there is none."""
-    artifacts: tuple[str, ...] = ()
-    """Names, below the kind of maps, of what ``prepare`` makes in the run folder, such as "irn"."""
-    sections: tuple[str, ...] = ("seed",)
-    """The sections of settings that matter to it, for ``--help``."""
+    artifact: str = ""
+    """The name, below the kind of maps, of the network that ``prepare`` makes in the run folder, such as "irn"."""
+    network: Callable[[Run, str], Facts] | None = None
+    """What the network of a kind of maps depends on."""
+    asks_network: Callable[[RunConfig], bool] = lambda config: True
+    """Whether one is trained with these settings, or taken over."""
+    output: str = ""
+    """Its folder, below the kind of maps."""
+    check_data: Callable[[Run], None] = lambda run: None
+    """Refuses, before anything is made, a data set that ``prepare`` would refuse."""
+
+
+# -- a threshold that was chosen holds as long as what it was chosen on --------------------------------------------
+
+
+def asked_threshold(run: Run) -> list[Any]:
+    """The settings by which thresholds are chosen."""
+    config = run.config
+    return [config.seed.threshold, config.irn_walk.background, plain(config.sweep)]
+
+
+def choose_once(
+    run: Run, masks: MaskSet, known: Facts, choose: Callable[[], ChosenThreshold], network: str | None = None
+) -> Prepared:
+    """A threshold for a set of masks: the one that it has, where that still holds, or a new one."""
+    held = held_choice(run, masks, known | {"network": network})
+    return Prepared(held or choose(), network, held is not None)
+
+
+def held_choice(run: Run, masks: MaskSet, facts: Mapping[str, Any]) -> ChosenThreshold | None:
+    """The threshold that a set of masks was made with, where it was chosen with these facts and settings, on images
+    few of which have changed since; None where one is to be chosen."""
+    entry = run.record.artifacts.get(masks.name)
+    chosen = None if entry is None else ChosenThreshold.of(entry.result.get("threshold"))
+    if entry is None or chosen is None or chosen.method == "fixed":
+        return None
+    same = all(entry.facts.get(name) == value for name, value in plain(facts).items())
+    if not same or entry.result.get("asked") != plain(asked_threshold(run)):
+        return None
+    note_chosen_on(run, masks, chosen)
+    changed, of = run.changed_since(masks.name)
+    return None if changed and (run.config.overwrite or not few_of(len(changed), of)) else chosen
+
+
+def note_chosen_on(run: Run, masks: MaskSet, chosen: ChosenThreshold) -> None:
+    """What a threshold is chosen on: the maps and, by a sweep, the true masks, those of a person among them."""
+    maps = run.ledger(f"{masks.kind}/maps").of(record.id for record in run.mapped(masks.kind))
+    truth: dict[str, str] = {}
+    if chosen.method == "sweep":
+        records = [r for r in scored_records(run, run.tune_name) if r.id in maps and isinstance(r.mask, Path)]
+        truth = run.fingerprints.of({f"mask:{r.id}": Path(str(r.mask)) for r in records})
+    run.learnt(masks.name, {image: [key, truth.get(f"mask:{image}")] for image, key in maps.items()})
 
 
 def fixed_seed(run: Run) -> float | None:
@@ -103,6 +212,12 @@ def full_maps(result: LocalizationMaps, size: tuple[int, int]) -> Float[Tensor, 
     if size == result.image_size:
         return full_size(maps, size)
     return torch.nn.functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def check_swept_seed(run: Run) -> None:
+    """There is ground truth for a threshold that is swept."""
+    if run.config.seed.threshold == "swept" and not scored_records(run, run.tune_name):
+        raise no_truth(run, "seed.threshold", "take seed.threshold auto, or a number")
 
 
 # -- seed and dense CRF ----------------------------------------------------------------------------------------------
@@ -151,10 +266,12 @@ def _seed_method(crf: bool) -> Method:
         own = {"confident": confident(run)} if run.config.refine.rule == "confident" else {}
         return own | ({"crf": asdict(run.config.crf)} if crf else {})
 
-    def prepare(run: Run, kind: str) -> Prepared:
-        return Prepared(None if run.config.refine.rule == "confident" else choose(run, kind))
+    def prepare(run: Run, masks: MaskSet, known: Facts) -> Prepared:
+        if run.config.refine.rule == "confident":
+            return Prepared()
+        return choose_once(run, masks, known, lambda: choose(run, masks.kind))
 
-    def labels(run: Run, kind: str, prepared: Prepared) -> Labels:
+    def labels(run: Run, masks: MaskSet, prepared: Prepared) -> Labels:
         from advcam.refine.seeds import dataset_labels
 
         def of(subject: Subject) -> UInt8[np.ndarray, "h w"]:
@@ -168,7 +285,7 @@ def _seed_method(crf: bool) -> Method:
     def fixed(run: Run) -> float | None:
         return None if run.config.refine.rule == "confident" else fixed_seed(run)
 
-    return Method(settings, prepare, labels, fixed, sections=("seed", "crf") if crf else ("seed",))
+    return Method(settings, prepare, labels, fixed, check_data=check_swept_seed)
 
 
 CRF, NONE = _seed_method(crf=True), _seed_method(crf=False)

@@ -15,37 +15,34 @@ import yaml
 from jaxtyping import UInt8
 from PIL import Image
 
-from advcam.analyse.localization import ScoreDistribution, ScoreDistributions, best_box, worst_first
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import ClimbSettings, climbs
-from advcam.attribute.wsol import ScoreMapFile
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, resized_labels, voc_palette
 from advcam.data.record import Record
-from advcam.evaluate.boxes_result import GT_KNOWN
-from advcam.evaluate.validation import true_corners
 from advcam.export.source import REVIEW
 from advcam.io.files import read_json, write_text
-from advcam.io.progress import duration, progress
+from advcam.io.progress import duration, progress, say
 from advcam.localize.detection import read_boxes
-from advcam.pipeline.attribute import Flag, map_of_run, read_flags
+from advcam.pipeline.attribute import Flag, read_flags
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.evaluate import measured, raw_map, scored
-from advcam.pipeline.keys import plain
+from advcam.pipeline.evaluate import measured, scored
+from advcam.pipeline.keys import Artifact, Steps, plain
+from advcam.pipeline.mapping import map_of_run
 from advcam.pipeline.record import Entry
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import held_regions, reduced_saliency, salient_region
 from advcam.pipeline.scoring import ChosenThreshold, read_prediction, scored_records
 from advcam.report.analyses import analysis_sections
-from advcam.report.box_overlays import DrawnBox, box_overlay
+from advcam.report.box_cases import cases, distribution
 from advcam.report.facts import changed_settings, data_fact, instance_facts, stage_facts
 from advcam.report.figures import NAMES, Headline, groups, headline, name_of_masks, read_figures
 from advcam.report.gains import chains
 from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_card
 from advcam.report.growth import CLIMBED_SIDE, Strip, climb_rows, draw_strip
 from advcam.report.hints import Situation, next_steps
-from advcam.report.localization import BoxCase, BoxSection, section
+from advcam.report.localization import BoxSection, section
 from advcam.report.overlays import mask_overlay
 from advcam.report.page import Fact, FlaggedClass, Page, StageTime, render
 from advcam.report.panels import class_chart, classifier_chart, curve_panels, edges
@@ -57,8 +54,6 @@ from advcam.report.wording import Notice, claim, claim_details, classifier_notic
 from advcam.review.table import by_image, read_table
 
 NAME = STAGE = "report"
-# As in the paper's figures: ground truth blue, predictions green.
-TRUTH, FOUND = (60, 110, 255), (40, 200, 60)
 WORST, BOX_SHOTS = 8, 12
 TRAININGS = (("Classifier", "classifier"), ("Segmentation network", "segmentation"))
 MEND = "run `advcam evaluate` with the same --out, which writes it anew"
@@ -68,6 +63,7 @@ def report(run: Run) -> None:
     """Write ``report.html``: whatever the run folder holds so far, and nothing of what it does not."""
     with run.making(NAME, {"shown": measured(run)}, ["report.html"], always=True):
         write_text(run.folder.report, render(page(run)))
+    say(f"report: {run.folder.report}")
 
 
 def page(run: Run) -> Page:
@@ -180,26 +176,7 @@ def notices(
     """What a reader must know first."""
     judgement = None if not classifier else classifier_notice(classifier["level"], classifier["sentence"])
     limit = (metrics or {}).get("limit") or run.config.limit
-    return ([] if judgement is None else [judgement]) + stale_notices(run, metrics) + doubts(found, edges, limit)
-
-
-def stale_notices(run: Run, metrics: dict[str, Any] | None) -> list[Notice]:
-    """Figures that are older than what they measured, and stages that cover a part of the images."""
-    notices = []
-    if metrics is not None and metrics.get("measured") != plain(measured(run)):
-        text = "Maps, masks or boxes were made again after they were measured: run `advcam evaluate` to measure them."
-        notices.append(Notice("warning", "The figures are older than the masks", text))
-    for name, entry in run.record.artifacts.items():
-        images, of = entry.result.get("images"), entry.result.get("of")
-        if isinstance(images, int) and isinstance(of, int) and images < of:
-            notices.append(
-                Notice("note", f"{name} covers {images} of {of} images", "The others were not asked for yet.")
-            )
-        if entry.status != "done" and name != NAME:
-            notices.append(
-                Notice("warning", f"{name} is not whole", f"It was {entry.status}: run the same command again.")
-            )
-    return notices
+    return ([] if judgement is None else [judgement]) + list(run.notices) + doubts(found, edges, limit)
 
 
 def situation(
@@ -380,50 +357,17 @@ def box_section(run: Run, metrics: dict[str, Any] | None) -> BoxSection | None:
     results = (metrics or {}).get("wsol") or []
     if not results:
         return None
-    split = results[-1]["split"]
+    split, maps, shown = results[-1]["split"], run.config.box_acc.maps, min(WORST, run.config.report.gallery)
     own = [result for result in results if result["split"] == split]
     files = scored(run, split)
-    kinds = [result["masks"] for result in own]
-    distributions = {kind: distribution(run, files, kind) for kind in kinds}
+    distributions = {result["masks"]: distribution(files, result["masks"], maps) for result in own}
     method = NAMES.get(run.config.wsol.method, run.config.wsol.method.upper())
-    return section(results, distributions, cases(run, files, own), f"classifier trained by {method}")
+    worst = cases(files, own, maps, run.class_names, shown)
+    return section(results, distributions, worst, f"classifier trained by {method}")
 
 
-def distribution(run: Run, files: list[tuple[Record, ScoreMapFile]], kind: str) -> ScoreDistribution:
-    """Fig. 15 over all images of a split."""
-    found = ScoreDistributions(run.config.box_acc.maps)
-    for record, file in files:
-        found.update(raw_map(file, kind), true_corners(record), file.image_size[::-1], name=record.id)
-    return found.compute()
+def artifacts(config: RunConfig) -> Iterator[Artifact]:
+    yield Artifact(NAME, (), None, ("report.html",))
 
 
-def cases(run: Run, files: list[tuple[Record, ScoreMapFile]], own: list[dict[str, Any]]) -> list[BoxCase]:
-    """The images whose boxes, at the best threshold of the split, fit the truth worst (Fig. 13)."""
-    last = own[-1]["masks"]
-    thresholds = {result["masks"]: result["thresholds"].get(str(GT_KNOWN), 0.0) for result in own}
-
-    def found_box(record: Record, file: ScoreMapFile, kind: str) -> Any:
-        truth, size, maps = true_corners(record), file.image_size[::-1], run.config.box_acc.maps
-        return best_box(raw_map(file, kind), truth, size, thresholds[kind], maps, name=record.id)
-
-    overlaps = [found_box(record, file, last).iou for record, file in files]
-    shown = []
-    for index in worst_first(overlaps, min(WORST, run.config.report.gallery)):
-        record, file = files[index]
-        image = read_image(record.image)
-        height, width = image.shape[:2]
-        size = reduced_size((height, width), LONG_SIDE)
-        small = reduce_picture(np.ascontiguousarray(image), size)
-        factor = size[1] / width
-        truth = [DrawnBox(tuple(factor * side for side in corners), TRUTH) for corners in true_corners(record)]
-        pictures = []
-        for name in thresholds:
-            found = found_box(record, file, name)
-            x0, y0, x1, y1 = found.box
-            drawn = DrawnBox((x0 * size[1], y0 * size[0], x1 * size[1], y1 * size[0]), FOUND)
-            title = f"{name_of_masks(name)}, IoU {found.iou:.2f}"
-            pictures.append(picture(title, f"{title} of {record.id}", box_overlay(small, [*truth, drawn])))
-        label, predicted = run.class_names[file.label], run.class_names[file.predicted]
-        text = f"{label}, classified as {predicted}" if file.label != file.predicted else f"{label}, classified rightly"
-        shown.append(BoxCase(record.id, text, pictures))
-    return shown
+STEPS = Steps(report, artifacts)

@@ -18,7 +18,8 @@ from advcam.io.files import remove, remove_leftovers
 from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plain
-from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunRecord
+from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunFolder, RunRecord
+from advcam.report.wording import Notice, counted
 from advcam.review.truth import with_corrections
 
 # Which lists are taken where none is named, in this order.
@@ -38,70 +39,6 @@ class StaleError(RunError):
         super().__init__(
             f"{folder} holds {name} made otherwise ({why}): choose another --out, or give --overwrite to replace it"
         )
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Paths of one run (section 4 of the design). Ids keep their sub-folders."""
-
-    root: Path
-
-    @property
-    def classifier(self) -> Path:
-        return self.root / "classifier"
-
-    @property
-    def segmentation(self) -> Path:
-        return self.root / "segmentation"
-
-    @property
-    def metrics(self) -> Path:
-        return self.root / "metrics.json"
-
-    @property
-    def flagged(self) -> Path:
-        return self.root / "flagged.csv"
-
-    @property
-    def report(self) -> Path:
-        return self.root / "report.html"
-
-    @property
-    def boxes(self) -> Path:
-        """Boxes of all images as a table; COCO's JSON lies beside it."""
-        return self.root / "boxes.csv"
-
-    def maps(self, kind: str, image: str) -> Path:
-        """Localization maps of a kind: "advcam", "cam", ..."""
-        return self.root / kind / "maps" / f"{image}.npz"
-
-    def scores(self, kind: str, image: str) -> Path:
-        """Raw maps of a localization run, on the network's grid."""
-        return self.root / kind / "scores" / f"{image}.npz"
-
-    def mask(self, kind: str, image: str, step: str = "masks") -> Path:
-        """Masks from a kind of maps; ``step`` names those on the way, such as "crf"."""
-        return self.root / kind / step / f"{image}.png"
-
-    def overlay(self, kind: str, image: str) -> Path:
-        """The mask over its image, to look at."""
-        return self.root / kind / "overlays" / f"{image}.jpg"
-
-    def saliency(self, image: str) -> Path:
-        """The salient-object map: 8-bit grey, 255 most salient."""
-        return self.root / "saliency" / f"{image}.png"
-
-    def objects(self, image: str) -> Path:
-        """One mask per object."""
-        return self.root / "instances" / f"{image}.npz"
-
-    def box_overlay(self, image: str) -> Path:
-        """The image with its boxes, to look at."""
-        return self.root / "box_overlays" / f"{image}.jpg"
-
-    def prediction(self, image: str, look: str = "predictions") -> Path:
-        """The labels that the trained network gives to the pixels of a scored image."""
-        return self.segmentation / look / f"{image}.png"
 
 
 @dataclass(frozen=True)
@@ -127,7 +64,12 @@ class Run:
     record: RunRecord
     goes_on: RunConfig | None = None
     """What the folder goes on with, where that is not all of ``config`` yet."""
+    notices: tuple[Notice, ...] = ()
+    """What a reader of the figures must know of the artifacts that they show."""
+    opened: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What stages look through once."""
     _sets: dict[str | None, ImageSet] = field(default_factory=dict, repr=False)
+    _learnt: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     _ledgers: dict[str, Ledger] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -261,19 +203,39 @@ class Run:
         """The content of each image's file."""
         return self.fingerprints.of({record.id: record.image for record in records})
 
-    def described(self, images: ImageSet | None) -> dict[str, Any] | None:
-        """What a training depends on of a set of images."""
-        if images is None:
-            return None
-        pictures = self.pictures(images.records)
-        return {
-            "images": len(images),
-            "ids": key_of([record.id for record in images.records]),
-            "labels": key_of([record.classes for record in images.records]),
-            "boxes": key_of([plain(record.boxes) for record in images.records]),
-            "pictures": key_of(list(pictures.values())),
-            "classes": list(images.class_names),
-        }
+    def described(self, records: Sequence[Record]) -> dict[str, list[Any]]:
+        """What a training depends on of each image: its picture, its labels, its boxes."""
+        pictures = self.pictures(records)
+        return {record.id: [pictures[record.id], record.classes, plain(record.boxes)] for record in records}
+
+    def learnt(self, name: str, images: Mapping[str, Any]) -> dict[str, Any]:
+        """What an artifact is learnt or chosen from, image by image, as a fact of it: see ``changed_since``."""
+        self._learnt[name] = keys = {image: key_of(value) for image, value in images.items()}
+        return {"images": len(keys), "content": key_of(keys)}
+
+    def changed_since(self, name: str) -> tuple[list[str], int]:
+        """The images that differ from those that an artifact was learnt from: replaced, labelled otherwise, added or
+        removed since. And the number of images."""
+        now, then = self._learnt[name], self.ledger(f"{name}.learnt").of(self.ledger(f"{name}.learnt").lines)
+        return sorted(i for i in now.keys() | then.keys() if now.get(i) != then.get(i)), max(len(now), len(then))
+
+    def keep_learnt(self, name: str) -> None:
+        """Note image by image what an artifact is learnt from."""
+        if name in self._learnt:
+            self.ledger(f"{name}.learnt").renew(self._learnt[name])
+
+    def outdated(self, name: str) -> str:
+        """Which images have changed since a network that still holds learnt from them, in words; its facts are known
+        already."""
+        entry = self.record.done(name)
+        if (
+            entry is None
+            or name not in self._learnt
+            or entry.facts.get("learnt", {}).get("content") == key_of(self._learnt[name])
+        ):
+            return ""
+        changed, of = self.changed_since(name)
+        return f"{counted(len(changed), 'image')} of the {of} that it learnt from changed since: {few(changed)}"
 
     def mapped(self, kind: str) -> list[Record]:
         """The wanted images that have maps of a kind."""
@@ -326,6 +288,7 @@ class Run:
         """
         facts = plain(facts)
         why = "" if always else self.refuse_stale(name, facts, outputs)
+        outdated = "" if always or why else self.outdated(name)
         entry = self.record.artifacts.get(name)
         if why:
             say(f"{name}: replacing what was made otherwise ({why})")
@@ -335,8 +298,11 @@ class Run:
             entry = None
         there = all((self.folder.root / output).exists() for output in outputs)
         fresh = entry is not None and entry.status == "done" and there and not always
+        if outdated and fresh:
+            say(f"{name}: kept, though {outdated}; --overwrite makes it again")
         if entry is None or always:
             entry = Entry(key_of(facts), dict(facts))
+            self.keep_learnt(name)
         self.folder.root.mkdir(parents=True, exist_ok=True)
         self.fingerprints.keep()
         self.record.describe(saved_form(self.goes_on or self.config))
@@ -348,17 +314,39 @@ class Run:
         why = self.why_stale(name, facts, outputs)
         if why and not self.config.overwrite:
             raise StaleError(self.folder.root, name, why)
-        return why
+        return why or (self.outdated(name) if self.config.overwrite else "")
 
     def why_stale(self, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
-        """How an artifact that is there was made otherwise, in words; empty where it was not, or is not there."""
+        """How an artifact that is there was made otherwise, in words; empty where it was not, or is not there.
+
+        What was learnt from images holds while few of them change.
+        """
         entry = self.record.artifacts.get(name)
         if entry is None or entry.key == key_of(facts):
             return ""
         if outputs and not any((self.folder.root / output).exists() for output in outputs):
             return ""
-        changed = differences(entry.facts, plain(facts))
-        return "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
+        own, now = ({k: v for k, v in one.items() if k != "learnt"} for one in (entry.facts, plain(facts)))
+        found = differences(own, now)
+        if not found and name in self._learnt:
+            changed, of = self.changed_since(name)
+            if entry.status == "done" and few_of(len(changed), of):
+                return ""
+            return f"{len(changed)} of the {of} images that it learnt from changed since: {few(changed)}"
+        return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def few_of(changed: int, of: int) -> bool:
+    """Whether what was learnt from so many images still holds when some of them have changed: a tenth, or one.
+
+    >>> few_of(1, 6), few_of(2, 6), few_of(100, 1000)
+    (True, False, True)
+    """
+    return changed <= max(1, of // 10)
+
+
+def few(images: Sequence[str]) -> str:
+    return ", ".join(images[:3]) + (", ..." if len(images) > 3 else "")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ and those maps as the stages after it read them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,10 +21,13 @@ from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.files import contents_digest, writing
 from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
-from advcam.pipeline.keys import key_of
+from advcam.pipeline.classify import check_weights
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import Artifact, Steps, key_of
 from advcam.pipeline.parts import Batch, Outcome, Wanted, pass_over, work_through
 from advcam.pipeline.run import Run, spread
 from advcam.saliency.folder import FolderMaps, few, read_map
+from advcam.saliency.opencv import CLASSES, OpenCVDetector
 from advcam.saliency.pairs import find_pairs
 from advcam.saliency.settings import NETWORKS
 from advcam.saliency.source import SaliencySource
@@ -45,12 +49,10 @@ def own_detector(run: Run) -> bool:
 
 
 def facts(run: Run) -> dict[str, Any]:
-    """What the saliency maps depend on, but for the images."""
+    """What the saliency maps depend on, but for the images and, of a folder, their maps."""
     config = run.config.saliency
     found: dict[str, Any] = {"source": config.source}
-    if config.source == "folder":
-        found["files"] = folder_maps(run).digest
-    elif own_detector(run):
+    if own_detector(run):
         found["weights"] = run.content(DETECTOR, "saliency")
     elif config.source in NETWORKS:
         found["weights"] = weights_digest(Path(str(config.weights)))
@@ -67,21 +69,22 @@ def weights_digest(path: Path) -> str:
 def folder_maps(run: Run) -> FolderMaps:
     """The maps of a folder that the settings name; DataError where some are missing or cannot be used."""
     config = run.config.saliency
-    known = run.__dict__.get("_folder_maps")
-    if known is None:
+    if NAME not in run.opened:
         with progress("saliency: looking through the maps", len(run.wanted)) as advance:
-            known = FolderMaps.open(
+            run.opened[NAME] = FolderMaps.open(
                 str(config.folder), run.wanted, without=config.missing == "without", advance=advance
             )
-        run.__dict__["_folder_maps"] = known
-    return known
+    return run.opened[NAME]
 
 
 def keys(run: Run) -> dict[str, str]:
     """The key of each wanted image's saliency map; none for those that have no map to begin with."""
     static, pictures = key_of(facts(run)), run.pictures(run.wanted)
-    without = set(folder_maps(run).missing) if run.config.saliency.source == "folder" else set()
-    return {record.id: key_of([static, pictures[record.id]]) for record in run.wanted if record.id not in without}
+    if run.config.saliency.source != "folder":
+        return {image: key_of([static, picture]) for image, picture in pictures.items()}
+    files = folder_maps(run).files
+    given = run.fingerprints.of({f"saliency:{image}": path for image, path in files.items()})
+    return {image: key_of([static, pictures[image], given[f"saliency:{image}"]]) for image in files}
 
 
 def saliency(run: Run) -> None:
@@ -131,8 +134,6 @@ class SaliencyWork:
         if self.given is not None:
             return self.given
         if config.source not in NETWORKS:
-            from advcam.saliency.opencv import OpenCVDetector
-
             return OpenCVDetector(config.source)
         from advcam.saliency.checkpoint import load_detector
         from advcam.saliency.detector import U2NetDetector
@@ -187,12 +188,18 @@ def detector_facts(run: Run) -> dict[str, Any]:
     masks = {
         f"pair-mask:{one.record.id}": one.record.mask for one in [*pairs, *held] if isinstance(one.record.mask, Path)
     }
+    seen = run.fingerprints.of(files | masks)
     return {
         **{name: value for name, value in numbers_depend_on(run.config.detector).items() if name not in _PLACES},
         "source": run.config.saliency.source,
-        "pairs": len(pairs),
-        "held_out": len(held),
-        "files": key_of([run.fingerprints.of(files), run.fingerprints.of(masks)]),
+        "learnt": run.learnt(
+            DETECTOR,
+            {
+                one.record.id: [seen[f"pair:{one.record.id}"], seen.get(f"pair-mask:{one.record.id}"), role]
+                for role, part in (("train", pairs), ("held out", held))
+                for one in part
+            },
+        ),
     }
 
 
@@ -316,3 +323,33 @@ def reduced_saliency(run: Run, record: Record, size: tuple[int, int]) -> UInt8[n
     """The run's saliency map of an image at a smaller size, to look at; None where there is none."""
     path = run.folder.saliency(record.id)
     return np.rint(read_map(path, size) * 255).astype(np.uint8) if path.exists() else None
+
+
+def artifacts(config: RunConfig) -> Iterator[Artifact]:
+    source = config.saliency.source
+    if source != "none":
+        if source in NETWORKS and config.saliency.weights is None:
+            yield Artifact(DETECTOR, (), detector_facts, (DETECTOR,))
+        yield Artifact(NAME, (DETECTOR,), facts, (NAME,), keys)
+
+
+def check(config: RunConfig) -> None:
+    """The source is there, with its weights and its package."""
+    asked = config.saliency
+    check_weights("saliency.weights", None, asked.weights)
+    if asked.source == "folder" and not Path(asked.folder or "").is_dir():
+        raise SettingsError(f"saliency.folder is {asked.folder}, but there is no such folder: correct it")
+    if asked.source in CLASSES:
+        # Says which package is missing.
+        OpenCVDetector(asked.source)
+
+
+def check_data(run: Run) -> None:
+    """The maps of a folder lie over their images, or there are images with masks to train a detector on."""
+    if run.config.saliency.source == "folder":
+        folder_maps(run)
+    elif own_detector(run):
+        pairs_of(run)
+
+
+STEPS = Steps(saliency, artifacts, check, check_data)

@@ -66,12 +66,14 @@ def choose(run: Run, kind: str, maps_of: MapsOf | None = None) -> ChosenThreshol
     if asked == "swept":
         found = sweep_split(run, kind, run.tune_name, maps_of=maps_of)
         if found is None:
-            raise DataError(
-                f"seed.threshold is swept, but {run.config.data} has no masks for {run.tune_name}: "
-                "take seed.threshold auto, or a number"
-            )
+            raise no_truth(run, "seed.threshold", "take seed.threshold auto, or a number")
         return ChosenThreshold(found.best_threshold, "sweep", run.tune_name, found.image_count)
     return ChosenThreshold(float(asked), "fixed")
+
+
+def no_truth(run: Run, setting: str, instead: str) -> DataError:
+    """A setting is swept, and there is nothing to sweep on."""
+    return DataError(f"{setting} is swept, but {run.config.data} has no masks for {run.tune_name}: {instead}")
 
 
 def without_masks(run: Run, kind: str, rule: str, maps_of: MapsOf | None) -> tuple[float, int]:

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import UInt8
-
 from advcam.data import splits
-from advcam.data.images import read_image
-from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
-from advcam.errors import DataError, RunError
-from advcam.evaluate import SegmentationResult, WeightsSource
+from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.files import contents_digest
 from advcam.io.progress import say
 from advcam.models.stored import WEIGHTS_NAME
-from advcam.pipeline.classify import training_sets, weights_fact
-from advcam.pipeline.keys import key_of
-from advcam.pipeline.parts import Batch, Outcome, Wanted, plan, process_count, sized, work_through
+from advcam.pipeline.classify import check_weights, weights_fact
+from advcam.pipeline.config import RunConfig
+from advcam.pipeline.keys import Artifact, Facts, Steps, key_of
+from advcam.pipeline.predictions import NAME, RUN_MASKS, SplitsOfNetwork, network_results, predict_split, splits_of
 from advcam.pipeline.run import Run
-from advcam.pipeline.scoring import score_records
 from advcam.review.truth import corrected_files, rejected, to_learn_from
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.inference import Segmenter
-from advcam.segment.inference_settings import InferenceSettings
 from advcam.segment.settings import SegmentSettings
 from advcam.training.settings import WITHOUT_EFFECT, numbers_depend_on
 
-NAME, FOLDER = "segmentation", "segmentation"
 RUN_CLASSIFIER = "classifier"
-RUN_MASKS, TRUTH = "run", "truth"
+TRUTH = "truth"
 LABELLED_LIST = "train"
 # These say what is measured and shown, not what is trained.
 MEASURED_ONLY = ("score", "multi_scale", "crf", "samples", "devices")
 AFTERWARDS = (*MEASURED_ONLY, "weights", *WITHOUT_EFFECT)
-# CCT's scales at test time (its program).
-SEVERAL = InferenceSettings(scales=(0.5, 0.75, 1.0, 1.25, 1.5), flip=True)
-# Pixels of all pictures of a batch together, for up to so many labels of each pixel.
-CPU_BATCH_PIXELS, GPU_BATCH_PIXELS, BATCH_LABELS = 2**19, 2**23, 21
 
 
 def segment(run: Run) -> None:
@@ -52,7 +39,7 @@ def segment(run: Run) -> None:
         return
     sets = splits_of(run)
     found = facts(run, sets)
-    with run.making(NAME, found, [FOLDER]) as made:
+    with run.making(NAME, found, [NAME]) as made:
         if not made.fresh or not (run.folder.segmentation / WEIGHTS_NAME).exists():
             training = cct_training(run, sets) if run.config.segment.method == "cct" else deeplab_training(run, sets)
             made.entry.result = training.said | train(run, training, sets)
@@ -63,50 +50,56 @@ def segment(run: Run) -> None:
         say(f"segment: {result}")
 
 
-def facts(run: Run, sets: SplitsOfNetwork | None = None) -> dict[str, Any]:
+def facts(run: Run, sets: SplitsOfNetwork | None = None) -> Facts:
     """What the network depends on."""
     sets = sets or splits_of(run)
     config = run.config.segment
     own: SegmentSettings | CCTSettings = run.config.cct if config.method == "cct" else config
     settings = {name: value for name, value in numbers_depend_on(own).items() if name not in AFTERWARDS}
     settings["keep"] = settled_keep(own, sets)
-    weights: Any = config.weights
+    learnt: dict[str, list[Any]] = {image: list(of) for image, of in run.described(sets.train.records).items()}
+    masks: dict[str, Any] = {}
     if config.method == "cct":
-        weights = weights_fact(run.config.cct.weights)
-        candidates = labelled_split(run, sets.train)
-        truth = [record for record in candidates.records if record.mask is not None]
-        masks: Any = {
-            "true": mask_contents(run, truth),
-            "pseudo": named_contents(run, sets.train) if run.config.cct.weak else None,
-        }
+        weights: Any = weights_fact(run.config.cct.weights)
+        truth = [record for record in labelled_split(run, sets.train).records if record.mask is not None]
+        for image, content in mask_contents(run, truth).items():
+            learnt.setdefault(image, []).append(content)
+        masks = named_contents(run, sets.train) if run.config.cct.weak else {}
     else:
-        weights = run.content("classifier", "classify") if weights == RUN_CLASSIFIER else weights_fact(weights)
+        from_run = config.weights == RUN_CLASSIFIER
+        weights = run.content("classifier", "classify") if from_run else weights_fact(config.weights)
         masks = named_contents(run, sets.train)
+    for image, content in masks.items():
+        learnt.setdefault(image, []).append(content)
     return {
         "method": config.method,
         "settings": settings,
         "weights": weights,
-        "masks": masks,
-        "train": run.described(sets.train),
+        "classes": list(sets.train.class_names),
         "kept_by": next(iter(sets.scored), None) if settings["keep"] == "best" else None,
+        "learnt": run.learnt(NAME, learnt),
     }
 
 
-def named_contents(run: Run, images: ImageSet) -> str:
-    """The content of the masks that ``segment.masks`` names."""
-    if run.config.segment.masks == RUN_MASKS:
-        made = run.ledger(f"{run.kind}/masks").of([record.id for record in images.records])
-        files, left = corrected_files(images.records, run.folder.root), rejected(run.folder.root)
-        return key_of([made, run.fingerprints.of(files), left]) if files or left else made
-    return mask_contents(run, with_named_masks(run, images).records)
+def named_contents(run: Run, images: ImageSet) -> dict[str, Any]:
+    """The content of each image's mask where ``segment.masks`` looks for it."""
+    if run.config.segment.masks != RUN_MASKS:
+        return mask_contents(run, with_named_masks(run, images).records)
+    made: dict[str, Any] = dict(run.ledger(f"{run.kind}/masks").of(record.id for record in images.records))
+    corrected = run.fingerprints.of(corrected_files(images.records, run.folder.root))
+    return made | corrected | dict.fromkeys(set(rejected(run.folder.root)) & set(made) - set(corrected), "rejected")
 
 
-def mask_contents(run: Run, records: Iterable[Record]) -> str:
+def mask_contents(run: Run, records: Iterable[Record]) -> dict[str, str]:
     """The content of the masks of some images."""
-    listed = list(records)
-    files = {f"mask:{record.mask}": record.mask for record in listed if isinstance(record.mask, Path)}
-    drawn = [key_of(str(record.mask)) for record in listed if not isinstance(record.mask, Path)]
-    return key_of([[record.id for record in listed], list(run.fingerprints.of(files).values()), drawn])
+    files, found = {}, {}
+    for record in records:
+        if isinstance(record.mask, Path):
+            files[record.id] = f"mask:{record.mask}", record.mask
+        else:
+            found[record.id] = key_of(str(record.mask))
+    contents = run.fingerprints.of(dict(files.values()))
+    return found | {image: contents[name] for image, (name, _) in files.items()}
 
 
 @dataclass(frozen=True)
@@ -191,13 +184,7 @@ def semi_supervised_images(run: Run, images: ImageSet) -> Any:
     from advcam.segment.data import check_masks
 
     settings, skip_bad = run.config.cct, run.config.skip_bad or run.config.limit is not None
-    candidates = labelled_split(run, images)
-    if all(record.mask is None for record in candidates.records):
-        raise DataError(
-            f"{candidates.root}: none of the {len(candidates)} images of {candidates.split or 'the data set'} has a "
-            f"ground-truth mask, and CCT needs some: name a list that has with cct.labelled_split, or train "
-            f"segment.method deeplab on the pseudo masks alone"
-        )
+    candidates = with_truth(run, images)
     checked = check_masks(candidates, skip_bad=skip_bad)
     pseudo_masks = with_named_masks(run, merged(candidates, images)) if settings.weak else None
     data = semi_supervised(checked, images, settings.labelled, pseudo_masks, skip_bad=skip_bad)
@@ -207,6 +194,18 @@ def semi_supervised_images(run: Run, images: ImageSet) -> Any:
     say(f"segment: {len(data.labelled.images)} images with masks, {len(data.others)} with {weak}")
     tell_left_out(left_out, data.labelled.untrained)
     return data
+
+
+def with_truth(run: Run, images: ImageSet) -> ImageSet:
+    """As ``labelled_split``; DataError where none of the images has a true mask."""
+    candidates = labelled_split(run, images)
+    if all(record.mask is None for record in candidates.records):
+        raise DataError(
+            f"{candidates.root}: none of the {len(candidates)} images of {candidates.split or 'the data set'} has a "
+            f"ground-truth mask, and CCT needs some: name a list that has with cct.labelled_split, or train "
+            f"segment.method deeplab on the pseudo masks alone"
+        )
+    return candidates
 
 
 def labelled_split(run: Run, images: ImageSet) -> ImageSet:
@@ -233,42 +232,6 @@ def settled_keep(config: SegmentSettings | CCTSettings, sets: SplitsOfNetwork) -
 
 
 # -- which images and masks ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SplitsOfNetwork:
-    """The images that a network is trained on, and those with ground truth that it is measured on, by split."""
-
-    train: ImageSet
-    scored: dict[str, ImageSet]
-
-
-def splits_of(run: Run) -> SplitsOfNetwork:
-    """The splits that the settings name, or those that suit the run: then no image of a scored one is trained on."""
-    config = run.config.segment
-    has_lists = run.splits.train is not None
-    names = config.score or ((run.splits.val,) if run.splits.val is not None else ())
-    scored = {name: run.limited(run.image_set(name)) for name in names}
-    if not has_lists and not scored:
-        held = training_sets(run)[1]
-        scored = {} if held is None else {str(held.split): held}
-    found = {
-        name: replace(images, records=tuple(record for record in images.records if record.mask is not None))
-        for name, images in scored.items()
-    }
-    missing = [name for name in config.score if not len(found[name])]
-    if missing:
-        raise DataError(f"segment.score names {missing[0]}, but no image of it has ground truth: leave it out")
-    scored = {name: images for name, images in found.items() if len(images)}
-    if config.train is not None:
-        train = run.limited(run.image_set(config.train))
-    elif config.masks != RUN_MASKS or run.splits.train in run.splits.maps:
-        train = run.limited(run.image_set(run.splits.train)) if has_lists else training_sets(run)[0]
-    else:
-        measured = {record.id for images in scored.values() for record in images.records}
-        unseen = tuple(record for record in run.wanted if record.id not in measured)
-        train = replace(next(iter(run.mapped_sets.values())), records=unseen or run.wanted, split=None)
-    return SplitsOfNetwork(train, scored)
 
 
 def trained_on_as_well(trained: Iterable[Record], sets: SplitsOfNetwork) -> list[str]:
@@ -375,137 +338,41 @@ def train(run: Run, training: Training, sets: SplitsOfNetwork) -> dict[str, Any]
     return made | {"chosen": {"split": split, "validations": len(result.validations)}}
 
 
-@dataclass(frozen=True)
-class Look:
-    """One way in which the finished network looks at the scored images.
-
-    Attributes:
-        words: behind the method's name, in results.
-        folder: of its label pictures, in ``segmentation``.
-        settings: of the inference.
-    """
-
-    words: str
-    folder: str
-    settings: InferenceSettings
+def artifacts(config: RunConfig) -> Iterator[Artifact]:
+    if config.segment.method != "none":
+        masks = (f"{config.attribute.kind}/masks",) if config.segment.masks == RUN_MASKS else ()
+        weights = ("classifier",) if config.segment.weights == RUN_CLASSIFIER else ()
+        yield Artifact(NAME, (*masks, *weights), facts, (NAME,))
 
 
-def looks(several: bool, crf: bool) -> list[Look]:
-    """At one scale; where asked for at several; and the better of the two after the CRF."""
-    found = [Look("", "predictions", InferenceSettings())]
-    if several:
-        found.append(Look(" at 5 scales", "predictions_scales", SEVERAL))
-    if crf:
-        best = found[-1]
-        found.append(Look(f"{best.words} + crf", f"{best.folder}_crf", replace(best.settings, crf=True)))
-    return found
-
-
-def network_results(run: Run) -> list[SegmentationResult]:
-    """The scores of the network's labels, as far as they are there, for each split and look."""
-    entry = run.record.done(NAME)
-    if entry is None:
-        return []
-    results = []
-    method, chosen = entry.result["method"], entry.result.get("chosen")
-    weights = None if chosen is None else WeightsSource(**chosen)
-    known = {look.folder: look for several in (True, False) for look in looks(several, True)}
-    for split, images in splits_of(run).scored.items():
-        for look in known.values():
-            ledger, keys = run.ledger(f"{NAME}/{look.folder}"), prediction_keys(run, look, images.records)
-            there = [
-                (record, run.folder.prediction(record.id, look.folder))
-                for record in images.records
-                if ledger.fresh(record.id, keys[record.id], run.folder.prediction(record.id, look.folder))
-            ]
-            scores = score_records(run, there)
-            if scores is not None:
-                results.append(
-                    SegmentationResult(
-                        method + look.words, split, scores, class_names=run.class_names, weights_source=weights
-                    )
-                )
-    return results
-
-
-def prediction_keys(run: Run, look: Look, records: Sequence[Record]) -> dict[str, str]:
-    """The key of each label picture."""
-    from dataclasses import asdict
-
-    static, pictures = key_of([run.content(NAME, "segment"), asdict(look.settings)]), run.pictures(records)
-    return {record.id: key_of([static, pictures[record.id]]) for record in records}
-
-
-def predict_split(run: Run, split: str, images: ImageSet) -> None:
-    """Write the network's labels of a split, for each look that is asked for."""
-    for look in looks(run.config.segment.multi_scale, run.config.segment.crf):
-        name = f"{NAME}/{look.folder}"
-        wanted = Wanted(
-            name, prediction_keys(run, look, images.records), partial(run.folder.prediction, look=look.folder)
+def check(config: RunConfig) -> None:
+    """There will be masks, and the network's weights are there."""
+    if config.segment.method == "none":
+        return
+    if config.wsol.method != "none":
+        raise SettingsError(
+            "a run with wsol.method makes boxes, and no masks for segment.method to learn from: leave one of them out"
         )
-        ready = loaded(run)
-        batches = batches_of(ready, look.settings, sized(run, images.records))
-        build = partial(PredictionWork.of, look=look)
-        work_through(
-            run, [wanted], batches, build, f"segment: labels of {split}{look.words}", processes=process_count(run)
-        )
+    if config.segment.method == "deeplab" and config.segment.weights != RUN_CLASSIFIER:
+        check_weights("segment.weights", config.segment.architecture, config.segment.weights)
+    if config.segment.method == "cct":
+        check_weights("cct.weights", config.cct.architecture, config.cct.weights)
 
 
-def loaded(run: Run) -> Segmenter:
-    from advcam.segment.checkpoint import load
+def check_data(run: Run) -> None:
+    """The masks that are to be learnt from, or measured on, can be used, where they are there already."""
+    from advcam.segment.data import check_masks
 
-    return on_device(load(run.folder.segmentation), run.device)
-
-
-def on_device(segmenter: Segmenter, device: Any) -> Segmenter:
-    """The network on its device, in the layout that convolutions are fastest in."""
-    import torch
-
-    segmenter.network.to(device).to(memory_format=torch.channels_last)
-    segmenter.network.eval()
-    return segmenter
-
-
-def batches_of(
-    segmenter: Segmenter, settings: InferenceSettings, pictures: Iterable[tuple[Record, tuple[int, int]]]
-) -> list[Batch]:
-    """Batches of one size over all pictures, whatever is there already: rounding depends on the batch."""
-    on_cpu = segmenter.device.type == "cpu"
-    pixels = CPU_BATCH_PIXELS if on_cpu else GPU_BATCH_PIXELS
-    # What a pixel of the picture takes: the features at the largest scale, or the logits, whichever is more.
-    share = max(1.0, max(settings.scales) ** 2, segmenter.num_labels / BATCH_LABELS)
-
-    def most(size: tuple[int, int]) -> int:
-        reduced = min(1.0, settings.max_side / max(size))
-        return max(1, int(pixels / (size[0] * size[1] * reduced**2 * share)))
-
-    return plan(((replace(record, classes=()), size) for record, size in pictures), most)
+    config = run.config
+    if config.segment.method == "none":
+        return
+    sets = splits_of(run)
+    for images in sets.scored.values():
+        check_masks(images, skip_bad=config.skip_bad)
+    if config.segment.method == "cct":
+        with_truth(run, sets.train)
+    elif config.segment.masks != RUN_MASKS:
+        check_masks(with_named_masks(run, sets.train), skip_bad=config.skip_bad)
 
 
-@dataclass(frozen=True)
-class PredictionWork:
-    """Label pictures of scored images."""
-
-    run: Run
-    segmenter: Segmenter
-    look: Look
-    threaded: bool = False
-
-    @classmethod
-    def of(cls, run: Run, look: Look) -> PredictionWork:
-        return cls(run, loaded(run), look)
-
-    def load(self, batch: Batch) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-        return [read_image(record.image) for record in batch.records]
-
-    def make(self, batch: Batch, loaded: list[UInt8[np.ndarray, "_ _ 3"]]) -> Any:
-        return self.segmenter.labels(loaded, self.look.settings)
-
-    def save(self, batch: Batch, made: Any, missing: Mapping[str, frozenset[str]]) -> Outcome:
-        outcome = Outcome()
-        for record, labels in zip(batch.records, made, strict=True):
-            if record.id in missing:
-                path = self.run.folder.prediction(record.id, self.look.folder)
-                write_mask(path, labels)
-                outcome.files.append((f"{NAME}/{self.look.folder}", record.id, path))
-        return outcome
+STEPS = Steps(segment, artifacts, check, check_data)

@@ -14,7 +14,6 @@ from advcam.data.images import image_size, read_image
 from advcam.data.listing import list_images
 from advcam.data.record import Record
 from advcam.errors import DataError
-from advcam.io.files import contents_digest
 from advcam.saliency.maps import resized
 
 # Ids named in a sentence; the others are counted.
@@ -31,8 +30,6 @@ class FolderMaps:
     """Path of the map by the image's id."""
     missing: tuple[str, ...]
     """Ids without a map."""
-    digest: str = ""
-    """Tells one state of the folder from another: a hash over the names and the bytes of all its pictures."""
     batch_size: ClassVar[int] = 1
 
     @classmethod
@@ -87,8 +84,7 @@ class FolderMaps:
                 "--saliency.missing without",
                 folder,
             )
-        # Of the whole folder: which images are asked for changes from one command to the next.
-        return cls(files, tuple(missing), contents_digest({name: folder / name for name in listing.files.values()}))
+        return cls(files, tuple(missing))
 
     def __call__(
         self, ids: Sequence[str], images: Sequence[UInt8[np.ndarray, "_ _ 3"]]

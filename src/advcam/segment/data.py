@@ -103,6 +103,13 @@ def check_masks(images: ImageSet, *, skip_bad: bool = False) -> MaskedImages:
     return MaskedImages(replace(images, records=tuple(kept)), np.stack(counts), tuple(left_out))
 
 
+def check_readable(records: Sequence[Record], num_classes: int, *, skip_bad: bool = False) -> None:
+    """Raise DataError at the first mask that cannot be read, is of another size, or holds values of no class."""
+    wrong = next((found for found in _counts(records, num_classes) if isinstance(found, DataError)), None)
+    if wrong is not None and not skip_bad:
+        raise wrong
+
+
 def _counts(records: Sequence[Record], num_classes: int) -> list[Int64[np.ndarray, " K"] | DataError]:
     """Pixels of each label in each mask, or why the mask cannot be used."""
 

@@ -19,13 +19,13 @@ from advcam.data import ImageSet, Record, image_size, open_dataset
 from advcam.errors import SettingsError, UserError
 from advcam.io.files import read_json
 from advcam.io.progress import progress, say
-from advcam.pipeline import recipes
-from advcam.pipeline.arguments import parse
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import plain
 from advcam.pipeline.record import RUN_FILE
 from advcam.pipeline.run import Run, choose_device
 from advcam.saliency.folder import read_map
+from advcam.verbs import recipes
+from advcam.verbs.arguments import parse
 
 FOLDER = "analysis"
 

@@ -25,8 +25,8 @@ from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, plain
 from advcam.pipeline.parts import Batch, Outcome, go_through
+from advcam.pipeline.predictions import batches_of, on_device
 from advcam.pipeline.run import KEYS, choose_device, spread
-from advcam.pipeline.segment import batches_of, on_device
 from advcam.report.overlays import OverlaySettings, mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
 from advcam.segment.inference import Segmenter

@@ -19,13 +19,13 @@ from advcam.evaluate import ConfusionMatrix
 from advcam.evaluate.bootstrap import Choice, choose
 from advcam.io.files import write_json
 from advcam.io.progress import progress, say
-from advcam.pipeline.refine import resized
 from advcam.pipeline.refine_chain import chain_of
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import scored_records
 from advcam.refine.chain_links import OF_MAPS
 from advcam.refine.seeds import dataset_labels
+from advcam.segment.inference import resized_labels
 
 FILE = "tune.json"
 # Tried besides each other; one that ends in maps costs little at another threshold, the others a refinement each.
@@ -81,7 +81,7 @@ def tune(run: Run) -> Choice:
             for number, candidate in enumerate(tried):
                 rest = replace(chains[candidate.chain], of_maps=())
                 local = rest.labels(refined[candidate.chain], candidate.threshold)
-                mask = resized(dataset_labels(local, subject.classes).numpy(), subject.result.image_size)
+                mask = resized_labels(dataset_labels(local, subject.classes).numpy(), subject.result.image_size)
                 matrix = ConfusionMatrix(labels)
                 matrix.update(torch.from_numpy(mask), target)
                 confusions[index, number] = matrix.counts.numpy()

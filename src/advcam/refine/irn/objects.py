@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt16
+from PIL import Image
 from torch import Tensor
 
 from advcam.io.arrays import reading_arrays, write_arrays
@@ -44,6 +45,23 @@ class FoundObjects:
     def masks(self) -> Bool[np.ndarray, "m H W"]:
         """One mask per object."""
         return self.numbers == np.arange(1, len(self.classes) + 1)[:, None, None]
+
+    def at_size(self, size: tuple[int, int]) -> FoundObjects:
+        """The objects in a picture of another height and width."""
+        if self.numbers.shape == size:
+            return self
+        picture = Image.fromarray(self.numbers.astype(np.int32))
+        wide = picture.resize((size[1], size[0]), Image.Resampling.NEAREST)
+        return FoundObjects(np.asarray(wide).astype(np.uint16), self.classes, self.scores)
+
+    def rows(self, class_names: Sequence[str]) -> Iterator[tuple[int, str, str, int, int, int, int, int]]:
+        """Of each object: its number, class, score and pixels, and its box x0, y0, x1, y1, one past the last pixel."""
+        for index, mask in enumerate(self.masks):
+            lines, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            if len(lines):
+                name, score = class_names[self.classes[index]], f"{self.scores[index]:.4f}"
+                box = int(columns[0]), int(lines[0]), int(columns[-1]) + 1, int(lines[-1]) + 1
+                yield index + 1, name, score, int(mask.sum()), *box
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go."""

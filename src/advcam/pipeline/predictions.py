@@ -1,0 +1,201 @@
+"""The labels that a trained segmentation network gives to images: those that it is measured on, by split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from advcam.data.images import read_image
+from advcam.data.masks import write_mask
+from advcam.data.record import ImageSet, Record
+from advcam.errors import DataError
+from advcam.evaluate import SegmentationResult, WeightsSource
+from advcam.pipeline.classify import training_sets
+from advcam.pipeline.keys import key_of
+from advcam.pipeline.parts import Batch, Outcome, Wanted, plan, process_count, sized, work_through
+from advcam.pipeline.run import Run
+from advcam.pipeline.scoring import score_records
+from advcam.segment.inference import Segmenter
+from advcam.segment.inference_settings import InferenceSettings
+
+NAME = "segmentation"
+# Where masks to learn from are looked for: in the run.
+RUN_MASKS = "run"
+# CCT's scales at test time (its program).
+SEVERAL = InferenceSettings(scales=(0.5, 0.75, 1.0, 1.25, 1.5), flip=True)
+# Pixels of all pictures of a batch together, for up to so many labels of each pixel.
+CPU_BATCH_PIXELS, GPU_BATCH_PIXELS, BATCH_LABELS = 2**19, 2**23, 21
+
+
+@dataclass(frozen=True)
+class SplitsOfNetwork:
+    """The images that a network is trained on, and those with ground truth that it is measured on, by split."""
+
+    train: ImageSet
+    scored: dict[str, ImageSet]
+
+
+def splits_of(run: Run) -> SplitsOfNetwork:
+    """The splits that the settings name, or those that suit the run: then no image of a scored one is trained on."""
+    config = run.config.segment
+    has_lists = run.splits.train is not None
+    names = config.score or ((run.splits.val,) if run.splits.val is not None else ())
+    scored = {name: run.limited(run.image_set(name)) for name in names}
+    if not has_lists and not scored:
+        held = training_sets(run)[1]
+        scored = {} if held is None else {str(held.split): held}
+    found = {
+        name: replace(images, records=tuple(record for record in images.records if record.mask is not None))
+        for name, images in scored.items()
+    }
+    missing = [name for name in config.score if not len(found[name])]
+    if missing:
+        raise DataError(f"segment.score names {missing[0]}, but no image of it has ground truth: leave it out")
+    scored = {name: images for name, images in found.items() if len(images)}
+    if config.train is not None:
+        train = run.limited(run.image_set(config.train))
+    elif config.masks != RUN_MASKS or run.splits.train in run.splits.maps:
+        train = run.limited(run.image_set(run.splits.train)) if has_lists else training_sets(run)[0]
+    else:
+        measured = {record.id for images in scored.values() for record in images.records}
+        unseen = tuple(record for record in run.wanted if record.id not in measured)
+        train = replace(next(iter(run.mapped_sets.values())), records=unseen or run.wanted, split=None)
+    return SplitsOfNetwork(train, scored)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One way in which the finished network looks at the scored images.
+
+    Attributes:
+        words: behind the method's name, in results.
+        folder: of its label pictures, in ``segmentation``.
+        settings: of the inference.
+    """
+
+    words: str
+    folder: str
+    settings: InferenceSettings
+
+
+def looks(several: bool, crf: bool) -> list[Look]:
+    """At one scale; where asked for at several; and the better of the two after the CRF."""
+    found = [Look("", "predictions", InferenceSettings())]
+    if several:
+        found.append(Look(" at 5 scales", "predictions_scales", SEVERAL))
+    if crf:
+        best = found[-1]
+        found.append(Look(f"{best.words} + crf", f"{best.folder}_crf", replace(best.settings, crf=True)))
+    return found
+
+
+def network_results(run: Run) -> list[SegmentationResult]:
+    """The scores of the network's labels, as far as they are there, for each split and look."""
+    entry = run.record.done(NAME)
+    if entry is None:
+        return []
+    results = []
+    method, chosen = entry.result["method"], entry.result.get("chosen")
+    weights = None if chosen is None else WeightsSource(**chosen)
+    known = {look.folder: look for several in (True, False) for look in looks(several, True)}
+    for split, images in splits_of(run).scored.items():
+        for look in known.values():
+            ledger, keys = run.ledger(f"{NAME}/{look.folder}"), prediction_keys(run, look, images.records)
+            there = [
+                (record, run.folder.prediction(record.id, look.folder))
+                for record in images.records
+                if ledger.fresh(record.id, keys[record.id], run.folder.prediction(record.id, look.folder))
+            ]
+            scores = score_records(run, there)
+            if scores is not None:
+                results.append(
+                    SegmentationResult(
+                        method + look.words, split, scores, class_names=run.class_names, weights_source=weights
+                    )
+                )
+    return results
+
+
+def prediction_keys(run: Run, look: Look, records: Sequence[Record]) -> dict[str, str]:
+    """The key of each label picture."""
+    static, pictures = key_of([run.content(NAME, "segment"), asdict(look.settings)]), run.pictures(records)
+    return {record.id: key_of([static, pictures[record.id]]) for record in records}
+
+
+def predict_split(run: Run, split: str, images: ImageSet) -> None:
+    """Write the network's labels of a split, for each look that is asked for."""
+    for look in looks(run.config.segment.multi_scale, run.config.segment.crf):
+        name = f"{NAME}/{look.folder}"
+        wanted = Wanted(
+            name, prediction_keys(run, look, images.records), partial(run.folder.prediction, look=look.folder)
+        )
+        ready = loaded(run)
+        batches = batches_of(ready, look.settings, sized(run, images.records))
+        build = partial(PredictionWork.of, look=look)
+        work_through(
+            run, [wanted], batches, build, f"segment: labels of {split}{look.words}", processes=process_count(run)
+        )
+
+
+def loaded(run: Run) -> Segmenter:
+    from advcam.segment.checkpoint import load
+
+    return on_device(load(run.folder.segmentation), run.device)
+
+
+def on_device(segmenter: Segmenter, device: Any) -> Segmenter:
+    """The network on its device, in the layout that convolutions are fastest in."""
+    segmenter.network.to(device).to(memory_format=torch.channels_last)
+    segmenter.network.eval()
+    return segmenter
+
+
+def batches_of(
+    segmenter: Segmenter, settings: InferenceSettings, pictures: Iterable[tuple[Record, tuple[int, int]]]
+) -> list[Batch]:
+    """Batches of one size over all pictures, whatever is there already: rounding depends on the batch."""
+    on_cpu = segmenter.device.type == "cpu"
+    pixels = CPU_BATCH_PIXELS if on_cpu else GPU_BATCH_PIXELS
+    # What a pixel of the picture takes: the features at the largest scale, or the logits, whichever is more.
+    share = max(1.0, max(settings.scales) ** 2, segmenter.num_labels / BATCH_LABELS)
+
+    def most(size: tuple[int, int]) -> int:
+        reduced = min(1.0, settings.max_side / max(size))
+        return max(1, int(pixels / (size[0] * size[1] * reduced**2 * share)))
+
+    return plan(((replace(record, classes=()), size) for record, size in pictures), most)
+
+
+@dataclass(frozen=True)
+class PredictionWork:
+    """Label pictures of scored images."""
+
+    run: Run
+    segmenter: Segmenter
+    look: Look
+    threaded: bool = False
+
+    @classmethod
+    def of(cls, run: Run, look: Look) -> PredictionWork:
+        return cls(run, loaded(run), look)
+
+    def load(self, batch: Batch) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+        return [read_image(record.image) for record in batch.records]
+
+    def make(self, batch: Batch, loaded: list[UInt8[np.ndarray, "_ _ 3"]]) -> Any:
+        return self.segmenter.labels(loaded, self.look.settings)
+
+    def save(self, batch: Batch, made: Any, missing: Mapping[str, frozenset[str]]) -> Outcome:
+        outcome = Outcome()
+        for record, labels in zip(batch.records, made, strict=True):
+            if record.id in missing:
+                path = self.run.folder.prediction(record.id, self.look.folder)
+                write_mask(path, labels)
+                outcome.files.append((f"{NAME}/{self.look.folder}", record.id, path))
+        return outcome
