@@ -152,6 +152,15 @@ def test_tables_9_and_11_agree_on_the_sum(subject: Subject, tmp_path: Path) -> N
     assert eleven["paper"]["miou, last"] == 54.0
 
 
+def test_table12_climbs_other_maps_of_the_network(subject: Subject, tmp_path: Path) -> None:
+    found = written(analysis("table12")(subject), tmp_path)
+    nine = analysis("table9")(subject).rows
+    seeds = {(row["map"], row["seeds"]): row["miou"] for row in found["rows"]}
+    assert seeds["cam", "climbed"] == pytest.approx(nine[1]["miou"], rel=1e-4)
+    assert len(set(seeds.values())) == 6
+    assert subject.with_map("layercam").climb.unit_channels == 1
+
+
 def test_the_trajectory_among_the_features(subject: Subject, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     assert drift(np.array([[0.0], [1.0], [3.0]]), np.array([[1.0], [5.0]])) == (0.0, 2.0)

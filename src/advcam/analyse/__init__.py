@@ -30,6 +30,7 @@ ANALYSES = {
     "table9": ("advcam.analyse.precision", "precision, recall and F1 of the seeds"),
     "table10": ("advcam.analyse.boxes", "boxes without a climb, with it, and with the regularizer"),
     "table11": ("advcam.analyse.aggregation", "the sum of the maps against the last one"),
+    "table12": ("advcam.analyse.other_maps", "other maps of the network, plain and climbed"),
     "table13": ("advcam.analyse.sizes", "small and large classes over T and tau"),
 }
 

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from advcam.analyse.kept import stamp
 from advcam.analyse.subject import Subject, no_progress
-from advcam.attribute.climb import ClimbStep, climb, stride_of
+from advcam.attribute.climb import ClimbStep, climb
 from advcam.attribute.grid import FULL_STRIDE, high_res
 from advcam.attribute.inputs import to_inputs
 from advcam.attribute.multiscale import at_scale
@@ -119,6 +119,7 @@ class Store:
             subject.max_side,
             subject.square,
             subject.digest,
+            subject.map,
             subject.saliency is not None,
         )
         self.key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
@@ -143,7 +144,7 @@ class Store:
         with reading_arrays(path, "climb", "analyse") as arrays:
             # Half precision has three digits; the largest value of each climb is beside it.
             maps = torch.from_numpy(arrays["maps"].astype(np.float32) * arrays["largest"][:, None, None, None])
-            return Steps(maps, torch.from_numpy(arrays["scores"]), stride_of(self.subject.mapper))
+            return Steps(maps, torch.from_numpy(arrays["scores"]), self.subject.climbable.units.stride)
 
     def make(self, records: Sequence[Record]) -> None:
         """Climb images of one size and keep what comes of it."""
@@ -153,10 +154,10 @@ class Store:
         classes = [c for record in records for c in record.classes]
         held = self._saliency(records, own, pictures[0].shape[:2])
         images = to_inputs(pictures, subject.mapper)[own]
-        maps, scores = climb_steps(subject.mapper, images, classes, self.settings, held)
+        maps, scores = climb_steps(subject.climbable, images, classes, self.settings, held)
         sizes = [len(record.classes) for record in records]
         for record, own_maps, own_scores in zip(records, maps.split(sizes), scores.split(sizes), strict=True):
-            self._keep(record, Steps(own_maps.float(), own_scores.float(), stride_of(subject.mapper)))
+            self._keep(record, Steps(own_maps.float(), own_scores.float(), subject.climbable.units.stride))
 
     def _keep(self, record: Record, steps: Steps) -> None:
         path = self.path(record)

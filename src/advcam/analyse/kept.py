@@ -27,7 +27,7 @@ def kept(subject: Subject, what: str, settings: Any, record: Record, make: Calla
     """
     if subject.cache is None:
         return make()
-    parts = (what, settings, asdict(subject.climb), subject.max_side, subject.square, subject.digest)
+    parts = (what, settings, asdict(subject.climb), subject.max_side, subject.square, subject.digest, subject.map)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     path = subject.cache / key / f"{record.id}.npz"
     if path.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.attribute.climb import as_climbable
+from advcam.attribute.inputs import PictureMap
+from advcam.attribute.maps.table import Trained, map_of
 from advcam.attribute.settings import AttributeSettings, ClimbSettings, adapted
 from advcam.classify.wsol.task import square
 from advcam.data import ImageSet, Record, image_size, open_dataset, read_image
@@ -40,6 +43,8 @@ class Subject:
     """The sample. Images without a class are left out of it."""
     climb: ClimbSettings
     """In the network's own units (``advcam.adapted``)."""
+    map: str = "cam"
+    """Which map is climbed, one of ``advcam.maps`` by the name that a run gives it."""
     scales: tuple[float, ...] = (1.0,)
     max_side: int = AttributeSettings.max_side
     """Images with a longer side, in pixels, are reduced to it before they are scaled."""
@@ -71,6 +76,18 @@ class Subject:
         """The same images under other settings of the climb."""
         return replace(self, climb=replace(self.climb, **changes))
 
+    def with_map(self, name: str) -> Subject:
+        """The same images, climbed for another map of the network, with the climb in its units."""
+        if name == self.map:
+            return self
+        other = replace(self, map=name)
+        return replace(other, climb=adapted(self.climb, other.climbable.units))
+
+    @cached_property
+    def climbable(self) -> PictureMap:
+        """The map that is climbed."""
+        return map_of(self.map, Trained(None, self.mapper, signed=self.climb.signed))
+
     def picture(self, record: Record) -> UInt8[np.ndarray, "H W 3"]:
         """An image, reduced to ``max_side`` or brought to a square."""
         image = read_image(record.image)
@@ -87,7 +104,12 @@ class Subject:
 
     def described(self) -> dict[str, Any]:
         """On what it is measured: for the results."""
-        return self.facts | {"scales": self.scales, "max_side": self.max_side, "climb": asdict(self.climb)}
+        return self.facts | {
+            "map": self.map,
+            "scales": self.scales,
+            "max_side": self.max_side,
+            "climb": asdict(self.climb),
+        }
 
     def need_masks(self, name: str) -> None:
         """Raise DataError where an image has no ground truth."""
@@ -133,7 +155,9 @@ def open_subject(
         settings = adapted(settings, as_climbable(mapper, settings).units)
     records = sample(image_set, images)
     facts = {"split": image_set.split or "all", "images": len(records), "of": len(image_set), "adapted": adapt}
-    return Subject(mapper, image_set.class_names, records, settings, tuple(scales), max_side, facts=facts, **others)
+    return Subject(
+        mapper, image_set.class_names, records, settings, scales=tuple(scales), max_side=max_side, facts=facts, **others
+    )
 
 
 def sample(image_set: ImageSet, count: int | None) -> tuple[Record, ...]:
