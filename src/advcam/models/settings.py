@@ -18,8 +18,8 @@ class BackboneSettings:
             ``irn_resnet50``: torchvision's ResNet-50 with stride 1 in ``layer4`` and no dilation, the network of the
             IRN program and of Tables 1 to 3; ``resnet38``: the wide network of the PSA program, stride 8;
             ``caffe_resnet101``: that of DeepLab-v2; ``res2net101_v1b`` or ``res2net152_v1b``: those of Table 3.
-            ``NAME@LAYER`` ends behind one of its layers, such as ``timm/resnet50@layer3``: its cells see less of the
-            image, and maps are narrower.
+            ``NAME@LAYER`` ends behind one of its layers, such as ``timm/resnet50@layer3``, and ``NAME@local:LAYER``
+            looks at every cell alone from that layer on: cells see less of the image, and maps are narrower.
         weights: ``default`` for the library's own pretrained weights (torchvision's first ImageNet weights for
             ``irn_resnet50``), the name of another set of a torchvision model such as ``IMAGENET1K_V1``, a
             ``.safetensors`` or ``.pth`` file (``resnet38``, ``caffe_resnet101`` and ``res2net152_v1b`` have nothing
