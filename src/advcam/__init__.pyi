@@ -1,48 +1,18 @@
-from . import (
-    analyse as analyse,
-)
-from . import (
-    attribute as attribute,
-)
-from . import (
-    classify as classify,
-)
-from . import (
-    data as data,
-)
-from . import (
-    evaluate as evaluate,
-)
-from . import (
-    export as export,
-)
-from . import (
-    localize as localize,
-)
-from . import (
-    models as models,
-)
-from . import (
-    pipeline as pipeline,
-)
-from . import (
-    refine as refine,
-)
-from . import (
-    report as report,
-)
-from . import (
-    review as review,
-)
-from . import (
-    saliency as saliency,
-)
-from . import (
-    segment as segment,
-)
-from . import (
-    training as training,
-)
+from . import analyse as analyse
+from . import attribute as attribute
+from . import classify as classify
+from . import data as data
+from . import evaluate as evaluate
+from . import export as export
+from . import localize as localize
+from . import models as models
+from . import pipeline as pipeline
+from . import refine as refine
+from . import report as report
+from . import review as review
+from . import saliency as saliency
+from . import segment as segment
+from . import training as training
 from .attribute import maps as maps
 from .attribute.cam import cam as cam
 from .attribute.climb import climb as climb

@@ -1,0 +1,10 @@
+from .batch_norm import freeze_batch_norm as freeze_batch_norm
+from .checkpoint import load_classifier as load_classifier
+from .checkpoint import save_classifier as save_classifier
+from .classifier import Classifier as Classifier
+from .classifier import build_classifier as build_classifier
+from .discover import mapper_from_model as mapper_from_model
+from .mapper import ClassMapper as ClassMapper
+from .settings import BackboneSettings as BackboneSettings
+from .taps import TappedBackbone as TappedBackbone
+from .taps import tapped as tapped

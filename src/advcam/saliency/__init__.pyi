@@ -1,0 +1,11 @@
+from .checkpoint import load_detector as load_detector
+from .checkpoint import save_detector as save_detector
+from .detector import U2NetDetector as U2NetDetector
+from .folder import FolderMaps as FolderMaps
+from .opencv import OpenCVDetector as OpenCVDetector
+from .settings import DetectorSettings as DetectorSettings
+from .settings import SaliencySettings as SaliencySettings
+from .source import SaliencySource as SaliencySource
+from .threshold import salient as salient
+from .u2net import PLANS as PLANS
+from .u2net import U2Net as U2Net
