@@ -26,24 +26,15 @@ from advcam.export.runs import brush_runs
 from advcam.review.table import by_image, read_table
 
 IMAGES, CORRECTED, SEEDS = 60, 3, (0, 1, 2)
-RUN = ["--refine.baseline", "true", "--segment.method", "none", "--splits.maps", "[val]", "--classify.epochs", "12"]
-NETWORK = [
-    "--segment.method",
-    "deeplab",
-    "--segment.updates",
-    "80",
-    "--segment.train",
-    "val",
-    "--segment.score",
-    "[test]",
-]
+RUN = "--refine.baseline true --segment.method none --splits.maps [val] --classify.epochs 12 --seed.threshold auto"
+NETWORK = "--segment.method deeplab --segment.updates 80 --segment.train val --segment.score [test]"
 
 
-def do(*words: str | Path) -> None:
+def do(line: str) -> None:
     """One command, as it would be typed."""
-    print("\n$ advcam", *words, flush=True)
-    if advcam([str(word) for word in words]) != 0:
-        sys.exit(f"advcam {words[0]} failed")
+    print(f"\n$ advcam {line}", flush=True)
+    if advcam(line.split()) != 0:
+        sys.exit(f"advcam {line.split()[0]} failed")
 
 
 def annotate(tasks: Path, scenes: Path, ids: list[str], out: Path) -> None:
@@ -74,10 +65,10 @@ def main() -> None:
     root = Path(sys.argv[1])
     scenes, run = root / "scenes", root / "run"
     if not (run / "report.html").exists():
-        do("scenes", "--out", scenes, "--train", "200", "--val", str(IMAGES), "--test", str(IMAGES))
-        do("run", "demo", "--data", scenes, "--out", run, *RUN, "--seed.threshold", "auto")
-    do("review", "--out", run)
-    do("export", "--out", run, "--format", "labelstudio")
+        do(f"scenes --out {scenes} --train 200 --val {IMAGES} --test {IMAGES}")
+        do(f"run demo --data {scenes} --out {run} {RUN}")
+    do(f"review --out {run}")
+    do(f"export --out {run} --format labelstudio")
     queue = list(by_image(read_table(run / "review.csv")))
     chosen = {"none": dict.fromkeys(SEEDS, queue[:0]), "queue": dict.fromkeys(SEEDS, queue[:CORRECTED])}
     chosen["chance"] = {seed: random.Random(seed).sample(sorted(queue), CORRECTED) for seed in SEEDS}
@@ -88,18 +79,15 @@ def main() -> None:
             shutil.rmtree(own, ignore_errors=True)
             shutil.copytree(run, own)
             if ids:
-                annotate(run / "export/labelstudio/tasks.json", scenes, ids, root / f"{how}_{seed}.json")
-                do("import", root / f"{how}_{seed}.json", "--out", own)
-            do("segment", "--out", own, *NETWORK, *SPLITS, "--segment.seed", str(seed))
+                annotate(run / "export/labelstudio/tasks.json", scenes, ids, own.with_suffix(".json"))
+                do(f"import {own.with_suffix('.json')} --out {own}")
+            do(f"segment --out {own} {NETWORK} --segment.seed {seed}")
             found.setdefault(how, []).append(miou(own))
-    do("predict", scenes / "JPEGImages", "--model", root / "queue_0", "--out", root / "predictions", "--limit", "5")
+    do(f"predict {scenes / 'JPEGImages'} --model {root / 'queue_0'} --out {root / 'predictions'} --limit 5")
     print(f"\nmIoU on {IMAGES} images of test, {CORRECTED} of {IMAGES} masks of val corrected, seeds {SEEDS}")
     for how, values in found.items():
-        print(
-            f"{how:<7}",
-            *(f"{value:6.1f}" for value in values),
-            f"  {np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}",
-        )
+        each = "".join(f"{value:6.1f}" for value in values)
+        print(f"{how:<7}{each}   {np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}")
 
 
 if __name__ == "__main__":

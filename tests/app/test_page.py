@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from PIL import Image
 
 import advcam
 from advcam.app.explain import Explainer
-from advcam.export.source import RunView
+from advcam.attribute.result import LocalizationMaps
+from advcam.export.source import RunView, read_indices
 from advcam.review.desk import Desk
 from advcam.review.table import Entry, read_table, write_table
 
@@ -30,9 +33,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("run")
     entries = []
+    ramp = np.linspace(0, 1, 16, dtype=np.float16)[None, None].repeat(12, axis=1)
     for number, name in enumerate("abc"):
         Image.new("RGB", (64, 48), (80 * number, 90, 120)).save(root / f"{name}.jpg")
         write_mask(root / "advcam/masks" / f"{name}.png", np.eye(48, 64, dtype=np.uint8))
+        LocalizationMaps(np.array([0]), ramp, (48, 64), np.array([0.9], np.float32)).save(
+            root / f"advcam/maps/{name}.npz"
+        )
         entries.append(Entry(name, "cat", 0.9 - 0.1 * number, ("small 0.98",)))
     write_table(root / "review.csv", entries)
     (root / "report.html").write_text("<p>the report</p>")
@@ -84,6 +91,19 @@ def test_a_large_upload_is_refused_on_its_way(address: str) -> None:
     assert httpx.post(f"{address}/gradio_api/upload", content=body(), headers=kind, timeout=60).status_code == 413
 
 
+def test_a_hundred_uploads_at_once(address: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(file, "JPEG")
+
+    def upload(number: int) -> int:
+        files = {"files": (f"{number}.jpg", file.getvalue(), "image/jpeg")}
+        return httpx.post(f"{address}/gradio_api/upload", files=files, timeout=60).status_code
+
+    with ThreadPoolExecutor(100) as pool:
+        assert set(pool.map(upload, range(100))) == {200}
+    assert httpx.get(f"{address}/").status_code == 200
+
+
 def test_in_a_browser(address: str, run: Path, tmp_path: Path) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -104,10 +124,35 @@ def test_in_a_browser(address: str, run: Path, tmp_path: Path) -> None:
         assert all(page.locator(f"#{name} img").count() for name in ("cam", "advcam", "mask"))
         page.get_by_role("tab", name="Review").click()
         page.wait_for_function("document.querySelector('#queue').innerText.startsWith('1 of 3')")
-        for key, place in (("a", 2), ("r", 3), ("ArrowLeft", 2)):
+        for key, place in (("a", 2), ("r", 3)):
             page.keyboard.press(key)
             page.wait_for_function(f"document.querySelector('#queue').innerText.startsWith('{place} of 3')")
+        # The third image: the half of its map that lies above a threshold of its own, then a stroke of the other class.
+        page.locator("#level input[type=number]").fill("0.5")
+        page.locator("#level input[type=number]").press("Enter")
+        page.click("#take")
+        page.wait_for_function("document.querySelector('#queue').innerText.includes('corrected')")
+        assert [entry.decision for entry in read_table(run / "review.csv")] == ["accepted", "rejected", "corrected"]
+        taken = read_indices(run / "corrected/masks/c.png")
+        assert (taken == (np.arange(64) >= 32)).mean() > 0.95
+        page.get_by_text("Paint the mask").click()
+        page.wait_for_selector("#editor canvas")
+        page.wait_for_timeout(1000)
+        canvas = page.locator("#editor canvas").last.bounding_box()
+        assert canvas is not None
+        x, y = canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2
+        page.mouse.move(x - 40, y)
+        page.mouse.down()
+        page.mouse.move(x + 40, y, steps=10)
+        page.mouse.up()
+        page.click("#keep")
+        deadline = time.time() + 20
+        while (painted := read_indices(run / "corrected/masks/c.png")).tolist() == taken.tolist():
+            assert time.time() < deadline
+            time.sleep(0.2)
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_function("document.querySelector('#queue').innerText.startsWith('2 of 3')")
         browser.close()
     assert wrong == []
-    assert [entry.decision for entry in read_table(run / "review.csv")] == ["accepted", "rejected", ""]
-    assert [path.name for path in (run / "corrected/masks").iterdir()] == ["a.png"]
+    assert set(np.unique(painted)) <= {0, 1}
+    assert sorted(path.name for path in (run / "corrected/masks").iterdir()) == ["a.png", "c.png"]

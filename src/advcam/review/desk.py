@@ -64,9 +64,8 @@ class Desk:
         return [image_id for image_id, own in self.entries.items() if not all(entry.decision for entry in own)]
 
     def picture(self, image_id: str) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture at the desk's size."""
-        image = read_image(self.view.images[image_id])
-        return resize_long_side(image, SIDE) if max(image.shape[:2]) > SIDE else image
+        """The picture at the desk's size: a small one enlarged, so that it can be painted on."""
+        return resize_long_side(read_image(self.view.images[image_id]), SIDE)
 
     def mask(self, image_id: str) -> UInt8[np.ndarray, "H W"]:
         """The corrected mask where there is one, else the run's, at the picture's full size."""
