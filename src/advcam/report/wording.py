@@ -83,26 +83,30 @@ def threshold_phrase(figure: Figure) -> str:
 
 
 def claim(found: Headline) -> str:
-    """The result in one sentence."""
-    base, method = found.seeds.baseline, found.method
+    """The result in one sentence: of the masks where both kinds of maps have them, else of the seeds."""
+    base, method, gain, what = found.seeds.baseline, found.method, found.gain, "seeds"
     where = place(found.seeds.split, found.seeds.images)
-    if base is None or method is None:
+    if base is None or method is None or gain is None:
         only = found.shown[0]
         return f"{only.name}s reach {percent(only.miou)} mIoU on {where}."
-    name, gain = method.name.removesuffix(" seed"), found.gain
-    assert gain is not None
+    name = method.name.removesuffix(" seed")
+    if found.mask is not None and (of_masks := found.gain_of(found.mask)) is not None and found.baseline_mask:
+        base, method, gain, what = found.baseline_mask, found.mask, of_masks, "masks"
     figures = f"{percent(method.miou)} mIoU against {percent(base.miou)} for CAM on {where}"
     if gain >= NOTABLE:
-        return f"{name} improves the seeds by {points(gain).lstrip('+')} points: {figures}."
+        return f"{name} improves the {what} by {points(gain).lstrip('+')} points: {figures}."
     if gain > -NOTABLE:
-        return f"{name} makes no notable difference here: {figures}."
-    return f"{name} does not help here: {figures}, a loss of {points(gain).lstrip('−')} points."
+        return f"{name} makes no notable difference to the {what} here: {figures}."
+    return f"{name} does not help the {what} here: {figures}, a loss of {points(gain).lstrip('−')} points."
 
 
 def claim_details(found: Headline) -> list[str]:
     """The sentences below the claim: thresholds, how many classes gain, what the masks reach."""
     group = found.seeds
     details = []
+    if found.baseline_mask is not None and group.baseline is not None and found.method is not None:
+        pair = f"{percent(found.method.miou)} against {percent(group.baseline.miou)}"
+        details.append(f"The seeds reach {pair} ({points(found.gain)}).")
     if group.upper_bound:
         details.append(
             "Each seed has the threshold that is best on the ground truth of these very images, so these figures are "
