@@ -72,7 +72,18 @@ CHAINS = {
     },
 }
 # Files that say when and how long, or that only a stopped command has use for.
-WITHOUT_NUMBERS = {"run.yaml", "run.lock", "report.html", "log.csv", "validation.csv", "training.pt", "predict.json"}
+WITHOUT_NUMBERS = {
+    "run.yaml",
+    "run.lock",
+    "report.html",
+    "log.csv",
+    "validation.csv",
+    "training.pt",
+    "predict.json",
+} | {
+    "keys",
+    "tensorboard",
+}
 
 
 def write_data(folder: Path) -> None:
@@ -109,7 +120,7 @@ def digests(*folders: Path) -> dict[str, str]:
         f"{folder.name}/{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in WITHOUT_NUMBERS and path.relative_to(folder).parts[0] != "keys"
+        if path.is_file() and not WITHOUT_NUMBERS & set(path.relative_to(folder).parts)
     }
 
 

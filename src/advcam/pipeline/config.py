@@ -67,13 +67,13 @@ class RefineSettings:
     unary: Literal["labels", "scores"] = "labels"
     """What the CRF starts from: hard seed labels, or the maps themselves as scores beside the threshold."""
     steps: bool = True
-    """With a method that goes beyond the CRF: keep the masks of the CRF alone as well, into ``crf_masks``, so that
-    the gain of each stage can be seen."""
+    """With a method that goes beyond the CRF: keep the masks of the CRF alone as well, into ``crf``, so that the gain
+    of each stage can be seen."""
     ambiguity: bool = False
     """With saliency: set the pixels of the finished masks to 255 where label and saliency map disagree (section 4.5).
     The paper's figures for masks are those before it."""
     baseline: bool = False
-    """Refine the plain class activation maps as well, into ``cam_masks``, for comparison."""
+    """Refine the plain class activation maps as well, into ``cam/masks``, for comparison."""
     overlays: bool = True
     """Write each mask over its image as well, into ``overlays``, to look through."""
     max_side: int = 1280

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,11 +26,11 @@ from advcam.evaluate.validation import true_corners
 from advcam.io.files import write_json
 from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Steps, key_of
+from advcam.pipeline.keys import Artifact, Line, Steps, key_of
 from advcam.pipeline.localize import box_results
 from advcam.pipeline.predictions import network_results
 from advcam.pipeline.run import Run
-from advcam.pipeline.scoring import ChosenThreshold, choose, score_records, scored_records, sweep_split
+from advcam.pipeline.scoring import ChosenThreshold, choose, mask_contents, score_records, scored_records, sweep_split
 from advcam.segment.data import check_readable
 
 NAME = "metrics"
@@ -293,9 +294,19 @@ def artifacts(config: RunConfig) -> Iterator[Artifact]:
 
 
 def check_data(run: Run) -> None:
-    """The true masks that masks are held against can be read, and hold no value that is no class."""
-    for split in run.mapped_sets if run.config.wsol.method == "none" else ():
-        check_readable(scored_records(run, split), len(run.class_names), skip_bad=run.config.skip_bad)
+    """The true masks that masks are held against can be read, and hold no value that is no class.
+
+    Each file is looked at once, and again when it has changed; masks that are drawn from polygons hold what they say.
+    """
+    if run.config.wsol.method != "none":
+        return
+    scored = {record.id: record for split in run.mapped_sets for record in scored_records(run, split)}
+    files = [record for record in scored.values() if isinstance(record.mask, Path)]
+    keys = {image: key_of([content, len(run.class_names)]) for image, content in mask_contents(run, files).items()}
+    ledger = run.ledger("truth")
+    new = [image for image, key in keys.items() if ledger.key(image) != key]
+    check_readable([scored[image] for image in new], len(run.class_names), skip_bad=run.config.skip_bad)
+    ledger.note(Line(image, keys[image]) for image in new)
 
 
 STEPS = Steps(evaluate, artifacts, check_data=check_data)

@@ -145,6 +145,8 @@ class Ledger:
     def note(self, lines: Iterable[Line]) -> None:
         """Add what was made."""
         listed = list(lines)
+        if not listed:
+            return
         for line in listed:
             if line.key is None:
                 self.lines.pop(line.id, None)

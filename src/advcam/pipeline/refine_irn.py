@@ -39,7 +39,7 @@ from advcam.pipeline.refiner import (
 )
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import ChosenThreshold, no_truth, scored_records
-from advcam.refine.irn.checkpoint import fingerprint, load_irn, save_irn, weights_of
+from advcam.refine.irn.checkpoint import fingerprint, load_irn, save_irn
 from advcam.refine.irn.inference import EdgeMap, bilinear, edge_map, on_grid, walked_scores
 from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn.objects import FoundObjects, find_objects
@@ -152,9 +152,9 @@ def trained_irn(run: Run, kind: str) -> str:
                 # Before the labels, which take long: a network that cannot be built is told at once.
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(settings.seed)
-                    network, origin = new_network(run)
+                    network = new_network(run)
                 write_labels(run, kind)
-                made.entry.result = train(run, kind, network, origin)
+                made.entry.result = train(run, kind, network, made.entry.key)
             made.entry.content = run.network_content(folder)
     return run.network_content(folder)
 
@@ -189,7 +189,7 @@ def label_work(run: Run, kind: str) -> EachImage:
     return EachImage(run, kind, name, partial(run.folder.file, name), partial(confident_mask, run), write_mask)
 
 
-def train(run: Run, kind: str, network: IRNNetwork, origin: str) -> dict[str, Any]:
+def train(run: Run, kind: str, network: IRNNetwork, key: str) -> dict[str, Any]:
     """Train, take the mean displacement, save; returns what there is to say of it."""
     from advcam.refine.irn.train import IRNTask, LabelledImage, set_mean_shift
     from advcam.training import FitProgress, fit
@@ -199,7 +199,7 @@ def train(run: Run, kind: str, network: IRNNetwork, origin: str) -> dict[str, An
     images = [LabelledImage(record.image, run.folder.mask(kind, record.id, "irn/labels"), side) for record in records]
     task = IRNTask(network, images, settings)
     with FitProgress("irn") as shown:
-        result = fit(task, folder, origin={"network": origin}, device=run.config.device, on_event=shown)
+        result = fit(task, folder, origin={"key": key}, device=run.config.device, on_event=shown)
     network.to(run.device)
     pictures = (image.read()[0] for image in images)
     with progress("irn mean displacement", len(images)) as advance:
@@ -215,18 +215,14 @@ def train(run: Run, kind: str, network: IRNNetwork, origin: str) -> dict[str, An
     }
 
 
-def new_network(run: Run) -> tuple[IRNNetwork, str]:
-    """An IRN with untrained branches, and what its features are, in words."""
+def new_network(run: Run) -> IRNNetwork:
+    """An IRN with untrained branches, on the run's classifier or on what that began from."""
     from advcam.models.classifier import build_classifier
     from advcam.models.taps import tapped
 
-    if run.config.irn.features == "classifier":
-        classifier = run_classifier(run)
-        origin = f"the run's classifier {run.content('classifier', 'classify')}"
-    else:
-        classifier = build_classifier(run.config.backbone, 1)
-        origin = f"{classifier.architecture} {weights_of(classifier.backbone)}"
-    return IRNNetwork(tapped(classifier.as_backbone())), origin
+    own = run.config.irn.features == "classifier"
+    classifier = run_classifier(run) if own else build_classifier(run.config.backbone, 1)
+    return IRNNetwork(tapped(classifier.as_backbone()))
 
 
 # -- edges and the walk ----------------------------------------------------------------------------------------------

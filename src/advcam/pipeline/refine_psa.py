@@ -160,9 +160,8 @@ def trained_network(run: Run, kind: str, psa: PSASettings) -> str:
         examples = [AffinityExample(record.image, label_path(run, kind, record.id)) for record in records]
         task = AffinityTask(network, examples, psa)
         make_labels(run, kind, records, psa)
-        origin = {"data": f"{len(records)} images, {found['learnt']['content']}", "maps": kind}
         with FitProgress("refine: AffinityNet") as shown:
-            result = fit(task, folder, origin=origin, device=run.config.device, on_event=shown)
+            result = fit(task, folder, origin={"key": made.entry.key}, device=run.config.device, on_event=shown)
         save_affinity_net(folder, network)
         made.entry.result = {
             "updates": result.updates,

@@ -25,7 +25,7 @@ from advcam.pipeline.keys import Facts, plain
 from advcam.pipeline.mapping import reduce
 from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
 from advcam.pipeline.run import Run, few_of
-from advcam.pipeline.scoring import ChosenThreshold, choose, no_truth, scored_records
+from advcam.pipeline.scoring import ChosenThreshold, choose, mask_contents, no_truth, scored_records
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,8 @@ def held_choice(run: Run, masks: MaskSet, facts: Mapping[str, Any]) -> ChosenThr
 def note_chosen_on(run: Run, masks: MaskSet, chosen: ChosenThreshold) -> None:
     """What a threshold is chosen on: the maps and, by a sweep, the true masks, those of a person among them."""
     maps = run.ledger(f"{masks.kind}/maps").of(record.id for record in run.mapped(masks.kind))
-    truth: dict[str, str] = {}
-    if chosen.method == "sweep":
-        records = [r for r in scored_records(run, run.tune_name) if r.id in maps and isinstance(r.mask, Path)]
-        truth = run.fingerprints.of({f"mask:{r.id}": Path(str(r.mask)) for r in records})
-    run.learnt(masks.name, {image: [key, truth.get(f"mask:{image}")] for image, key in maps.items()})
+    truth = mask_contents(run, scored_records(run, run.tune_name)) if chosen.method == "sweep" else {}
+    run.learnt(masks.name, {image: [key, truth.get(image)] for image, key in maps.items()})
 
 
 def fixed_seed(run: Run) -> float | None:

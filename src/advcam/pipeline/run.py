@@ -81,7 +81,7 @@ class Run:
         folder = RunFolder(Path(config.out))
         record = RunRecord(folder.root)
         if folder.root.is_dir():
-            own = {LOCK_FILE}
+            own = {LOCK_FILE, KEYS}
             if config.data is not None and Path(config.data).absolute().parent == folder.root.absolute():
                 own.add(Path(config.data).name)  # the demo keeps its scenes in its run folder
             others = {path.name for path in folder.root.iterdir()} - own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from advcam.data.masks import read_mask
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError
 from advcam.evaluate import ConfusionMatrix, SegmentationScores, ThresholdSource, ThresholdSweep, sweep
+from advcam.pipeline.keys import key_of
 from advcam.pipeline.run import Run
 
 
@@ -135,6 +136,18 @@ def sweep_split(
             yield maps, torch.from_numpy(result.classes), torch.from_numpy(target)
 
     return sweep(images(), len(run.class_names) + 1, thresholds or run.config.sweep.thresholds)
+
+
+def mask_contents(run: Run, records: Iterable[Record]) -> dict[str, str]:
+    """The content of the masks of some images."""
+    files, found = {}, {}
+    for record in records:
+        if isinstance(record.mask, Path):
+            files[record.id] = f"mask:{record.mask}", record.mask
+        else:
+            found[record.id] = key_of(str(record.mask))
+    contents = run.fingerprints.of(dict(files.values()))
+    return found | {image: contents[name] for image, (name, _) in files.items()}
 
 
 def score_records(run: Run, files: Sequence[tuple[Record, Path]]) -> SegmentationScores | None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from advcam.data import splits
 from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError, RunError, SettingsError
-from advcam.io.files import contents_digest
 from advcam.io.progress import say
 from advcam.models.stored import WEIGHTS_NAME
 from advcam.pipeline.classify import check_weights, weights_fact
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Facts, Steps, key_of
+from advcam.pipeline.keys import Artifact, Facts, Steps
 from advcam.pipeline.predictions import NAME, RUN_MASKS, SplitsOfNetwork, network_results, predict_split, splits_of
 from advcam.pipeline.run import Run
+from advcam.pipeline.scoring import mask_contents
 from advcam.review.truth import corrected_files, rejected, to_learn_from
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.inference import Segmenter
@@ -42,7 +41,7 @@ def segment(run: Run) -> None:
     with run.making(NAME, found, [NAME]) as made:
         if not made.fresh or not (run.folder.segmentation / WEIGHTS_NAME).exists():
             training = cct_training(run, sets) if run.config.segment.method == "cct" else deeplab_training(run, sets)
-            made.entry.result = training.said | train(run, training, sets)
+            made.entry.result = training.said | train(run, training, sets, made.entry.key)
         made.entry.content = run.network_content(run.folder.segmentation)
     for split, images in sets.scored.items():
         predict_split(run, split, images)
@@ -90,31 +89,17 @@ def named_contents(run: Run, images: ImageSet) -> dict[str, Any]:
     return made | corrected | dict.fromkeys(set(rejected(run.folder.root)) & set(made) - set(corrected), "rejected")
 
 
-def mask_contents(run: Run, records: Iterable[Record]) -> dict[str, str]:
-    """The content of the masks of some images."""
-    files, found = {}, {}
-    for record in records:
-        if isinstance(record.mask, Path):
-            files[record.id] = f"mask:{record.mask}", record.mask
-        else:
-            found[record.id] = key_of(str(record.mask))
-    contents = run.fingerprints.of(dict(files.values()))
-    return found | {image: contents[name] for image, (name, _) in files.items()}
-
-
 @dataclass(frozen=True)
 class Training:
     """A training that the settings describe.
 
     Attributes:
         keep: which weights are kept.
-        origin: what is known of the data, for the trainer.
         said: what there is to say of it.
         start: the task, what it trains, and what the network is built from, given what it is validated on.
     """
 
     keep: str
-    origin: dict[str, str]
     said: dict[str, Any]
     start: Callable[[Any], tuple[Any, Segmenter, dict[str, Any]]]
 
@@ -127,9 +112,6 @@ def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
     masked = training_images(run, sets.train)
     say(f"segment: {len(masked.images)} images with masks ({where_from(run)})")
     tell_left_out(masked.left_out, masked.untrained)
-    origin = {"masks": where_from(run), "images": digest(masked.images, masked.pixels)}
-    if config.weights == RUN_CLASSIFIER:
-        origin["classifier"] = contents_digest({WEIGHTS_NAME: Path(str(initial_weights(run)))})
     trained = replace(config, **{name: getattr(SegmentSettings, name) for name in MEASURED_ONLY})
 
     def start(validation: Any) -> tuple[Any, Segmenter, dict[str, Any]]:
@@ -143,7 +125,7 @@ def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
         "untrained": list(masked.untrained),
         "trained_on_as_well": trained_on_as_well(masked.images.records, sets),
     }
-    return Training(config.keep, origin, said, start)
+    return Training(config.keep, said, start)
 
 
 def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
@@ -152,11 +134,6 @@ def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
 
     config = replace(run.config.cct, keep=settled_keep(run.config.cct, sets))
     data = semi_supervised_images(run, sets.train)
-    origin = {
-        "with masks": digest(data.labelled.images, data.labelled.pixels),
-        "without masks": digest(data.others, data.pixels),
-        "pseudo masks": where_from(run) if data.weak else "none",
-    }
 
     def start(validation: Any) -> tuple[Any, Segmenter, dict[str, Any]]:
         segmenter, build = start_cct(config, run.class_names)
@@ -170,7 +147,7 @@ def cct_training(run: Run, sets: SplitsOfNetwork) -> Training:
         "untrained": list(data.labelled.untrained),
         "trained_on_as_well": trained_on_as_well((*data.labelled.images.records, *data.others.records), sets),
     }
-    return Training(config.keep, origin, said, start)
+    return Training(config.keep, said, start)
 
 
 def semi_supervised_images(run: Run, images: ImageSet) -> Any:
@@ -293,11 +270,6 @@ def tell_left_out(left_out: Sequence[Any], untrained: Sequence[str]) -> None:
         say(f"segment: no mask has a pixel of {', '.join(untrained)}")
 
 
-def digest(images: ImageSet, pixels: Sequence[int]) -> str:
-    """What tells one set of training masks from another, to the trainer."""
-    return key_of([[record.id for record in images.records], list(pixels)])
-
-
 def initial_weights(run: Run) -> str | None:
     """The file behind ``segment.weights``."""
     if run.config.segment.weights != RUN_CLASSIFIER:
@@ -311,8 +283,8 @@ def initial_weights(run: Run) -> str | None:
 # -- training and measuring ------------------------------------------------------------------------------------------
 
 
-def train(run: Run, training: Training, sets: SplitsOfNetwork) -> dict[str, Any]:
-    """Train the network, or go on, and store it; what there is to say of the training."""
+def train(run: Run, training: Training, sets: SplitsOfNetwork, key: str) -> dict[str, Any]:
+    """Train the network, or go on with the training of this key, and store it; what there is to say of it."""
     from advcam.segment.checkpoint import save_network
     from advcam.segment.validation import Validation
     from advcam.training import FitProgress, fit
@@ -328,7 +300,7 @@ def train(run: Run, training: Training, sets: SplitsOfNetwork) -> dict[str, Any]
     # Several processes write lines of their own, which a bar would be in the way of.
     with shown if config.devices == 1 else nullcontext():
         result = fit(
-            task, folder, origin=training.origin, device=run.config.device, devices=config.devices, on_event=shown
+            task, folder, origin={"key": key}, device=run.config.device, devices=config.devices, on_event=shown
         )
     save_network(folder, segmenter, config.method, build)
     made = {"updates": result.updates, "seconds": round(result.seconds, 1), "kept": result.kept}
