@@ -65,20 +65,20 @@ def test_intersection_over_union_at_five_thresholds(reference) -> None:
     for index, (score_map, truth, size) in enumerate(zip(maps, boxes, sizes, strict=True)):
         grey = quantize(protocol_map(score_map, 224, 224, "min-max", "map"))
         levels = (expected["five_tau"] * int(grey.max())).astype(int)
-        every, largest = level_ious(grey, boxes_on_map(truth, size, 224, "image"))
+        every, largest = level_ious(grey, boxes_on_map(truth, size.flip(0), 224, "image"))
         assert every[levels].tolist() == expected["multi_iou_at5"][index].tolist()
         assert largest[levels].tolist() == expected["single_iou_at5"][index].tolist()
 
 
 def test_truth_on_the_map_equals_the_reference(reference) -> None:
     _, boxes, sizes, expected = reference
-    found = [boxes_on_map(truth, size, 224, "image") for truth, size in zip(boxes, sizes, strict=True)]
+    found = [boxes_on_map(truth, size.flip(0), 224, "image") for truth, size in zip(boxes, sizes, strict=True)]
     assert np.concatenate(found).tolist() == expected["gt_boxes_224"].tolist()
 
 
 def test_truth_on_the_map() -> None:
-    assert boxes_on_map([(60, 27, 385, 331)], (500, 335), 224, "image").tolist() == [[26, 18, 172, 221]]
-    assert boxes_on_map(torch.tensor([[45, 49, 499, 162]]), (500, 375), 224, "image").tolist() == [[20, 29, 223, 96]]
+    assert boxes_on_map([(60, 27, 385, 331)], (335, 500), 224, "image").tolist() == [[26, 18, 172, 221]]
+    assert boxes_on_map(torch.tensor([[45, 49, 499, 162]]), (375, 500), 224, "image").tolist() == [[20, 29, 223, 96]]
     assert boxes_on_map(np.array([[0, 0, 7, 7]]), (7, 7), 224, "image").tolist() == [[0, 0, 224, 224]]
 
 
@@ -221,7 +221,9 @@ def test_merged_is_one_pass(reference) -> None:
     flags = [index % 3 > 0 for index in range(40)]
     parts = [BoxAccuracy(), BoxAccuracy(), BoxAccuracy()]
     for index in range(40):
-        parts[0 if index < 7 else 1 if index < 30 else 2].update(maps[index], boxes[index], sizes[index], flags[index])
+        parts[0 if index < 7 else 1 if index < 30 else 2].update(
+            maps[index], boxes[index], sizes[index].flip(0), flags[index]
+        )
     parts[0].merge(parts[1])
     parts[0].merge(parts[2])
     merged, whole = parts[0].compute(), max_box_acc(maps, boxes, sizes, classified=flags)
@@ -279,7 +281,7 @@ def test_other_wrong_input() -> None:
         max_box_acc([torch.zeros(0, 3)], boxes, sizes)
     with pytest.raises(DataError, match="image 0: the score map has an infinite value"):
         max_box_acc([torch.tensor([[0.0, torch.inf]])], boxes, sizes)
-    with pytest.raises(DataError, match="image size must be width, height"):
+    with pytest.raises(DataError, match="image size must be at least 1 x 1"):
         max_box_acc([ZERO_MAP], boxes, [(0, 10)])
     accuracy = BoxAccuracy()
     accuracy.update(ZERO_MAP, boxes[0], (10, 10), True)

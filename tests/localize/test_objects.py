@@ -22,7 +22,7 @@ def two_objects() -> torch.Tensor:
 
 
 def test_boxes_and_scores(two_objects) -> None:
-    found = find_objects(two_objects, (30, 20))
+    found = find_objects(two_objects, (20, 30))
     assert found.boxes.tolist() == [[20, 14, 24, 18], [3, 2, 13, 12]]
     torch.testing.assert_close(found.scores, torch.tensor([1.0, 0.8], dtype=torch.float64), atol=1e-6, rtol=0)
     # Nothing but zeros lies below 0.5, so any cut between is as good, and the middle one is taken.
@@ -30,15 +30,15 @@ def test_boxes_and_scores(two_objects) -> None:
 
 
 def test_given_threshold(two_objects) -> None:
-    found = find_objects(two_objects, (30, 20), LocalizeSettings(threshold=0.9))
+    found = find_objects(two_objects, (20, 30), LocalizeSettings(threshold=0.9))
     assert found.boxes.tolist() == [[20, 14, 24, 18]]
     assert found.threshold == 0.9
 
 
 def test_small_components_are_left_out_by_area(two_objects) -> None:
-    found = find_objects(two_objects, (30, 20), LocalizeSettings(min_area=0, threshold=0.2))
+    found = find_objects(two_objects, (20, 30), LocalizeSettings(min_area=0, threshold=0.2))
     assert found.boxes.tolist() == [[20, 14, 24, 18], [3, 2, 13, 12], [29, 0, 30, 1]]
-    found = find_objects(two_objects, (30, 20), LocalizeSettings(min_area=0.2))
+    found = find_objects(two_objects, (20, 30), LocalizeSettings(min_area=0.2))
     assert found.boxes.tolist() == [[3, 2, 13, 12]]
 
 
@@ -56,22 +56,22 @@ def test_the_threshold_without_ground_truth_follows_the_map(two_objects) -> None
     wide, narrow = two_objects + 0.0, two_objects.clone()
     narrow[narrow == 0] = 0.3
     settings = LocalizeSettings(min_area=0.2)
-    assert find_objects(wide, (30, 20), settings).threshold < find_objects(narrow, (30, 20), settings).threshold
+    assert find_objects(wide, (20, 30), settings).threshold < find_objects(narrow, (20, 30), settings).threshold
 
 
 def test_sweeping_takes_ground_truth(two_objects) -> None:
     with pytest.raises(SettingsError, match="takes ground truth"):
-        find_objects(two_objects, (30, 20), LocalizeSettings(threshold="swept"))
+        find_objects(two_objects, (20, 30), LocalizeSettings(threshold="swept"))
 
 
 def test_max_objects(two_objects) -> None:
-    assert len(find_objects(two_objects, (30, 20), LocalizeSettings(max_objects=1)).boxes) == 1
+    assert len(find_objects(two_objects, (20, 30), LocalizeSettings(max_objects=1)).boxes) == 1
 
 
 def test_boxes_are_in_pixels_of_the_image() -> None:
     score_map = torch.zeros(10, 10)
     score_map[2:6, 4:8] = 1.0
-    x0, y0, x1, y1 = find_objects(score_map, (400, 200), LocalizeSettings(threshold=0.5)).boxes[0].tolist()
+    x0, y0, x1, y1 = find_objects(score_map, (200, 400), LocalizeSettings(threshold=0.5)).boxes[0].tolist()
     assert abs(x0 - 160) <= 3
     assert abs(x1 - 320) <= 3
     assert abs(y0 - 40) <= 2
@@ -80,7 +80,7 @@ def test_boxes_are_in_pixels_of_the_image() -> None:
 
 @pytest.mark.parametrize("score_map", [torch.zeros(5, 5), torch.full((5, 5), 0.3), torch.full((5, 5), torch.nan)])
 def test_maps_without_information_have_no_objects(score_map) -> None:
-    found = find_objects(score_map, (50, 40))
+    found = find_objects(score_map, (40, 50))
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
 

@@ -56,7 +56,7 @@ def table10(subject: Subject) -> Analysis:
                 # The scales' raw maps are added on the grid of the first.
                 first, *others = (steps.sums[0, step][None, None] for steps in scales)
                 whole = sum((interpolate(one, first.shape[2:], mode="bilinear") for one in others), start=first)
-                accuracy.update(whole[0, 0], true_corners(record), size[::-1], right[record.id], name=record.id)
+                accuracy.update(whole[0, 0], true_corners(record), size, right[record.id], name=record.id)
         for kind, accuracy in accuracies.items():
             if kind == name or not rows:
                 scores = accuracy.compute()

@@ -38,7 +38,7 @@ def fig15(subject: Subject, *, shown: int = 2) -> Analysis:
         for distribution, maps in zip(distributions.values(), fused(scales, size, steps), strict=True):
             for index, one in zip(record.classes, maps, strict=True):
                 inside = None if mask is None else mask == index + 1
-                distribution.update(one, boxes, size[::-1], inside=inside, name=record.id)
+                distribution.update(one, boxes, size, inside=inside, name=record.id)
     found = {kind: distribution.compute() for kind, distribution in distributions.items()}
     rows: list[dict[str, Any]] = [
         {"map": kind, "share of pixels": float(rank), "score": float(score)}

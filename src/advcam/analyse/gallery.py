@@ -143,7 +143,7 @@ def box_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int)
             size = image_size(record.image)
             found[record.id] = raw = [one[0] for one in fused(scales, size, steps)]
             for accuracy, one in zip(accuracies, raw, strict=True):
-                accuracy.update(one, true_corners(record), size[::-1], name=record.id)
+                accuracy.update(one, true_corners(record), size, name=record.id)
     levels = [accuracy.compute().thresholds[50] for accuracy in accuracies]
     boxes = {}
     pairs = []

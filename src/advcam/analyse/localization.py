@@ -81,7 +81,7 @@ class ScoreDistributions:
         inside: Bool[np.ndarray, "H W"] | None = None,
         name: str = "the image",
     ) -> None:
-        """Add one image; boxes in pixels of the image, size as (width, height), as for ``max_box_acc``.
+        """Add one image; boxes in pixels of the image, size as (height, width).
 
         Where the object itself is known, ``inside`` takes the place of the boxes.
 

@@ -43,7 +43,8 @@ def max_box_acc(
     Args:
         score_maps: per image the map of its true class, any size and range.
         boxes: per image the true boxes x0, y0, x1, y1 in pixels of the image, at least one.
-        image_sizes: per image W, H in pixels.
+        image_sizes: per image W, H in pixels, as the benchmark's ``image_sizes.txt`` has them; everywhere else in this
+            library height comes first.
         iou: levels delta of intersection over union, in percent.
         classified: per image whether the classifier's first class is right; adds Top-1 Cls and Top-1 Loc.
         maps: how the maps are read: thresholds, size, normalization.
@@ -70,7 +71,8 @@ def max_box_acc(
         columns["classified"] = classified
     for index, (score_map, true_boxes, image_size, *right) in enumerate(per_image(**columns)):
         flag = bool(right[0]) if right else None
-        accuracy.update(torch.as_tensor(score_map), true_boxes, image_size, flag, name=f"image {index}")
+        height_width = [int(side) for side in image_size][::-1]
+        accuracy.update(torch.as_tensor(score_map), true_boxes, height_width, flag, name=f"image {index}")
     return accuracy.compute()
 
 
@@ -104,7 +106,7 @@ class BoxAccuracy:
         *,
         name: str | None = None,
     ) -> None:
-        """Add one image; the arguments are those of :func:`max_box_acc`, ``name`` is said in errors.
+        """Add one image; the arguments are those of :func:`max_box_acc`, but for ``image_size`` in the order H, W.
 
         Raises:
             DataError: the map is empty, infinite or not of two dimensions; a box is outside the image or swapped;

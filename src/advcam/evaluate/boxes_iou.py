@@ -29,22 +29,22 @@ def boxes_on_map(boxes: Boxes, image_size: ImageSize, size: int, name: str) -> I
 
     Args:
         boxes: x0, y0, x1, y1 in pixels of the image, with 0 <= x0 <= x1 <= W and 0 <= y0 <= y1 <= H.
-        image_size: W, H in pixels.
+        image_size: H, W in pixels.
         size: height and width of the map.
         name: of the image, for the error.
 
     Raises:
         DataError: there is no box, a corner lies outside the image, or the corners are swapped.
 
-    >>> boxes_on_map([(60, 27, 385, 331)], (500, 335), 224, "001/Black_Footed_Albatross_0046.jpg").tolist()
+    >>> boxes_on_map([(60, 27, 385, 331)], (335, 500), 224, "001/Black_Footed_Albatross_0046.jpg").tolist()
     [[26, 18, 172, 221]]
     """
     found = np.asarray(boxes.cpu() if isinstance(boxes, Tensor) else boxes, dtype=np.float64)
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
         raise DataError(f"{name}: needs at least one ground-truth box x0, y0, x1, y1, but has shape {found.shape}")
-    width, height = (int(side) for side in image_size)
+    height, width = (int(side) for side in image_size)
     if width < 1 or height < 1:
-        raise DataError(f"{name}: the image size must be width, height in pixels, not {width}, {height}")
+        raise DataError(f"{name}: the image size must be at least 1 x 1 pixels, not {width} x {height}")
     for x0, y0, x1, y1 in found:
         corners = f"{x0:g}, {y0:g}, {x1:g}, {y1:g}"
         if x1 < x0 or y1 < y0:
@@ -52,7 +52,7 @@ def boxes_on_map(boxes: Boxes, image_size: ImageSize, size: int, name: str) -> I
         if not (x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height):
             raise DataError(
                 f"{name}: box {corners} is not inside the image of {width} x {height} pixels; "
-                "check that box and image size are in the same pixels, and the size in the order width, height"
+                "check that box and image size are in the same pixels, and that width and height are not swapped"
             )
     return (found * size / np.array([width, height, width, height])).astype(np.int64)
 

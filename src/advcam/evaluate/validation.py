@@ -34,7 +34,7 @@ class BoxValidation:
 
     def add(self, record: Record, score_map: Float[Tensor, "h w"], size: tuple[int, int], classified: bool) -> None:
         """Count one image, of (height, width) pixels."""
-        self._accuracy.update(score_map, true_corners(record), size[::-1], classified, name=str(record.image))
+        self._accuracy.update(score_map, true_corners(record), size, classified, name=str(record.image))
 
     def sums(self) -> Float[Tensor, " s"]:
         """Images right at each level and threshold, and those whose class is right as well."""

@@ -46,7 +46,7 @@ def find_objects(
 
     Args:
         score_map: the map of the class, any size and range.
-        image_size: W, H in pixels.
+        image_size: H, W in pixels.
         settings: threshold, least area, merging, number.
         name: of the image, for errors.
 
@@ -61,8 +61,7 @@ def find_objects(
     [[1, 1, 4, 4], [6, 5, 8, 8]]
     """
     settings = settings or LocalizeSettings()
-    width, height = image_size
-    scores = protocol_map(score_map, height, width, settings.normalization, name).numpy()
+    scores = protocol_map(score_map, *image_size, settings.normalization, name).numpy()
     return objects_above(scores, _threshold(scores, settings), settings)
 
 

@@ -174,9 +174,8 @@ def image_boxes(run: Run, record: Record, settings: LocalizeSettings) -> ImageBo
     result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
     maps = full_maps(result, result.image_size)
     classes = result.classes.tolist()
-    width_height = result.image_size[::-1]
     objects = {
-        index: find_objects(score_map, width_height, settings, name=f"{record.id}, {run.class_names[index]}")
+        index: find_objects(score_map, result.image_size, settings, name=f"{record.id}, {run.class_names[index]}")
         for index, score_map in zip(classes, maps, strict=True)
     }
     return ImageBoxes(record, result.image_size, objects, dict(zip(classes, result.scores.tolist(), strict=True)))
