@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             except Help as text:
                 show(str(text))
     except UserError as error:
-        return complain(" ".join(str(error).split()))
+        # The option as it is typed.
+        return complain(" ".join(str(error).split()).replace(" skip_bad", " --skip-bad"))
     except KeyboardInterrupt as interruption:
         kept = f": {interruption}" if str(interruption) else ""
         tell(f"\nadvcam {name} interrupted{kept}. The same command goes on from there.")

@@ -141,7 +141,7 @@ def test_labels_from_elsewhere_and_the_table_itself(tmp_path: Path) -> None:
     assert len(open_dataset(tmp_path / "data" / "mine.csv")) == 2
     assert len(open_dataset(str(tmp_path / "data"))) == 2
     labels(tmp_path / "data", "a.jpg,cat", "b.jpg,dog", name="other.csv")
-    assert "there are several tables (mine.csv, other.csv): say with --labels which" in refused(tmp_path / "data")
+    assert "there are several tables (mine.csv, other.csv): say with labels which" in refused(tmp_path / "data")
 
 
 def test_hidden_files_and_results_are_not_data(tmp_path: Path) -> None:
@@ -305,4 +305,4 @@ def test_bad_class_lists(tmp_path: Path, names: str, sentence: str) -> None:
 def test_the_number_of_problems_is_told(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     labels(tmp_path, "a.jpg,cat", "b.jpg,cat", "c.jpg,cat")
-    assert "(1 more, which advcam doctor lists; --skip-bad goes on without)" in refused(tmp_path)
+    assert "(1 more, which advcam doctor lists; skip_bad goes on without)" in refused(tmp_path)

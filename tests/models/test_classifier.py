@@ -184,7 +184,7 @@ def test_settings_load_without_torch() -> None:
     [
         ({"output_stride": 12}, "output_stride must be 8, 16, 32 or left out, not 12"),
         ({"mean": (0.5, 0.5, 0.5)}, "backbone.mean is set without backbone.std"),
-        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "must have three values"),
+        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "must have a value for each of 3 channels"),
         ({"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.0, 0.5)}, "must be positive"),
     ],
 )

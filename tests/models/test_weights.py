@@ -65,7 +65,7 @@ def test_header_states_the_input(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"states a mean of \[0.5, 0.5, 0.5\], backbone.mean is \[0.1, 0.2, 0.3\]"):
         load(path, mean=(0.1, 0.2, 0.3), std=(0.25, 0.25, 0.25))
     save_file(network().state_dict(), path, metadata={"mean": "grey"})
-    with pytest.raises(ModelError, match=r"'grey' as mean in its header: write three numbers"):
+    with pytest.raises(ModelError, match=r"'grey' as mean in its header: write numbers"):
         load(path)
     save_file(network().state_dict(), path)
     assert load(path, mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0)).mean == (0.1, 0.2, 0.3)

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from advcam.errors import DataError, SettingsError
+from advcam.pipeline.classify import check_data, tell_notices
 from advcam.pipeline.graph import check_ahead, run_stages
+from advcam.pipeline.run import Run
 from advcam.pipeline.stages import in_run
 from advcam.verbs.arguments import parse
 
@@ -122,3 +124,24 @@ def test_data_that_a_later_stage_would_refuse_stop_a_run_before_it_trains(
     with pytest.raises((DataError, SettingsError), match=sentence):
         run_stages(config, [stage.verb for stage in in_run(config)])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_tells_what_the_doctor_notices_before_it_trains(tmp_path: Path, capsys) -> None:
+    config = parse("run", data_set(tmp_path / "d", ["cat", "cat", "dog"], 1))
+    check_data(Run.open(config))
+    tell_notices(Run.open(config))
+    told = capsys.readouterr()
+    assert "not used: the columns author" in told.out
+    assert "2 of 2 classes have fewer than 5 images (cat, dog)" in told.out
+    assert told.err == ""
+
+
+@pytest.mark.parametrize(("broken", "sentence"), [("1.jpg", "not an image"), ("masks/1.png", "is 20 x 16 pixels")])
+def test_pictures_and_masks_are_looked_at_before_training(tmp_path: Path, broken: str, sentence: str) -> None:
+    config = parse("run", data_set(tmp_path / "d", ["cat", "dog", "dog"], 1))
+    if broken.endswith("jpg"):
+        (tmp_path / "d" / broken).write_text("<html>")
+    else:
+        Image.new("L", (20, 16)).save(tmp_path / "d" / broken)
+    with pytest.raises(DataError, match=sentence):
+        check_data(Run.open(config))

@@ -184,7 +184,7 @@ def test_predict_writes_masks_overlays_and_areas(trained: RunConfig, photos: Pat
     (left_out,) = rows(out / "left_out.csv")
     assert left_out["image"] == "broken"
     assert "not an image" in left_out["reason"]
-    assert "--skip-bad" not in left_out["reason"]
+    assert "skip_bad" not in left_out["reason"]
 
 
 def test_predict_goes_on_and_ends_alike(trained: RunConfig, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +257,9 @@ def test_a_dry_run_labels_some_images(trained: RunConfig, photos: Path) -> None:
     assert 1 <= len(list((Path(asked.out) / "masks").rglob("*.png"))) <= 3
     predict(replace(asked, limit=None))
     assert len(list((Path(asked.out) / "masks").rglob("*.png"))) == 6
+    areas = (Path(asked.out) / "areas.csv").read_text()
+    predict(replace(asked, limit=2))
+    assert (Path(asked.out) / "areas.csv").read_text() == areas
 
 
 def test_mistakes_of_predict(trained: RunConfig, photos: Path, tmp_path: Path) -> None:

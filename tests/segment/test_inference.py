@@ -11,7 +11,7 @@ from advcam.errors import SettingsError
 from advcam.refine.crf import dense_crf
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
-from advcam.segment.inference import Segmenter, class_logits, crf_labels_of
+from advcam.segment.inference import Segmenter, by_crf, class_logits
 from advcam.segment.inference_settings import InferenceSettings
 
 
@@ -52,6 +52,15 @@ def test_large_pictures_are_reduced_and_their_labels_enlarged() -> None:
     np.testing.assert_array_equal(labels[::2], labels[1::2])
 
 
+def test_windows_label_a_large_picture_as_it_is() -> None:
+    made, image = segmenter(), picture(160, 240)
+    labels = made(image, InferenceSettings(window=64))
+    assert labels.shape == (160, 240)
+    # A network that sees few pixels says the same in every window that begins on its grid, but for the windows' rims.
+    assert np.mean(labels == made(image)) > 0.95
+    assert made(picture(60, 48), InferenceSettings(window=64, crf=True)).shape == (60, 48)
+
+
 def test_the_crf_leaves_out_only_labels_that_cannot_win() -> None:
     image = picture(24, 32)
     probabilities = torch.zeros(4, 24, 32)
@@ -60,13 +69,13 @@ def test_the_crf_leaves_out_only_labels_that_cannot_win() -> None:
     probabilities[:, 3, 4:9] = probabilities[[2, 1, 0, 3], 3, 4:9]
     probabilities /= probabilities.sum(0)
     all_labels = dense_crf(image, unary_from_scores(probabilities), CRFSettings.deeplab()).argmax(0)
-    np.testing.assert_array_equal(crf_labels_of(image, probabilities), all_labels.numpy())
+    np.testing.assert_array_equal(by_crf(image, probabilities).argmax(0).numpy(), all_labels.numpy())
 
 
 def test_a_picture_of_one_label_needs_no_crf() -> None:
     certain = torch.zeros(3, 8, 8)
     certain[1] = 1
-    assert (crf_labels_of(picture(8, 8), certain) == 1).all()
+    assert (by_crf(picture(8, 8), certain).argmax(0) == 1).all()
 
 
 def test_settings_that_make_no_sense() -> None:

@@ -31,7 +31,7 @@ class MappedPairs:
 
 def map_pictures(
     map_: PictureMap,
-    pictures: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
+    pictures: Sequence[Sequence[UInt8[np.ndarray, "_ _ _"]]],
     classes: Sequence[Sequence[int]],
     attribute: Attributor,
     *,
@@ -55,6 +55,24 @@ def map_pictures(
     Returns:
         Maps in [0, 1]; zero everywhere where a class is not seen.
     """
+    raw, raw_cam, logits_NK = raw_maps(map_, pictures, classes, attribute, scales, batch_pixels, saliency)
+    stride = map_.units.stride
+    return MappedPairs(stored(raw, size, stride), stored(raw_cam, size, stride), logits_NK)
+
+
+Raw = list[Float[Tensor, "n _ _"]]
+
+
+def raw_maps(
+    map_: PictureMap,
+    pictures: Sequence[Sequence[UInt8[np.ndarray, "_ _ _"]]],
+    classes: Sequence[Sequence[int]],
+    attribute: Attributor,
+    scales: Sequence[float],
+    batch_pixels: int,
+    saliency: Float[Tensor, "p _ _"] | None = None,
+) -> tuple[Raw, Raw, Float[Tensor, "n K"]]:
+    """Maps on the network's grid at every scale, the plain ones likewise, and the scores; see ``map_pictures``."""
     owners = [index for index, own in enumerate(classes) for _ in own]
     nearest = min(scales, key=lambda scale: abs(scale - 1))
     raw, raw_cam = [], []
@@ -74,5 +92,4 @@ def map_pictures(
         raw_cam.append(found.cam)
         if scale == nearest:
             logits_NK = found.logits
-    stride = map_.units.stride
-    return MappedPairs(stored(raw, size, stride), stored(raw_cam, size, stride), logits_NK)
+    return raw, raw_cam, logits_NK

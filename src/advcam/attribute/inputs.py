@@ -36,13 +36,13 @@ class PictureMap(Climbable, InputSpace, Protocol):
     """A map that knows its input space, as all of ``advcam.maps`` do: pictures can be given to it."""
 
 
-def to_input(image: UInt8[np.ndarray, "H W 3"], network: InputSpace) -> Float[Tensor, "3 H W"]:
+def to_input(image: UInt8[np.ndarray, "H W C"], network: InputSpace) -> Float[Tensor, "C H W"]:
     """A picture in the network's input space, on its device and in its dtype."""
     pixels_3HW = torch.from_numpy(normalize(image, network.mean, network.std))
     return pixels_3HW.to(network.device, network.dtype)
 
 
-def to_inputs(images: Sequence[UInt8[np.ndarray, "H W 3"]], network: InputSpace) -> Float[Tensor, "n 3 H W"]:
+def to_inputs(images: Sequence[UInt8[np.ndarray, "H W C"]], network: InputSpace) -> Float[Tensor, "n C H W"]:
     """Pictures of one size in the network's input space. A GPU is sent their bytes and normalises them itself."""
     if network.device.type == "cpu":
         return torch.stack([to_input(image, network) for image in images])
@@ -50,7 +50,7 @@ def to_inputs(images: Sequence[UInt8[np.ndarray, "H W 3"]], network: InputSpace)
     return normalize_bytes(pixels_NHW3, network)
 
 
-def normalize_bytes(pixels_NHW3: UInt8[Tensor, "n H W 3"], network: InputSpace) -> Float[Tensor, "n 3 H W"]:
+def normalize_bytes(pixels_NHW3: UInt8[Tensor, "n H W C"], network: InputSpace) -> Float[Tensor, "n C H W"]:
     """``normalize`` on the device where the pixels are: computed in double and rounded to float32, equal to the bit."""
     mean, std = (
         torch.tensor(value, dtype=torch.float64, device=pixels_NHW3.device) for value in (network.mean, network.std)

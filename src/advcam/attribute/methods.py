@@ -39,7 +39,7 @@ class Attributor(Protocol):
     def __call__(
         self,
         map_: Climbable,
-        images: Float[Tensor, "m 3 H W"],
+        images: Float[Tensor, "m _ H W"],
         owners: Int[Tensor, " n"],
         classes: Int[Tensor, " n"],
         scale: float,
@@ -61,7 +61,7 @@ class Plain:
     def __call__(
         self,
         map_: Climbable,
-        images: Float[Tensor, "m 3 H W"],
+        images: Float[Tensor, "m _ H W"],
         owners: Int[Tensor, " n"],
         classes: Int[Tensor, " n"],
         scale: float,
@@ -98,7 +98,7 @@ class Climb:
     def __call__(
         self,
         map_: Climbable,
-        images: Float[Tensor, "m 3 H W"],
+        images: Float[Tensor, "m _ H W"],
         owners: Int[Tensor, " n"],
         classes: Int[Tensor, " n"],
         scale: float,

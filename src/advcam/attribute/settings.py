@@ -208,6 +208,9 @@ class AttributeSettings:
     this network (``adapted``). No effect on the authors' own network."""
     max_side: int = 640
     """Images with a longer side, in pixels, are reduced to it before they are scaled; VOC and COCO have none."""
+    window: int = 0
+    """Images with a longer side than this, in pixels, are mapped at their own size in overlapping windows of it, their
+    maps averaged before each is divided by its maximum over the whole image; 0: such images are reduced."""
     batch_pixels: int | None = None
     """Pixels in one batch, mirror images counted; None takes what the free memory has room for, at most 2 ** 19 on a
     CPU and 2 ** 25 on a GPU. It is settled when the maps are begun and kept in the manifest."""
@@ -224,6 +227,8 @@ class AttributeSettings:
         check_scales(self.scales)
         if self.max_side < 32:
             raise SettingsError(f"attribute.max_side must be at least 32 pixels, not {self.max_side}")
+        if self.window != 0 and self.window < 64:
+            raise SettingsError(f"attribute.window must be 0 or at least 64 pixels, not {self.window}")
         if self.batch_pixels is not None and self.batch_pixels < 1:
             raise SettingsError(f"attribute.batch_pixels must be positive, not {self.batch_pixels}")
 

@@ -1,6 +1,6 @@
 """IRN's augmentation of a training image, in its order: resize, normalize, mirror, crop.
 
-Shape suffixes: H, W height and width; 3 colour channels; S side of the crop.
+Shape suffixes: H, W height and width; C channels; S side of the crop.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from advcam.data.transforms import normalize, random_window, resize_long_side
 
 
 def augment(
-    image_HW3: UInt8[np.ndarray, "H W 3"],
+    image_HWC: UInt8[np.ndarray, "H W C"],
     mean: Sequence[float],
     std: Sequence[float],
     settings: ClassifySettings,
     generator: np.random.Generator,
-) -> Float[Tensor, "3 S S"]:
+) -> Float[Tensor, "C S S"]:
     """A random view of a training image: section 5.1 of the paper trains IRN's classifier, and this is its order.
 
     1. The longer side becomes a uniform integer of ``settings.long_side``, both ends included. 2. Normalization.
@@ -37,12 +37,12 @@ def augment(
     (torch.Size([3, 64, 64]), [0.0, 1.0])
     """
     low, high = settings.long_side
-    image_HW3 = resize_long_side(image_HW3, int(generator.integers(low, high + 1)))
+    image_HWC = resize_long_side(image_HWC, int(generator.integers(low, high + 1)))
     if settings.flip and generator.random() < 0.5:
-        image_HW3 = image_HW3[:, ::-1]
-    rows, rows_in_crop = random_window(image_HW3.shape[0], settings.crop, generator)
-    columns, columns_in_crop = random_window(image_HW3.shape[1], settings.crop, generator)
-    crop_3SS = torch.zeros(3, settings.crop, settings.crop)
+        image_HWC = image_HWC[:, ::-1]
+    rows, rows_in_crop = random_window(image_HWC.shape[0], settings.crop, generator)
+    columns, columns_in_crop = random_window(image_HWC.shape[1], settings.crop, generator)
+    crop_CSS = torch.zeros(len(mean), settings.crop, settings.crop)
     # Normalization is per pixel: doing it on the window alone gives the same numbers for less work.
-    crop_3SS[:, rows_in_crop, columns_in_crop] = torch.from_numpy(normalize(image_HW3[rows, columns], mean, std))
-    return crop_3SS
+    crop_CSS[:, rows_in_crop, columns_in_crop] = torch.from_numpy(normalize(image_HWC[rows, columns], mean, std))
+    return crop_CSS

@@ -58,8 +58,8 @@ class ClassifierTask(Task):
 
     def item(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         record = self.train_set.records[index]
-        image = read_image(record.image)
         mean, std = self.classifier.mean, self.classifier.std
+        image = read_image(record.image, len(mean))
         view = augment(image, mean, std, self.options, self.generator(epoch, index))
         return view, targets_of(record.classes, len(self.train_set.class_names))
 

@@ -17,9 +17,9 @@ from advcam.models.classifier import Classifier
 from advcam.training.items import in_batches
 
 
-def whole_image(record: Record, mean: Sequence[float], std: Sequence[float], long_side: int) -> Float[Tensor, "3 H W"]:
+def whole_image(record: Record, mean: Sequence[float], std: Sequence[float], long_side: int) -> Float[Tensor, "C H W"]:
     """A whole image, its longer side at ``long_side``, as the network's input."""
-    return torch.from_numpy(normalize(resize_long_side(read_image(record.image), long_side), mean, std))
+    return torch.from_numpy(normalize(resize_long_side(read_image(record.image, len(mean)), long_side), mean, std))
 
 
 def own_scores(

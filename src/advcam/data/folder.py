@@ -36,7 +36,7 @@ class TableFolder:
     ``mask`` names, or ``masks/<name of the image>.png`` beside the table, for images where it is there.
 
     An image that no row names is a problem: one that was forgotten cannot be told from one that was left out on
-    purpose, so ``skip_bad`` (``--skip-bad``) has to say so.
+    purpose, so ``skip_bad`` has to say so.
     """
 
     root: Path

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
-from math import isfinite
 from pathlib import Path
 from threading import Lock
 from typing import IO
 
 import numpy as np
-from jaxtyping import Num, UInt8, UInt16
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from advcam.data.tiff import is_tiff, read_tiff, tiff_size
+from advcam.data.values import STRIP, other_channels, sixteen_bits, to_8_bit
 from advcam.errors import DataError
 
 IMAGE_SUFFIXES = (
@@ -28,15 +29,16 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO", "JPEG2000"
 MIN_SIDE = 8
 
 _ORIENTATION_TAG = 0x0112
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
-# Rows of a picture that are brought to 8 bits at a time: in double the whole of a large one would take gigabytes.
-_STRIP = 256
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BANDS, _TIFF_PLANES = 256, 257, 277, 284
 _LARGE = 2**25
 _one_large_at_a_time = Lock()
 
 
-def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+def read_image(path: str | Path, channels: int = 3) -> UInt8[np.ndarray, "H W {channels}"]:
     """The picture as a person sees it: turned by its EXIF orientation, 8-bit RGB, values 0 to 255.
+
+    With another number of ``channels`` the bands as they are stored, each in 8 bits by the same rules, and for one
+    channel grey. A TIFF with bands that Pillow does not know is read by tifffile; as RGB its first three count.
 
     Grey is repeated over the channels. What is transparent, in RGBA or in a palette, shows white. CMYK becomes RGB.
     16-bit grey is divided by 257, whatever values it holds: 12-bit values stay dark unless they are scaled to 16 bits
@@ -53,8 +55,14 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
     >>> read_image(file).shape, read_image(file)[0, 0].tolist()
     ((8, 16, 3), [200, 200, 200])
     """
+    if is_multi_band(path, channels):
+        height, width = tiff_size(path)
+        _check_sides(path, (width, height))
+        return read_tiff(path, channels)
     with open_image(path) as image:
         _check_sides(path, image.size)
+        if channels != 3:
+            return _bands(path, image, channels)
         if image.size[0] * image.size[1] <= _LARGE:
             return rgb_pixels(image)
         # Threads that decode several at once would need gigabytes.
@@ -74,6 +82,10 @@ def image_size(path: str | Path) -> tuple[int, int]:
     >>> image_size(file)
     (8, 16)
     """
+    if is_multi_band(path):
+        size = tiff_size(path)
+        _check_sides(path, size[::-1])
+        return size
     with open_image(path) as image:
         width, height = image.size
         # Some versions of Pillow give a TIFF's size as stored, others as turned; the tags are always as stored.
@@ -129,19 +141,45 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
         return f"the file cannot be opened ({error.strerror}): make it a file that you may read"
     if path.stat().st_size == 0:
-        return "the file is empty: replace it, or leave it out with --skip-bad"
+        return "the file is empty: replace it, or leave it out with skip_bad"
     if isinstance(error, Image.UnidentifiedImageError):
         return (
             "the file is not an image of a kind that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000, AVIF): "
-            "convert it, or leave it out with --skip-bad"
+            "convert it, or leave it out with skip_bad"
         )
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return (
             f"the image has too many pixels, at most {2 * (Image.MAX_IMAGE_PIXELS or 0)} are read: make it smaller, or "
-            "leave it out with --skip-bad"
+            "leave it out with skip_bad"
         )
     detail = " ".join(str(error).split()) or type(error).__name__
-    return f"the image is truncated or damaged ({detail}): replace it, or leave it out with --skip-bad"
+    return f"the image is truncated or damaged ({detail}): replace it, or leave it out with skip_bad"
+
+
+def is_multi_band(path: str | Path, channels: int = 3) -> bool:
+    """Whether a file is a TIFF whose bands only tifffile reads: all but grey and RGB where they are asked for."""
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return False
+    if channels not in (1, 3):
+        return True
+    try:
+        with open_picture(path) as image:
+            tags = getattr(image, "tag_v2", {})
+            return tags.get(_TIFF_PLANES, 1) == 2 and tags.get(_TIFF_BANDS, 1) > 3
+    except (Image.UnidentifiedImageError, SyntaxError, KeyError, ValueError):
+        return is_tiff(path)
+    except OSError:
+        return False
+
+
+def _bands(path: str | Path, image: Image.Image, channels: int) -> UInt8[np.ndarray, "H W _"]:
+    """The bands of a picture that is no multi-band TIFF, or its grey."""
+    if channels == 1:
+        return np.array(Image.fromarray(rgb_pixels(image)).convert("L"))[..., None]
+    if len(image.getbands()) != channels:
+        raise other_channels(len(image.getbands()), channels, path)
+    image.load()
+    return np.array(image if _orientation(image) == 1 else ImageOps.exif_transpose(image))
 
 
 def _check_sides(path: str | Path, size: tuple[int, int]) -> None:
@@ -149,7 +187,7 @@ def _check_sides(path: str | Path, size: tuple[int, int]) -> None:
     if min(width, height) < MIN_SIDE:
         raise DataError(
             f"the image is {width} x {height} pixels, but at least {MIN_SIDE} x {MIN_SIDE} are needed: replace "
-            "it, or leave it out with --skip-bad",
+            "it, or leave it out with skip_bad",
             path,
         )
 
@@ -181,35 +219,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(to_8_bit(np.asarray(image))).convert("RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
         found = Image.new("RGB", image.size, "white")
-        for top in range(0, image.size[1], _STRIP):
-            box = (0, top, image.size[0], min(top + _STRIP, image.size[1]))
+        for top in range(0, image.size[1], STRIP):
+            box = (0, top, image.size[0], min(top + STRIP, image.size[1]))
             layer = image.crop(box).convert("RGBA")
             found.paste(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"), box)
         return found
     return image.convert("RGB")
-
-
-def sixteen_bits(values: UInt16[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W *C"]:
-    """Values of 16 bits divided by 257, to the nearest."""
-    return _in_strips(values, lambda strip: (strip.astype(np.int64) + 128) // 257)
-
-
-def to_8_bit(values: Num[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W *C"]:
-    """Values of unknown range brought to 0-255; see ``read_image`` for the rule."""
-    floating = np.issubdtype(values.dtype, np.floating)
-    low, high = float(values.min()), float(values.max())
-    if not (isfinite(low) and isfinite(high)):
-        raise ValueError("some of its values are not finite numbers")
-    ranges = (1, 255, 65535) if floating else (255, 65535)
-    top = next((top for top in ranges if low >= 0 and high <= top), None)
-    start, span = (0.0, float(top)) if top is not None else (low, high - low or 1.0)
-    return _in_strips(values, lambda strip: np.rint((strip.astype(np.float64) - start) * (255 / span)))
-
-
-def _in_strips(
-    values: Num[np.ndarray, "H W *C"], scaled: Callable[[np.ndarray], np.ndarray]
-) -> UInt8[np.ndarray, "H W *C"]:
-    found = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), _STRIP):
-        found[top : top + _STRIP] = scaled(values[top : top + _STRIP])
-    return found

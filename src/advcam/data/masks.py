@@ -58,6 +58,12 @@ def read_mask(
     return mask
 
 
+def mask_size(path: Path) -> tuple[int, int]:
+    """Height and width of a mask's file, from its header; DataError where it is no picture."""
+    with open_image(path) as image:
+        return image.size[1], image.size[0]
+
+
 def objects_and_ignored(
     files: MaskFiles, height: int, width: int
 ) -> tuple[Bool[np.ndarray, "{height} {width}"], Bool[np.ndarray, "{height} {width}"]]:

@@ -75,7 +75,7 @@ def open_dataset(
     problems = image_set.left_out
     if problems and not skip_bad:
         more = f"{len(problems) - 1} more, which advcam doctor lists; " if len(problems) > 1 else ""
-        raise DataError(f"{problems[0]} ({more}--skip-bad goes on without)")
+        raise DataError(f"{problems[0]} ({more}skip_bad goes on without)")
     if not image_set.records:
         first = f" (first: {problems[0]})" if problems else ""
         raise DataError(f"there is no image that can be used{first}: check the data with advcam doctor", path)
@@ -252,7 +252,7 @@ def _table(path: Path) -> Path | None:
         return (usual or tables)[0]
     if tables:
         names = ", ".join(file.name for file in tables[:5])
-        raise DataError(f"there are several tables ({names}): say with --labels which one holds the labels", path)
+        raise DataError(f"there are several tables ({names}): say with labels which one holds the labels", path)
     return None
 
 

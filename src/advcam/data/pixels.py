@@ -7,7 +7,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from advcam.data.images import rgb_pixels, sixteen_bits, to_8_bit, to_rgb
+from advcam.data.images import rgb_pixels, to_rgb
+from advcam.data.values import sixteen_bits, to_8_bit
 from advcam.errors import DataError
 
 

@@ -204,6 +204,6 @@ def _unknown(cells: dict[str, Any], classes: tuple[str, ...]) -> str | None:
         if value.lower() in _UNKNOWN:
             return (
                 f"has {value!r} (not known) in the column {name!r}, and not known is not no: write 0 or 1, or leave "
-                "the image out with --skip-bad"
+                "the image out with skip_bad"
             )
     return None

@@ -23,7 +23,7 @@ _STAGES = (("layer2", 8), ("layer3", 16), ("layer4", 32))
 class BGR(nn.Module):
     """Turns the channels round, red first to blue first."""
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 H W"]:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n _ H W"]:
         return images.flip(1)
 
 

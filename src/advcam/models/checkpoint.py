@@ -68,7 +68,7 @@ def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None
         )
     file = read_weights(folder / WEIGHTS_NAME)
     settings = BackboneSettings(
-        architecture=config["architecture"], weights=None, output_stride=config["output_stride"]
+        config["architecture"], weights=None, output_stride=config["output_stride"], in_channels=len(config["mean"])
     )
     classifier = build_classifier(settings, len(names))
     classifier.load_library_state_dict(file.tensors, str(file.path), require_head=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
@@ -58,7 +59,29 @@ class Classifier(nn.Module):
     def num_classes(self) -> int:
         return self.head.out_features
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K"]:
+    @property
+    def first_convolution(self) -> nn.Conv2d:
+        """The layer that sees the image."""
+        return next(layer for layer in self.backbone.modules() if isinstance(layer, nn.Conv2d))
+
+    def channels_of(self, tensors: Mapping[str, Tensor]) -> int | None:
+        """The channels that weights under the library's names are for; None where their first layer is not found."""
+        place = next(name for name, layer in self.backbone.named_modules() if layer is self.first_convolution)
+        name = f"{place}.weight".removeprefix(self._prefix)
+        return next((v.shape[1] for key, v in tensors.items() if key == name or key.endswith(f".{name}")), None)
+
+    def take_channels(self, channels: int) -> None:
+        """Makes the network one of images of so many channels, by timm's adaptation of the first layer."""
+        first = self.first_convolution
+        if first.in_channels == channels:
+            return
+        if first.groups != 1 or first.in_channels != 3:
+            raise ModelError(f"{self.architecture} cannot take {channels} channels: leave backbone.in_channels out")
+        adapted: Tensor = adapt_input_conv(channels, first.weight.detach())
+        first.in_channels, first.weight = channels, nn.Parameter(adapted)
+        self.mean, self.std = (_for_channels(values, channels) for values in (self.mean, self.std))
+
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n K"]:
         """Logits before sigmoid or softmax, of images normalised by ``mean`` and ``std``."""
         return self.head(self.backbone(images).mean(dim=(2, 3)))
 
@@ -192,8 +215,9 @@ def build_classifier(settings: BackboneSettings, num_classes: int, *, require_he
     classifier = Classifier(
         build_backbone(settings.architecture, settings.output_stride), num_classes, settings.head_bias
     )
-    mean, std = settings.mean, settings.std
+    mean, std, channels = settings.mean, settings.std, settings.in_channels
     if settings.weights is None:
+        classifier.take_channels(channels)
         if require_head:
             raise ModelError("backbone.weights is none, so the head knows no class: name a file, or train first")
     else:
@@ -203,12 +227,20 @@ def build_classifier(settings: BackboneSettings, num_classes: int, *, require_he
             mean, std = _agreed(mean, file.mean, "mean", source), _agreed(std, file.std, "std", source)
         else:
             tensors, source = library_weights(classifier.architecture, settings.weights)
+        if channels != 3 and classifier.channels_of(tensors) == channels:
+            classifier.take_channels(channels)
         named = {"prefix": settings.prefix, "head": settings.head}
         taken = classifier.load_library_state_dict(tensors, source, require_head, **named)
+        classifier.take_channels(channels)
         classifier.origin = f"{source}, with {'its' if taken else 'a new'} head of {num_classes} classes"
     classifier.mean, classifier.std = mean or classifier.mean, std or classifier.std
     _log.info("%s from %s", classifier.architecture, classifier.origin)
     return classifier
+
+
+def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Input statistics of red, green and blue for other channels: their mean for one, else in turn."""
+    return (sum(values) / len(values),) if channels == 1 else tuple(values[c % len(values)] for c in range(channels))
 
 
 def _agreed(

@@ -91,7 +91,7 @@ class LayerOutput(nn.Module):
         self.of_input = of_input
 
     @no_type_check  # torch.fx traces it with what is no tensor
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C h w"]:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n C h w"]:
         """The layer's tensor; the rest of the model is not run."""
         module = self.model.get_submodule(self.layer)
         if self.of_input:

@@ -24,7 +24,7 @@ class ForwardFeatures(nn.Module):
         self.model: Any = model
 
     @no_type_check  # torch.fx traces it with what is no tensor
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Tensor:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Tensor:
         return self.model.forward_features(images)
 
 

@@ -120,7 +120,7 @@ class ClassMapper(nn.Module):
         scores = maps.mean(dim=(2, 3))
         return scores if self.bias is None else scores + self.bias
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n K"]:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n K"]:
         """The class scores of images."""
         return self.logits(self.class_maps(images))
 

@@ -118,11 +118,11 @@ class ResNet38(nn.Module):
         self.dropout7 = nn.Dropout2d(0.5)
         self.tap_channels = (8 * width, 16 * width, 64 * width)
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C h w"]:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n C h w"]:
         """The last feature map, of images normalised as for torchvision's networks."""
         return self.dropout7(self.taps(images)[-1])
 
-    def taps(self, images: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
+    def taps(self, images: Float[Tensor, "n _ H W"]) -> list[Tensor]:
         """The three maps that AffinityNet and SEAM look at, all on the grid of the last.
 
         They are what the convolutions of ``b5`` (512 channels) and of ``b6`` (1,024) see, and the last feature map.

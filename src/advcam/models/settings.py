@@ -29,8 +29,10 @@ class BackboneSettings:
         head: name of the linear head in a weights file, such as ``projector.fc``; None finds it.
         output_stride: pixels of the image per cell of the class maps: 8, 16, 32, or None for the architecture's own
             (16 for ``irn_resnet50``, 32 for most). A finer grid keeps the weights and dilates the convolutions.
-        mean, std: of the network's input, three values each, for pixel values in [0, 1]; None takes them from the
-            weights' own metadata. A file whose header states other values is an error.
+        in_channels: of the pictures: 3 for RGB, 1 for grey, or the bands of a TIFF. Weights for RGB are taken over by
+            timm's rule: the first layer's three kernels are repeated and divided by as much, for grey added.
+        mean, std: of the network's input, a value for each channel, for pixel values in [0, 1]; None takes them from
+            the weights' own metadata. A file whose header states other values is an error.
         head_bias: whether a new head has a bias; IRN's has none. A head that is taken over from the weights keeps
             the bias it has.
     """
@@ -43,15 +45,20 @@ class BackboneSettings:
     head_bias: bool = False
     prefix: str | None = None
     head: str | None = None
+    in_channels: int = 3
 
     def __post_init__(self) -> None:
         if self.output_stride is not None and self.output_stride not in OUTPUT_STRIDES:
             raise SettingsError(f"backbone.output_stride must be 8, 16, 32 or left out, not {self.output_stride}")
+        if self.in_channels < 1:
+            raise SettingsError(f"backbone.in_channels must be at least 1, not {self.in_channels}")
         if (self.mean is None) != (self.std is None):
             given, absent = ("mean", "std") if self.std is None else ("std", "mean")
             raise SettingsError(f"backbone.{given} is set without backbone.{absent}: set both, or neither")
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and len(values) != 3:
-                raise SettingsError(f"backbone.{name} must have three values, red, green and blue, not {values}")
+            if values is not None and len(values) != self.in_channels:
+                raise SettingsError(
+                    f"backbone.{name} must have a value for each of {self.in_channels} channels, not {values}"
+                )
         if self.std is not None and min(self.std) <= 0:
             raise SettingsError(f"backbone.std must be positive, not {self.std}")

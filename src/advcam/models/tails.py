@@ -24,7 +24,7 @@ class TailedFeatures(nn.Module):
         super().__init__()
         self.trunk, self.tail = trunk, tail
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C h w"]:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n C h w"]:
         return self.tail(self.trunk(images))
 
 

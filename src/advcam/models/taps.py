@@ -46,7 +46,7 @@ class TappedBackbone(nn.Module):
         self.mean = backbone.mean
         self.std = backbone.std
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> list[Tensor]:
         """One map ``Float[n C h w]`` per name, of images normalised by ``mean`` and ``std``."""
         maps: dict[str, Tensor] = {}
         with recording(self.features, self.names, maps.__setitem__):

@@ -28,7 +28,7 @@ class TruncatedFeatures(nn.Module):
             warnings.simplefilter("ignore")
             self.trunk = create_feature_extractor(features, {layer: "map"}, tracer_kwargs=_tracing())
 
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C h w"]:
+    def forward(self, images: Float[Tensor, "n _ H W"]) -> Float[Tensor, "n C h w"]:
         return self.trunk(images)["map"]
 
 

@@ -19,8 +19,8 @@ from advcam.io.files import contents_digest
 
 # Of the three channels of an input.
 STATISTICS: dict[str, Any] = {
-    "mean": tuple[float, float, float],
-    "std": tuple[(Annotated[float, msgspec.Meta(gt=0)],) * 3],  # type: ignore[misc]
+    "mean": Annotated[tuple[float, ...], msgspec.Meta(min_length=1)],
+    "std": Annotated[tuple[Annotated[float, msgspec.Meta(gt=0)], ...], msgspec.Meta(min_length=1)],
 }
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar")
 
@@ -100,7 +100,7 @@ def _statistic(path: Path, header: Mapping[str, str], name: str) -> tuple[float,
     except msgspec.DecodeError:
         pass
     raise ModelError(
-        f"weights file {path} has '{header[name]}' as {name} in its header: write three numbers as JSON, like "
+        f"weights file {path} has '{header[name]}' as {name} in its header: write numbers as JSON, like "
         f"[0.485, 0.456, 0.406]"
     )
 

@@ -43,6 +43,8 @@ def facts(run: Run, kind: str) -> dict[str, Any]:
         found |= {"side": run.config.wsol.crop, "adapt": config.adapt}
     else:
         found |= {"scales": list(config.scales), "max_side": config.max_side}
+        if config.window:
+            found["window"] = config.window
     if climbs(kind):
         found |= {"climb": asdict(run.config.climb), "adapt": config.adapt, "batch_pixels": config.batch_pixels}
         found["saliency"] = None if is_wsol(run) else saliency_facts(run)

@@ -6,6 +6,8 @@ A run of localization (``wsol.method``) trains by a method of its benchmark; eve
 from __future__ import annotations
 
 import math
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advcam.data.ids import fraction
-from advcam.data.masks import IGNORE, read_mask
-from advcam.data.plausible import similar_names
+from advcam.data.images import image_size
+from advcam.data.masks import IGNORE, mask_size, read_mask
+from advcam.data.plausible import odd_classes, similar_names
 from advcam.data.record import ImageSet
 from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.io.files import contents_digest
@@ -125,7 +128,12 @@ def check_weights(name: str, architecture: str | None, weights: str | None) -> N
 
 
 def check(config: RunConfig) -> None:
-    """The weights are there."""
+    """The weights are there; localization and segmentation networks see RGB."""
+    for name, method in (("wsol.method", config.wsol.method), ("segment.method", config.segment.method)):
+        if config.backbone.in_channels != 3 and method != "none":
+            raise SettingsError(
+                f"backbone.in_channels is {config.backbone.in_channels}, and {name} is for RGB: leave one of them out"
+            )
     if config.classifier is None:
         check_weights("backbone.weights", config.backbone.architecture, config.backbone.weights)
     else:
@@ -133,17 +141,20 @@ def check(config: RunConfig) -> None:
 
 
 def check_data(run: Run) -> None:
-    """Refuse what is surely wrong in the data; what only looks odd is the doctor's to tell.
+    """Refuse what is surely wrong in the data; what only looks odd is told by ``tell_notices``.
 
-    No picture is opened, and of the masks only the first ones, until one shows a class.
+    Of every picture and mask only the header is read, and of masks the first ones, until one shows a class.
 
     Raises:
-        DataError: names of classes differ only in case or blanks; or the masks of all images with a class hold only 0
-            and 255.
+        DataError: a picture is none; a mask is of another size than its image; names of classes differ only in case or
+            blanks; or the masks of all images with a class hold only 0 and 255.
     """
-    where = str(run.config.data)
-    names = dict.fromkeys((run.splits.train, *run.splits.maps, run.splits.val))
-    sets = [run.image_set(name) for name in names if name is not None or run.splits.train is None]
+    where, sets = str(run.config.data), sets_in_use(run)
+    for record in {record.image: record for images in sets for record in images.records}.values():
+        size = image_size(record.image)
+        if isinstance(record.mask, Path) and mask_size(record.mask) != size:
+            # Says what is wrong.
+            read_mask(record, size)
     for wrong in similar_names(where, run.class_names):
         raise DataError(wrong.message, wrong.file)
     if _only_ignored(sets):
@@ -151,6 +162,22 @@ def check_data(run: Run) -> None:
             f"no mask holds anything but 0 and {IGNORE}, which means ignore: write the number of the class (1, 2, ...)",
             where,
         )
+
+
+def sets_in_use(run: Run) -> list[ImageSet]:
+    """The images that are trained on, validated on and mapped."""
+    names = dict.fromkeys((run.splits.train, *run.splits.maps, run.splits.val))
+    return [run.image_set(name) for name in names if name is not None or run.splits.train is None]
+
+
+def tell_notices(run: Run) -> None:
+    """Print what in the data is not used or looks odd, as the doctor does."""
+    sets = sets_in_use(run)
+    images = {record.image: record for found in sets for record in found.records}
+    counts = Counter(index for record in images.values() for index in record.classes)
+    odd = odd_classes(str(run.config.data), run.class_names, counts, len(images))
+    for notice in dict.fromkeys((*(notice for found in sets for notice in found.notices), *odd)):
+        sys.stdout.write(f"notice: {notice}\n")
 
 
 def _only_ignored(sets: Sequence[ImageSet]) -> bool:

@@ -78,8 +78,15 @@ class RefineSettings:
     """Write each mask over its image as well, into ``overlays``, to look through."""
     max_side: int = 1280
     """Images with a longer side, in pixels, are refined at it, and their masks enlarged."""
+    window: int = 0
+    """Images with a longer side than this, in pixels, are refined at their own size in overlapping windows of it, each
+    pixel in the window whose middle is nearest; 0: such images are reduced. For crf and none."""
 
     def __post_init__(self) -> None:
+        if self.window and self.method not in ("crf", "none"):
+            raise SettingsError(
+                f"refine.window is for refine.method crf or none, and {self.method} looks at whole images: leave it out"
+            )
         if self.rule == "confident" and self.method not in ("crf", "none"):
             raise SettingsError(
                 f"refine.rule confident makes masks of the seed or the CRF, not of {self.method}: leave it out"
@@ -90,6 +97,8 @@ class RefineSettings:
             raise SettingsError(f"refine.chain is for refine.method chain, not {self.method}: leave one of them out")
         if self.max_side < 32:
             raise SettingsError(f"refine.max_side must be at least 32 pixels, not {self.max_side}")
+        if self.window != 0 and self.window < 64:
+            raise SettingsError(f"refine.window must be 0 or at least 64 pixels, not {self.window}")
 
 
 @dataclass(frozen=True)

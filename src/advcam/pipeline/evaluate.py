@@ -28,7 +28,7 @@ from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Artifact, Line, Steps, key_of
 from advcam.pipeline.localize import box_results
-from advcam.pipeline.predictions import network_results
+from advcam.pipeline.predictions import false_areas, network_results
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import ChosenThreshold, choose, mask_contents, score_records, scored_records, sweep_split
 from advcam.segment.data import check_readable
@@ -63,11 +63,16 @@ def evaluate(run: Run) -> None:
             say(f"evaluate: {sentence}")
         for found in pixels:
             say(f"evaluate: {found['masks']}: PxAP {found['pxap']:.1f} on {found['split']} ({found['images']} images)")
-        objects = instance_results(run)
+        objects, areas = instance_results(run), false_areas(run)
+        for found in areas:
+            say(
+                f"evaluate: {found['masks']}: {100 * found['false_area']:.2f} % of an image without a class labelled "
+                f"with it on {found['split']} ({found['images']} images)"
+            )
         for found in objects:
             ap = "-" if found["ap"] is None else f"{100 * found['ap']:.1f}"
             say(f"evaluate: instances: AP at {found['iou']} {ap} on {found['split']} ({found['images']} images)")
-        if not (results or boxes or wsol or pixels):
+        if not (results or boxes or wsol or pixels or areas):
             say("evaluate: the data set has no ground truth, so nothing is measured")
         for notice in run.notices:
             say(f"evaluate: {notice.level}: {notice.title}. {notice.text}")
@@ -81,6 +86,7 @@ def evaluate(run: Run) -> None:
             "wsol": [found.to_json() for found in wsol],
             "pxap": pixels,
             "instances": objects,
+            "false_area": areas,
             "classifier": (classifier.result or None) if classifier else None,
             "limit": run.config.limit,
             "measured": facts["measured"],
@@ -255,8 +261,7 @@ def box_scores(run: Run, kind: str, files: list[tuple[Record, ScoreMapFile]]) ->
     accuracy = BoxAccuracy(run.config.box_acc)
     for record, file in files:
         right = file.predicted == file.label
-        size = file.image_size[::-1]
-        accuracy.update(file.of(kind), true_corners(record), size, right, name=str(record.image))
+        accuracy.update(file.of(kind), true_corners(record), file.image_size, right, name=str(record.image))
     return accuracy.compute()
 
 

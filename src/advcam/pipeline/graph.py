@@ -179,10 +179,14 @@ def check_ahead(config: RunConfig, verbs: Sequence[str]) -> None:
 
 
 def _work(config: RunConfig, wanted: Sequence[Stage]) -> None:
+    from advcam.pipeline.classify import tell_notices
+
     run = Run.open(config)
     before = run.record.content.settings
     for stage in wanted if len(wanted) > 1 else ():
         stage.load().check_data(run)
+    if len(wanted) > 1:
+        tell_notices(run)
     made: list[str] = []
     for number, stage in enumerate(wanted):
         refuse_stale_inputs(run, stage, made)

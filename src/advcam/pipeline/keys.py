@@ -132,7 +132,7 @@ class Ledger:
         line = self.lines.get(image)
         return None if line is None else line.key
 
-    def fresh(self, image: str, key: str, file: Path) -> bool:
+    def fresh(self, image: str, key: str | None, file: Path) -> bool:
         """Whether the image's file was made with this key, and is whole."""
         line = self.lines.get(image)
         if line is None or line.key != key:

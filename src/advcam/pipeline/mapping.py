@@ -39,7 +39,7 @@ class LoadedImages:
     """Images of one size, ready for the engine: for every scale, the pictures at that scale."""
 
     records: list[Record]
-    pictures: list[list[UInt8[np.ndarray, "_ _ 3"]]]
+    pictures: list[list[UInt8[np.ndarray, "_ _ _"]]]
     regions: list[Bool[np.ndarray, "_ _"] | None]
     """For every image where its salient object is, if that is known."""
     problems: list[str]
@@ -81,22 +81,37 @@ class Mapping:
         """Batches of one size; an image without a class by itself."""
 
         def most(size: tuple[int, int]) -> int:
+            if self.windowed(size):
+                return 1
             mapped = size[0] * size[1] * min(1.0, run.config.attribute.max_side / max(size)) ** 2
             return max(1, int(pixels / (self.method.views * mapped)))
 
         empty = [Batch((record,)) for record in run.records if not record.classes]
-        return empty + plan(sized(run, (record for record in run.records if record.classes)), most)
+        batches = plan(sized(run, (record for record in run.records if record.classes)), most)
+        side = run.config.attribute.max_side
+        if reduced := sum(
+            len(b.records) for b in batches if b.size and max(b.size) > side and not self.windowed(b.size)
+        ):
+            say(f"attribute: {reduced} images are longer than {side} pixels and reduced: --attribute.window keeps them")
+        return empty + batches
+
+    def windowed(self, size: tuple[int, int]) -> bool:
+        """Whether an image is mapped in windows."""
+        return 0 < self.run.config.attribute.window < max(size)
 
     def load(self, batch: Batch) -> LoadedImages:
         config = self.run.config
         records, images, problems = [], [], []
         for record in batch.records if batch.size is not None else ():
             try:
-                images.append(reduce(read_image(record.image), config.attribute.max_side))
+                image = read_image(record.image, len(self.map.mean))
+                images.append(image if self.windowed(image.shape[:2]) else reduce(image, config.attribute.max_side))
                 records.append(record)
             except DataError as error:
                 problems.append(pass_over(error, config.skip_bad))
-        pictures = [[scale_image(image, scale) for image in images] for scale in config.attribute.scales]
+        # Windows are scaled one by one, when they are mapped.
+        scales = (1.0,) if batch.size is None or self.windowed(batch.size) else config.attribute.scales
+        pictures = [[scale_image(image, scale) for image in images] for scale in scales]
         held = climbs(self.run.kind) and config.saliency.source != "none"
         regions = [salient_region(self.run, record, batch.size or (0, 0)) if held else None for record in records]
         return LoadedImages(records, pictures, regions, problems)
@@ -107,6 +122,8 @@ class Mapping:
 
         if batch.size is None or not loaded.records:
             return loaded, None
+        if self.windowed(batch.size):
+            return loaded, self.in_windows(loaded)
         held = held_regions(loaded.regions, batch.size)
         with tensor_float(self.run.config.attribute.precision):
             return loaded, map_pictures(
@@ -118,6 +135,25 @@ class Mapping:
                 size=batch.size,
                 batch_pixels=self.pixels,
                 saliency=None if held is None else held.to(self.map.device),
+            )
+
+    def in_windows(self, loaded: LoadedImages) -> MappedPairs:
+        """Maps of one large image."""
+        from advcam.attribute.windows import map_windows
+        from advcam.models.precision import tensor_float
+
+        asked = self.run.config.attribute
+        with tensor_float(asked.precision):
+            return map_windows(
+                self.map,
+                loaded.pictures[0][0],
+                loaded.records[0].classes,
+                self.method,
+                scales=asked.scales,
+                side=asked.window,
+                batch_pixels=self.pixels,
+                softmax=self.softmax,
+                region=loaded.regions[0],
             )
 
     def save(self, batch: Batch, made: tuple[LoadedImages, MappedPairs | None], missing: Any) -> Outcome:
@@ -193,9 +229,9 @@ def room(map_: PictureMap, processes: int) -> int:
     return batch_pixels(map_, free // processes if shared and free is not None else free)
 
 
-def reduce(image: UInt8[np.ndarray, "H W 3"], max_side: int) -> UInt8[np.ndarray, "h w 3"]:
+def reduce(image: UInt8[np.ndarray, "H W C"], max_side: int) -> UInt8[np.ndarray, "h w C"]:
     """The image with its longer side at most ``max_side`` pixels."""
-    return resize_long_side(image, max_side) if max(image.shape) > max_side else image
+    return resize_long_side(image, max_side) if max(image.shape[:2]) > max_side else image
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError
 from advcam.evaluate import SegmentationResult, WeightsSource
+from advcam.evaluate.false_area import FalseArea
 from advcam.pipeline.classify import training_sets
 from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import Batch, Outcome, Wanted, plan, process_count, sized, work_through
 from advcam.pipeline.run import Run
-from advcam.pipeline.scoring import score_records
+from advcam.pipeline.scoring import read_prediction, score_records
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 
@@ -35,10 +36,11 @@ CPU_BATCH_PIXELS, GPU_BATCH_PIXELS, BATCH_LABELS = 2**19, 2**23, 21
 
 @dataclass(frozen=True)
 class SplitsOfNetwork:
-    """The images that a network is trained on, and those with ground truth that it is measured on, by split."""
+    """The images that a network is trained on; by split those that it labels, and of them those with ground truth."""
 
     train: ImageSet
     scored: dict[str, ImageSet]
+    looked_at: dict[str, ImageSet]
 
 
 def splits_of(run: Run) -> SplitsOfNetwork:
@@ -50,9 +52,10 @@ def splits_of(run: Run) -> SplitsOfNetwork:
     if not has_lists and not scored:
         held = training_sets(run)[1]
         scored = {} if held is None else {str(held.split): held}
+    looked_at = scored
     found = {
         name: replace(images, records=tuple(record for record in images.records if record.mask is not None))
-        for name, images in scored.items()
+        for name, images in looked_at.items()
     }
     missing = [name for name in config.score if not len(found[name])]
     if missing:
@@ -63,10 +66,28 @@ def splits_of(run: Run) -> SplitsOfNetwork:
     elif config.masks != RUN_MASKS or run.splits.train in run.splits.maps:
         train = run.limited(run.image_set(run.splits.train)) if has_lists else training_sets(run)[0]
     else:
-        measured = {record.id for images in scored.values() for record in images.records}
+        measured = {record.id for images in looked_at.values() for record in images.records}
         unseen = tuple(record for record in run.wanted if record.id not in measured)
         train = replace(next(iter(run.mapped_sets.values())), records=unseen or run.wanted, split=None)
-    return SplitsOfNetwork(train, scored)
+    return SplitsOfNetwork(train, scored, looked_at)
+
+
+def false_areas(run: Run) -> list[dict[str, Any]]:
+    """For ``metrics.json``: how much of images that lack a class the network labels with it; needs no masks."""
+    entry, results = run.record.done(NAME), []
+    for split, images in splits_of(run).looked_at.items() if entry is not None else ():
+        assert entry is not None
+        look = looks(False, False)[0]
+        ledger, keys = run.ledger(f"{NAME}/{look.folder}"), prediction_keys(run, look, images.records)
+        found, seen = FalseArea.none(len(run.class_names)), 0
+        for record in images.records:
+            path = run.folder.prediction(record.id, look.folder)
+            if ledger.fresh(record.id, keys[record.id], path):
+                found, seen = found.plus(read_prediction(path), record.classes), seen + 1
+        if found.images.any():
+            told = {"masks": entry.result["method"], "split": split, "images": seen}
+            results.append(told | found.to_json(run.class_names))
+    return results
 
 
 @dataclass(frozen=True)
@@ -166,7 +187,7 @@ def batches_of(
     share = max(1.0, max(settings.scales) ** 2, segmenter.num_labels / BATCH_LABELS)
 
     def most(size: tuple[int, int]) -> int:
-        reduced = min(1.0, settings.max_side / max(size))
+        reduced = 1.0 if settings.window else min(1.0, settings.max_side / max(size))
         return max(1, int(pixels / (size[0] * size[1] * reduced**2 * share)))
 
     return plan(((replace(record, classes=()), size) for record, size in pictures), most)

@@ -31,6 +31,7 @@ from advcam.pipeline.refiner import (
     Prepared,
     Subject,
     asked_threshold,
+    by_windows,
     each_image,
     held_choice,
     note_chosen_on,
@@ -69,8 +70,8 @@ METHODS: dict[str, Callable[[], Method]] = {
     **dict.fromkeys(("region_means", "regions", "affinity", "pamr", "chain"), _chain),
 }
 # Of the settings of ``refine``, what changes the masks of the CRF on the way.
-OF_STEPS = ("unary", "max_side")
-OF_MASKS = ("rule", "unary", "ambiguity", "max_side")
+OF_STEPS = ("unary", "max_side", "window")
+OF_MASKS = ("rule", "unary", "ambiguity", "max_side", "window")
 # A mask is one byte for each pixel: background, the classes, and 255.
 MOST_CLASSES = 254
 
@@ -182,12 +183,13 @@ def mask_work(run: Run, masks: MaskSet, prepared: Prepared) -> EachImage:
     labels = METHODS[masks.method]().labels(run, masks, prepared)
 
     def one(subject: Subject) -> UInt8[np.ndarray, "H W"]:
-        mask = resized_labels(labels(subject), subject.result.image_size)
+        mask = resized_labels(by_windows(labels, subject, run.config.refine.window), subject.result.image_size)
         if masks.finished:
             run.folder.overlay(masks.kind, subject.record.id).unlink(missing_ok=True)
         return settled(run, subject.record, mask) if masks.finished else mask
 
-    return EachImage(run, masks.kind, masks.name, partial(run.folder.file, masks.name), one, write_mask)
+    file, window = partial(run.folder.file, masks.name), run.config.refine.window
+    return EachImage(run, masks.kind, masks.name, file, one, write_mask, window)
 
 
 def draw_overlays(run: Run) -> None:

@@ -6,7 +6,7 @@ To add one: see ``stages.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from advcam.attribute.grid import full_size
+from advcam.attribute.grid import STORED_STRIDE, full_size, stored_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
+from advcam.data.windows import Window, middle_of, windows
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Facts, plain
 from advcam.pipeline.mapping import reduce
@@ -53,15 +54,28 @@ class Subject:
 
     record: Record
     image: UInt8[np.ndarray, "h w 3"]
-    """At most ``refine.max_side`` pixels long."""
+    """At most ``refine.max_side`` pixels long, or as large as it is where it goes through windows."""
     result: LocalizationMaps
     """The maps as they are stored, of the image at its own size."""
 
     @classmethod
-    def read(cls, run: Run, record: Record, kind: str) -> Subject:
-        """The image and its maps of one kind."""
+    def read(cls, run: Run, record: Record, kind: str, window: int = 0) -> Subject:
+        """The image and its maps of one kind; not reduced where it is longer than ``window``, unless that is 0."""
         result = LocalizationMaps.load(run.folder.maps(kind, record.id))
-        return cls(record, reduce(read_image(record.image), run.config.refine.max_side), result)
+        image = read_image(record.image)
+        large = 0 < window < max(image.shape)
+        return cls(record, image if large else reduce(image, run.config.refine.max_side), result)
+
+    def part(self, window: Window) -> Subject:
+        """A window of an image of its own size, with its part of the maps."""
+        image = np.ascontiguousarray(self.image[window])
+        height, width = image.shape[:2]
+        rows, columns = (
+            slice(span.start // STORED_STRIDE, span.start // STORED_STRIDE + length)
+            for span, length in zip(window, stored_size((height, width)), strict=True)
+        )
+        maps = self.result.maps[:, rows, columns]
+        return Subject(self.record, image, replace(self.result, maps=maps, image_size=(height, width)))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -82,6 +96,17 @@ class Subject:
 Labels = Callable[[Subject], UInt8[np.ndarray, "h w"]]
 
 
+def by_windows(labels: Labels, subject: Subject, side: int) -> UInt8[np.ndarray, "h w"]:
+    """The labels of an image, of a large one by windows: each pixel from the window whose middle is nearest."""
+    if not 0 < side < max(subject.size):
+        return labels(subject)
+    mask = np.zeros(subject.size, np.uint8)
+    for window in windows(subject.size, side):
+        here, within = middle_of(window, subject.size, side)
+        mask[here] = labels(subject.part(window))[within]
+    return mask
+
+
 @dataclass(frozen=True)
 class EachImage:
     """Work on images one by one, each with its maps: a file for each."""
@@ -93,10 +118,12 @@ class EachImage:
     file: Callable[[str], Path]
     make_one: Callable[[Subject], Any]
     write: Callable[[Path, Any], None]
+    window: int = 0
+    """Images longer than this are not reduced, unless it is 0."""
     threaded: bool = True
 
     def load(self, batch: Batch) -> Subject:
-        return Subject.read(self.run, batch.records[0], self.kind)
+        return Subject.read(self.run, batch.records[0], self.kind, self.window)
 
     def make(self, batch: Batch, loaded: Subject) -> Any:
         return self.make_one(loaded)

@@ -36,7 +36,7 @@ from advcam.pipeline.saliency import held_regions, reduced_saliency, salient_reg
 from advcam.pipeline.scoring import ChosenThreshold, read_prediction, scored_records
 from advcam.report.analyses import analysis_sections
 from advcam.report.box_cases import cases, distribution
-from advcam.report.facts import changed_settings, data_fact, instance_facts, stage_facts
+from advcam.report.facts import changed_settings, data_fact, false_area_facts, instance_facts, stage_facts
 from advcam.report.figures import NAMES, Headline, groups, headline, name_of_masks, read_figures
 from advcam.report.gains import chains
 from advcam.report.gallery import LONG_SIDE, Card, Subject, class_colour, draw_card
@@ -90,7 +90,7 @@ def page(run: Run) -> Page:
         claim_details=said[1],
         headline=found,
         notices=notices(run, metrics, found, edges(metrics), classifier),
-        facts=facts(run) + instance_facts(metrics),
+        facts=facts(run) + instance_facts(metrics) + false_area_facts(metrics),
         groups=groups(figures),
         chains=chains(figures),
         class_chart=class_chart(found) if found else None,
@@ -309,6 +309,8 @@ def grow(run: Run, records: Sequence[Record]) -> Iterator[Strip]:
     # All steps are shown, also those of a pair that was stopped.
     settings = ClimbSettings(**entry_of(run, f"{run.kind}/maps").result["climb"])
     map_, _ = map_of_run(run)
+    if len(map_.mean) != 3:
+        return
     held = entry_of(run, f"{run.kind}/maps").facts.get("saliency") is not None
     shown: set[int] = set()
     for record in records:

@@ -43,7 +43,7 @@ def segment(run: Run) -> None:
             training = cct_training(run, sets) if run.config.segment.method == "cct" else deeplab_training(run, sets)
             made.entry.result = training.said | train(run, training, sets, made.entry.key)
         made.entry.content = run.network_content(run.folder.segmentation)
-    for split, images in sets.scored.items():
+    for split, images in sets.looked_at.items():
         predict_split(run, split, images)
     for result in network_results(run):
         say(f"segment: {result}")

@@ -30,7 +30,7 @@ def distribution(files: Scored, kind: str, settings: ScoreMapSettings) -> ScoreD
     """Fig. 15 over all images of a split."""
     found = ScoreDistributions(settings)
     for record, file in files:
-        found.update(file.of(kind), true_corners(record), file.image_size[::-1], name=record.id)
+        found.update(file.of(kind), true_corners(record), file.image_size, name=record.id)
     return found.compute()
 
 
@@ -49,7 +49,7 @@ def cases(
     thresholds = {result["masks"]: result["thresholds"].get(str(GT_KNOWN), 0.0) for result in own}
 
     def found_box(record: Record, file: ScoreMapFile, kind: str) -> Any:
-        truth, size = true_corners(record), file.image_size[::-1]
+        truth, size = true_corners(record), file.image_size
         return best_box(file.of(kind), truth, size, thresholds[kind], settings, name=record.id)
 
     overlaps = [found_box(record, file, own[-1]["masks"]).iou for record, file in files]

@@ -130,6 +130,17 @@ def as_text(value: Any) -> str:
     return shlex.quote(json.dumps(value))
 
 
+def false_area_facts(metrics: Mapping[str, Any] | None) -> list[Fact]:
+    """How much of images without a class the network labels with it."""
+    return [
+        Fact(
+            "False area",
+            f"{100 * entry['false_area']:.2f} % of an image without a class, {place(entry['split'], entry['images'])}",
+        )
+        for entry in (metrics or {}).get("false_area", [])
+    ]
+
+
 def instance_facts(metrics: Mapping[str, Any] | None) -> list[Fact]:
     """VOC's average precision of the instance masks, where they were measured."""
     entries = [entry for entry in (metrics or {}).get("instances", []) if entry["ap"] is not None]

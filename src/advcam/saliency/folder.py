@@ -57,7 +57,7 @@ class FolderMaps:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise DataError("there is no such folder of saliency maps: correct --saliency.folder", folder)
+            raise DataError("there is no such folder of saliency maps: correct saliency.folder", folder)
         listing = list_images(folder)
         files: dict[str, Path] = {}
         missing: list[str] = []
@@ -81,7 +81,7 @@ class FolderMaps:
             raise DataError(
                 f"{len(missing)} of {len(records)} images have no saliency map ({few(missing)}): put "
                 f"{missing[0]}.png and the others there, or climb these images without region D with "
-                "--saliency.missing without",
+                "saliency.missing without",
                 folder,
             )
         return cls(files, tuple(missing))

@@ -86,7 +86,7 @@ def grey_pairs(pictures: str, masks: str) -> list[Pair]:
     """Pictures of one folder with the masks of another, by their names without extension."""
     for folder, name in ((pictures, "data"), (masks, "masks")):
         if not Path(folder).is_dir():
-            raise DataError(f"there is no such folder: correct --detector.{name}", folder)
+            raise DataError(f"there is no such folder: correct detector.{name}", folder)
     of_pictures, of_masks = list_images(Path(pictures)), list_images(Path(masks))
     missing = [name for name in of_pictures.ids if name not in of_masks.ids]
     if missing:

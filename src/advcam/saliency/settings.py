@@ -38,7 +38,7 @@ class SaliencySettings:
 
     def __post_init__(self) -> None:
         if self.source == "folder" and self.folder is None:
-            raise SettingsError("saliency.source is folder, but no folder is named: give --saliency.folder FOLDER")
+            raise SettingsError("saliency.source is folder, but no folder is named: give saliency.folder")
         if self.source != "folder" and self.folder is not None:
             raise SettingsError(
                 f"saliency.folder is {self.folder}, but saliency.source is {self.source}: set the source to folder, "

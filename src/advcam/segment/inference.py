@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from advcam.data.masks import resized_labels
 from advcam.data.pixels import as_pixels
 from advcam.data.transforms import normalize, resize_long_side
+from advcam.data.windows import Window, blended_rows
 from advcam.errors import ModelError
 from advcam.refine.crf import dense_crf
 from advcam.refine.crf_settings import CRFSettings
@@ -139,19 +140,28 @@ class Segmenter:
         settings = settings or InferenceSettings()
         if self.num_labels > MOST_LABELS:
             raise ModelError(f"the network knows {self.num_labels} labels, and a mask has room for {MOST_LABELS}")
-        size = images[0].shape[:2]
+        size = (images[0].shape[0], images[0].shape[1])
+        if 0 < settings.window < max(size):
+            return [self._in_windows(image, settings) for image in images]
         if max(size) > settings.max_side:
             images = [resize_long_side(image, settings.max_side) for image in images]
         logits = self.logits(images, settings)
         if settings.crf:
-            found = [
-                crf_labels_of(image, scores.softmax(0)) for image, scores in zip(images, logits.float(), strict=True)
-            ]
-        else:
-            found = list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
+            pairs = zip(images, logits.float(), strict=True)
+            logits = torch.stack([by_crf(image, scores.softmax(0)) for image, scores in pairs])
+        found = list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
         if found[0].shape == size:
             return found
         return [resized_labels(labels, size) for labels in found]
+
+    def _in_windows(self, image: UInt8[np.ndarray, "H W 3"], settings: InferenceSettings) -> UInt8[np.ndarray, "H W"]:
+        def probabilities(window: Window) -> Float[Tensor, "K h w"]:
+            part = np.ascontiguousarray(image[window])
+            found = self.logits([part], settings)[0].float().softmax(0)
+            return by_crf(part, found) if settings.crf else found
+
+        bands = blended_rows((image.shape[0], image.shape[1]), settings.window, probabilities)
+        return np.concatenate([band.argmax(0).to(torch.uint8).numpy() for _, band in bands])
 
     @torch.inference_mode()
     def logits(
@@ -164,14 +174,17 @@ class Segmenter:
         return class_logits(self.network, batch, settings.scales, settings.flip, self.align_corners, self.multiple)
 
 
-def crf_labels_of(image: UInt8[np.ndarray, "H W 3"], probabilities: Float[Tensor, "K H W"]) -> UInt8[np.ndarray, "H W"]:
-    """DeepLab-v2's CRF on a network's probabilities, with the picture's own levels in the appearance kernel.
+def by_crf(image: UInt8[np.ndarray, "H W 3"], probabilities: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:
+    """Marginals of DeepLab-v2's CRF on probabilities, with the picture's own levels in the appearance kernel.
 
     Labels that no pixel gives a probability of 1e-5, the floor of the energies, cannot win and are left out.
     """
     floor = 1e-5
     able = (probabilities.amax(dim=(1, 2)) > floor).nonzero().flatten()
-    if len(able) == 1:
-        return np.full(image.shape[:2], int(able[0]), np.uint8)
-    marginals = dense_crf(image, unary_from_scores(probabilities[able], floor), CRFSettings.deeplab())
-    return able[marginals.argmax(dim=0)].to(torch.uint8).cpu().numpy()
+    found = torch.zeros_like(probabilities)
+    found[able] = (
+        1.0
+        if len(able) == 1
+        else dense_crf(image, unary_from_scores(probabilities[able], floor), CRFSettings.deeplab())
+    )
+    return found

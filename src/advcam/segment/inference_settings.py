@@ -22,9 +22,14 @@ class InferenceSettings:
     """Refine by the dense CRF with DeepLab-v2's parameters (position 1 and 67 pixels, colour 3 levels)."""
     max_side: int = 1280
     """Pictures with a longer side, in pixels, are reduced to it, and their labels enlarged."""
+    window: int = 0
+    """Pictures with a longer side than this, in pixels, are labelled at their own size in overlapping windows of it,
+    whose probabilities are averaged; 0: such pictures are reduced."""
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) <= 0:
             raise SettingsError(f"scales must be one or more factors above 0, not {self.scales}")
         if self.max_side < 32:
             raise SettingsError(f"max_side must be at least 32 pixels, not {self.max_side}")
+        if self.window != 0 and self.window < 64:
+            raise SettingsError(f"window must be 0 or at least 64 pixels, not {self.window}")

@@ -29,13 +29,14 @@ def examine(settings: DoctorSettings) -> None:
     """
     _installation()
     if settings.data is not None:
-        _data_set(settings)
+        data_set(settings)
     if settings.classifier is not None:
         _classifier(settings)
 
 
 def _line(what: str, value: object) -> None:
-    sys.stdout.write(f"{what:<12} {value}\n")
+    # The option as it is typed.
+    sys.stdout.write(f"{what:<12} {value}\n".replace(" skip_bad", " --skip-bad"))
 
 
 def _installation() -> None:
@@ -51,7 +52,7 @@ def _installation() -> None:
         _line("gpu", "none that torch can use; everything runs on the CPU")
 
 
-def _data_set(settings: DoctorSettings) -> None:
+def data_set(settings: DoctorSettings) -> None:
     """Print what is there, what of it is not used or looks odd, and what is wrong with it."""
     assert settings.data is not None
     with counted("doctor: images opened") as advance_to:

@@ -65,10 +65,10 @@ def predict(asked: PredictVerb) -> None:
     if len(missing) < len(files):
         say(f"predict: {len(files) - len(missing)} of {len(files)} images are there already and kept")
     # The batches are planned over all of them: rounding depends on the batch.
-    batches = []
-    for batch in batches_of(segmenter, inference, sized(every, out)):
-        if any(record.id in missing for record in batch.records):
-            batches.append(batch)
+    planned = batches_of(segmenter, inference, sized(every, out))
+    batches = [batch for batch in planned if any(record.id in missing for record in batch.records)]
+    if not inference.window and any(max(batch.size or (0,)) > inference.max_side for batch in batches):
+        say(f"predict: images longer than {inference.max_side} pixels are reduced: --window keeps their own size")
     work = PredictWork(segmenter, inference, out)
     try:
         with progress("predict", len(files), len(files) - len(missing)) as advance:
@@ -78,7 +78,7 @@ def predict(asked: PredictVerb) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what is done is kept in {asked.out}") from None
     finally:
-        out.write_areas(files)
+        out.write_areas(every)
     left_out = {name: reason for name, reason in out.left_out.items() if name in files or name not in every}
     if not left_out:
         (out.root / LEFT_OUT_FILE).unlink(missing_ok=True)
@@ -208,7 +208,7 @@ class Predictions:
 
     def note_unreadable(self, name: str, error: DataError) -> None:
         # The images are not those of a run, which knows that option.
-        self.left_out[name] = str(error).replace(", or leave it out with --skip-bad", "")
+        self.left_out[name] = str(error).replace(", or leave it out with skip_bad", "")
 
     def write_areas(self, files: Mapping[str, Path]) -> None:
         """The table of the classes' areas, a row per image and label that is in it, of the masks that are there."""
@@ -216,9 +216,10 @@ class Predictions:
         rows: list[tuple[Any, ...]] = [AREA_COLUMNS]
         ledger, keys = self.__dict__["ledger"], self.__dict__["keys"]
         for name in files:
-            if name in keys and ledger.fresh(name, keys[name], self.mask(name)):
+            # One that this command did not look at counts as it was made.
+            if ledger.fresh(name, keys.get(name, ledger.key(name)), self.mask(name)):
                 with open_picture(self.mask(name)) as opened:
-                    counts = np.bincount(np.asarray(opened).ravel(), minlength=len(names))[: len(names)].tolist()
+                    counts = opened.histogram()[: len(names)]
                 total = sum(counts)
                 rows += [
                     (name, names[label], label, count, f"{count / total:.6f}")

@@ -57,7 +57,7 @@ def semi_supervised(
         listed = ", ".join(labelled.untrained[:3]) + (", ..." if len(labelled.untrained) > 3 else "")
         raise DataError(
             f"the masks of the {len(labelled.images)} images with masks have no pixel of {listed}, so it would never "
-            f"be predicted: raise cct.labelled, take it out of the list of classes, or give --skip-bad to train "
+            f"be predicted: raise cct.labelled, take it out of the list of classes, or give skip_bad to train "
             f"without it"
         )
     taken = {record.id for record in labelled.images.records}
@@ -101,7 +101,7 @@ def _with_pseudo_masks(rest: ImageSet, pseudo_masks: ImageSet, skip_bad: bool) -
         raise DataError(
             f"{len(missing)} of {len(rest)} images without masks have no pseudo mask either, such as {missing[0]}: "
             f"make them with `advcam attribute` and `advcam refine` (splits.maps), set cct.weak to false, or give "
-            f"--skip-bad to leave these images out"
+            f"skip_bad to leave these images out"
         )
     found = tuple(replace(record, mask=masks[record.id]) for record in rest.records if record.id not in set(missing))
     return replace(rest, records=found)
