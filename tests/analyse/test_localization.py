@@ -7,7 +7,7 @@ import torch
 
 from advcam.analyse.localization import ScoreDistributions, best_box, worst_first
 from advcam.errors import DataError
-from advcam.evaluate.wsol_settings import ScoreMapSettings
+from advcam.evaluate.settings import ScoreMapSettings
 
 SMALL = ScoreMapSettings(size=20)
 

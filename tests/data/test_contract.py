@@ -306,3 +306,15 @@ def test_boxes_that_are_not_finite(tmp_path: Path, build: Build, value: str) -> 
     path = tmp_path / file
     path.write_text(path.read_text().replace(old, new, 1))
     assert told(build, tmp_path)
+
+
+@readers(table, mvtec, openimages)
+def test_missing_mask(tmp_path: Path, build: Build) -> None:
+    build(tmp_path, SOUND)
+    if build is table:
+        (tmp_path / "labels.csv").write_text("image,labels,mask\nin/a.jpg,cat,m/a.png\nin/b.jpg,dog,\nin/c.jpg,cat,\n")
+    for path in (*tmp_path.rglob("a_mask.png"), *tmp_path.rglob("m.png")):
+        path.unlink()
+    text = told(build, tmp_path)
+    assert any(name in text for name in ("a.png", "a_mask.png", "m.png"))
+    assert any(words in text for words in ("there is no such", "has no mask"))

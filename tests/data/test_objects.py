@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from advcam.data import open_dataset
-from advcam.data.masks import write_mask
-from advcam.data.objects import read_objects
+from advcam.data.masks import read_objects, write_mask
 from advcam.data.record import Record
 from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError

@@ -9,7 +9,7 @@ import torch
 from advcam.errors import DataError, SettingsError
 from advcam.evaluate.boxes import BoxAccuracy, max_box_acc
 from advcam.evaluate.boxes_iou import boxes_on_map, inclusive_iou, level_ious
-from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
+from advcam.evaluate.settings import BoxAccSettings, ScoreMapSettings
 from advcam.localize.levels import quantize
 from advcam.localize.protocol import protocol_map
 
@@ -214,34 +214,6 @@ def test_other_normalizations() -> None:
     assert max_box_acc([score_map], truth, [(224, 224)]).thresholds[50] == 0.0
     with pytest.raises(DataError, match="must be within"):
         max_box_acc([score_map * 2], truth, [(224, 224)], maps=ScoreMapSettings(normalization="none"))
-
-
-def test_merged_is_one_pass(reference) -> None:
-    maps, boxes, sizes, _ = reference
-    flags = [index % 3 > 0 for index in range(40)]
-    parts = [BoxAccuracy(), BoxAccuracy(), BoxAccuracy()]
-    for index in range(40):
-        parts[0 if index < 7 else 1 if index < 30 else 2].update(
-            maps[index], boxes[index], sizes[index].flip(0), flags[index]
-        )
-    parts[0].merge(parts[1])
-    parts[0].merge(parts[2])
-    merged, whole = parts[0].compute(), max_box_acc(maps, boxes, sizes, classified=flags)
-    for ours, theirs in ((merged.all, whole.all), (merged.largest, whole.largest)):
-        assert all(torch.equal(ours.accuracy[delta], theirs.accuracy[delta]) for delta in DELTAS)
-        assert torch.equal(ours.best_iou, theirs.best_iou)
-    assert merged.top1_cls == whole.top1_cls == 65.0
-    assert torch.equal(merged.top1_loc_curve, whole.top1_loc_curve)
-
-
-def test_merge_refuses_another_protocol() -> None:
-    with pytest.raises(SettingsError, match="different settings"):
-        BoxAccuracy().merge(BoxAccuracy(BoxAccSettings(iou=(50,))))
-    some, none = BoxAccuracy(), BoxAccuracy()
-    some.update(ZERO_MAP, [(0, 0, 1, 1)], (9, 9), True)
-    none.update(ZERO_MAP, [(0, 0, 1, 1)], (9, 9))
-    with pytest.raises(DataError, match="whether its class is right"):
-        some.merge(none)
 
 
 def test_arguments_may_be_generators() -> None:

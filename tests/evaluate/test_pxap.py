@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from advcam.errors import DataError, SettingsError
-from advcam.evaluate.pixels import PixelAP, pxap
-from advcam.evaluate.wsol_settings import ScoreMapSettings
+from advcam.errors import DataError
+from advcam.evaluate.pixels import pxap
+from advcam.evaluate.settings import ScoreMapSettings
 
 TENTHS = ScoreMapSettings(step=0.1, size=8)
 SCORES = torch.tensor([0.0, 0.1, 0.35, 0.35, 0.8, 1.0, 0.62, 0.05]).repeat(8, 1)
@@ -64,20 +64,6 @@ def test_ignored_pixels_do_not_count_unless_they_are_foreground() -> None:
 @pytest.mark.parametrize("mask", [LABELS.bool(), LABELS.to(torch.uint8) * 255, LABELS.float()])
 def test_masks_of_any_type(mask) -> None:
     assert pxap([SCORES], [mask], maps=TENTHS).pxap == pytest.approx(77.5, abs=1e-12)
-
-
-def test_merged_is_one_pass(reference) -> None:
-    maps, masks, ignore, _ = reference
-    whole, first, second = PixelAP(), PixelAP(), PixelAP()
-    for index in range(10):
-        image = (maps[index], masks[index], ignore[index])
-        whole.update(*image)
-        (first if index < 4 else second).update(*image)
-    first.merge(second)
-    assert first.compute().pxap == whole.compute().pxap
-    assert first.compute().num_images == 10
-    with pytest.raises(SettingsError, match="different settings"):
-        first.merge(PixelAP(TENTHS))
 
 
 def test_a_map_without_information_finds_everything_at_once() -> None:

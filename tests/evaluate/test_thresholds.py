@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -65,19 +64,6 @@ def test_first_of_equal_maxima_is_best():
     assert result.best_threshold == 0.2
     assert result.best_index == 1
     assert sweep([(maps, torch.tensor([0]), np.array([[0, 0, 1]]))], 2, (0.05, 0.2)).best_is_at_edge
-
-
-def test_counts_of_two_processes_add_up():
-    images = random_images(7)
-    whole, first, second = (SweepCounts(6, (0.2, 0.4)) for _ in range(3))
-    for index, image in enumerate(images):
-        whole.update(*image)
-        (first if index < 3 else second).update(*image)
-    first.merge(pickle.loads(pickle.dumps(second)))
-    assert first.compute().confusions.equal(whole.compute().confusions)
-    assert first.image_count == 7
-    with pytest.raises(SettingsError, match="sweep both alike"):
-        first.merge(SweepCounts(6, (0.2, 0.5)))
 
 
 def test_default_thresholds_begin_as_those_of_seam_and_go_further():

@@ -16,7 +16,7 @@ from runs import contents, entry
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
-from advcam.data.objects import read_objects
+from advcam.data.masks import read_objects
 from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.models.architectures import build_backbone

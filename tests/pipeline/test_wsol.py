@@ -25,7 +25,7 @@ from advcam.classify.wsol.train import train_method
 from advcam.data import open_dataset
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.evaluate import max_box_acc
-from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
+from advcam.evaluate.settings import BoxAccSettings, ScoreMapSettings
 from advcam.models import BackboneSettings
 from advcam.pipeline.config import ReportSettings, RunConfig, SplitSettings
 from advcam.pipeline.graph import run_stages

@@ -9,13 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from advcam.data.classes import ClassList
+from advcam.data.classes import ClassList, shortened
 from advcam.data.images import read_image
-from advcam.data.masks import IGNORE, read_mask
+from advcam.data.masks import IGNORE, read_mask, values_of
 from advcam.data.open import recognise, surely_wrong
-from advcam.data.plausible import odd_classes, similar_names
 from advcam.data.reader import KnownDataset
 from advcam.data.record import ImageSet, Problem, Record, as_problem
 from advcam.errors import DataError
@@ -27,6 +24,8 @@ Progress = Callable[[int, int], None]
 _BATCH = 256
 # A picture whose brightest value is below this is all but black.
 _DARK = 20
+# Of a class with fewer images hardly anything can be learnt.
+FEW_IMAGES = 5
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,9 @@ def examine_dataset(
         except DataError as error:
             problems.append(as_problem(error))
     found: list[SplitSummary] = []
-    seen: set[str] = set()
-    total = _Total()
+    seen: set[Path] = set()
+    counts: Counter[int] = Counter()
+    dark, values_in_all = 0, set[int]()
     for name in chosen:
         try:
             image_set = reader.read(name)
@@ -109,55 +109,34 @@ def examine_dataset(
         if not image_set.records:
             where = "" if name is None else f" in the split {name!r}"
             problems.append(Problem(str(path), f"there is no image that can be used{where}: add images and labels"))
-        records = [record for record in image_set.records if str(record.image) not in seen]
-        seen.update(str(record.image) for record in records)
-        values = total.add(records, image_set.class_names, on_progress)
-        problems += total.take_problems()
+        records = [record for record in image_set.records if record.image not in seen]
+        values: Counter[int] = Counter()
+        for record, finding in zip(records, _find(records, image_set.class_names, on_progress), strict=True):
+            seen.add(record.image)
+            counts.update(record.classes)
+            values.update(finding.mask_values or ())
+            problems += finding.problems
+            dark += finding.dark
+        values_in_all |= values.keys()
         found.append(_summary(image_set, values))
     class_names = found[-1].class_names if found else ()
     problems += similar_names(str(path), class_names)
     if wrong := surely_wrong(path, class_names):
         problems.append(wrong)
-    if total.mask_values and set(total.mask_values) <= {0, IGNORE}:
+    if values_in_all and values_in_all <= {0, IGNORE}:
         message = (
             f"no mask holds anything but 0 and {IGNORE}, which means ignore: write the number of the class (1, 2, ...)"
         )
         problems.append(Problem(str(path), message))
-    if total.images:
-        notices += odd_classes(str(path), class_names, total.counts, total.images)
-    if total.images and total.dark == total.images:
+    if seen:
+        notices += odd_classes(str(path), class_names, counts, len(seen))
+    if 0 < dark == len(seen):
         message = (
             "every picture is all but black: 12-bit values in 16-bit files stay so, since 16 bits are divided by 257; "
             "multiply them by 16"
         )
         notices.append(Problem(str(path), message))
     return Examination(tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(notices)), tuple(found))
-
-
-class _Total:
-    """What was seen in all images so far."""
-
-    def __init__(self) -> None:
-        self.images = self.dark = 0
-        self.counts: Counter[int] = Counter()
-        self.mask_values: Counter[int] = Counter()
-        self.problems: list[Problem] = []
-
-    def add(self, records: Sequence[Record], class_names: Sequence[str], on_progress: Progress | None) -> Counter[int]:
-        """Look at images; returns the masks by the values in them."""
-        values: Counter[int] = Counter()
-        for record, finding in zip(records, _find(records, class_names, on_progress), strict=True):
-            self.images += 1
-            self.counts.update(record.classes)
-            self.problems += finding.problems
-            self.dark += finding.dark
-            values.update(finding.mask_values or ())
-        self.mask_values += values
-        return values
-
-    def take_problems(self) -> list[Problem]:
-        problems, self.problems = self.problems, []
-        return problems
 
 
 def _summary(image_set: ImageSet, mask_values: Mapping[int, int]) -> SplitSummary:
@@ -219,7 +198,7 @@ def _look(record: Record, class_names: Sequence[str]) -> _Finding:
     problems = _box_problems(record, size)
     if mask is None:
         return _Finding(tuple(problems), readable=True, dark=dark)
-    values = frozenset(int(value) for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)))
+    values = frozenset(values_of(mask))
     shown = [class_names[value - 1] for value in sorted(values - {0, IGNORE}) if value - 1 not in record.classes]
     if shown:
         message = f"its mask shows {', '.join(shown)}, which its labels do not name: correct one of them"
@@ -237,3 +216,43 @@ def _box_problems(record: Record, size: tuple[int, int]) -> list[Problem]:
             message = f"its box ({corners}) is not inside its {width} x {height} pixels: correct the box"
             problems.append(Problem(str(record.image), message))
     return problems
+
+
+def similar_names(file: str, class_names: Sequence[str]) -> list[Problem]:
+    """Classes whose names differ only in case or blanks: surely one class written twice."""
+    first: dict[str, str] = {}
+    problems = []
+    for name in class_names:
+        other = first.setdefault(" ".join(name.lower().split()), name)
+        if other != name:
+            message = f"the classes {other!r} and {name!r} differ only in case or blanks: write both alike"
+            problems.append(Problem(file, message))
+    return problems
+
+
+def odd_classes(file: str, class_names: Sequence[str], counts: Mapping[int, int], images: int) -> list[Problem]:
+    """What is odd about the classes of so many images.
+
+    >>> [str(problem) for problem in odd_classes("d", ("1", "2"), {0: 9, 1: 2}, 9)]  # doctest: +NORMALIZE_WHITESPACE
+    ['d: every image shows 1: nothing can be learnt of it without images that lack it',
+     'd: 1 of 2 classes have fewer than 5 images (2)',
+     'd: the classes are numbers only: list their names in classes.txt, if these are not their names']
+    """
+    found = []
+    always = [name for index, name in enumerate(class_names) if counts.get(index, 0) == images]
+    few = [name for index, name in enumerate(class_names) if counts.get(index, 0) < FEW_IMAGES]
+    if len(class_names) == 1 and always:
+        found.append(
+            f"{always[0]} is the only class and every image shows it: nothing can be learnt of it without images that "
+            "lack it, labelled background"
+        )
+    elif always:
+        them = "it" if len(always) == 1 else "them"
+        found.append(
+            f"every image shows {shortened(always)}: nothing can be learnt of {them} without images that lack {them}"
+        )
+    if few:
+        found.append(f"{len(few)} of {len(class_names)} classes have fewer than {FEW_IMAGES} images ({shortened(few)})")
+    if all(name.isdecimal() for name in class_names):
+        found.append("the classes are numbers only: list their names in classes.txt, if these are not their names")
+    return [Problem(file, message) for message in found]

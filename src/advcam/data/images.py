@@ -110,17 +110,6 @@ def _known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def is_whole_picture(path: str | Path) -> bool:
-    """Whether a file is there and its checksums hold, as far as its kind has any."""
-    try:
-        with open_picture(path) as image:
-            image.verify()
-        return True
-    # Pillow raises errors of many kinds on broken files.
-    except Exception:
-        return False
-
-
 @contextmanager
 def open_image(path: str | Path) -> Iterator[Image.Image]:
     """A file opened by Pillow, of which only the header is read; whatever fails inside becomes a ``DataError``."""

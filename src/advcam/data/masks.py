@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int, Int64, UInt8
 from PIL import Image
 
 from advcam.data.images import image_size, open_image
@@ -15,6 +15,7 @@ from advcam.errors import DataError
 from advcam.io.files import writing
 
 IGNORE = 255
+OBJECTS = "SegmentationObject"
 
 
 def read_mask(
@@ -56,6 +57,46 @@ def read_mask(
     if num_classes is not None:
         _check_values(where, name, mask, num_classes)
     return mask
+
+
+def read_objects(
+    record: Record, size: tuple[int, int] | None = None, num_classes: int | None = None
+) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, "n H W"]]:
+    """The 0-based class and the mask of every object of an image, in the order of their numbers.
+
+    The class is that of the image's mask where the object is. 255, the border of objects, belongs to none.
+
+    Args:
+        record: with ``objects`` and a mask.
+        size, num_classes: as for ``read_mask``.
+
+    Raises:
+        DataError: a file is missing, cannot be read or is of another size, or an object has no class in the mask.
+    """
+    if record.objects is None:
+        raise DataError(f"the image has no ground-truth objects: add {OBJECTS}, or leave it out", record.image)
+    labels = read_mask(record, size, num_classes)
+    with open_image(record.objects) as image:
+        numbers = np.array(image) if len(image.getbands()) == 1 else None
+    if numbers is None or numbers.shape != labels.shape:
+        raise DataError(
+            f"must be an indexed picture of {labels.shape[1]} x {labels.shape[0]} pixels, one number "
+            "per object: replace it",
+            record.objects,
+        )
+    classes, masks = [], []
+    for number in np.unique(numbers):
+        if number in (0, IGNORE):
+            continue
+        mask = numbers == number
+        inside = labels[mask & (labels > 0) & (labels != IGNORE)]
+        if not len(inside):
+            raise DataError(
+                f"object {number} lies where {record.mask} has no class: correct one of them", record.objects
+            )
+        classes.append(int(np.bincount(inside).argmax()) - 1)
+        masks.append(mask)
+    return np.asarray(classes, np.int64), np.stack(masks) if masks else np.zeros((0, *labels.shape), bool)
 
 
 def mask_size(path: Path) -> tuple[int, int]:
@@ -113,6 +154,12 @@ def write_mask(path: str | Path, mask: UInt8[np.ndarray, "H W"]) -> None:
         image.save(temporary, "PNG")
 
 
+def values_of(mask: UInt8[np.ndarray, "H W"]) -> list[int]:
+    """The values that occur, ascending; ``numpy.bincount`` would take eight bytes for each pixel."""
+    counts = Image.frombuffer("L", mask.shape[::-1], np.ascontiguousarray(mask), "raw", "L", 0, 1).histogram()
+    return [value for value, count in enumerate(counts) if count]
+
+
 def voc_palette() -> UInt8[np.ndarray, "256 3"]:
     """The colours of PASCAL VOC: the bits of an index, three at a time, set red, green and blue from the top bit down.
 
@@ -163,8 +210,7 @@ def _check_size(where: Path, name: str, found: tuple[int, int], size: tuple[int,
 
 
 def _check_values(where: Path, name: str, mask: UInt8[np.ndarray, "H W"], num_classes: int) -> None:
-    counts = np.bincount(mask.ravel(), minlength=256)
-    unknown = [int(value) for value in np.flatnonzero(counts) if num_classes < value < IGNORE]
+    unknown = [value for value in values_of(mask) if num_classes < value < IGNORE]
     if unknown:
         listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         raise DataError(

@@ -11,7 +11,7 @@ from advcam.data.classes import VOC_CLASSES, ClassList, class_indices, known_cla
 from advcam.data.ids import BadEntry, composed, image_id, is_file, spellings
 from advcam.data.listing import Listing, list_images
 from advcam.data.mask_files import mask_folder
-from advcam.data.objects import OBJECTS
+from advcam.data.masks import OBJECTS
 from advcam.data.reader import chosen_split, collect
 from advcam.data.record import ImageSet, Problem, Record
 from advcam.data.text import read_text

@@ -6,7 +6,8 @@ L grey levels; N images; H, W the map.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from advcam.errors import DataError, SettingsError
+from advcam.errors import DataError
 from advcam.evaluate.boxes_iou import Boxes, ImageSize, boxes_on_map, level_ious
 from advcam.evaluate.boxes_result import GT_KNOWN, BoxCurves, BoxScores
-from advcam.evaluate.per_image import per_image
-from advcam.evaluate.wsol_settings import BoxAccSettings, ScoreMapSettings
+from advcam.evaluate.settings import BoxAccSettings, ScoreMapSettings
 from advcam.localize.levels import quantize
 from advcam.localize.protocol import protocol_map
 
 ScoreMap = Float[Tensor, "_ _"] | Float[np.ndarray, "_ _"]
+
+
+_MISSING = object()
 
 
 def max_box_acc(
@@ -76,15 +79,30 @@ def max_box_acc(
     return accuracy.compute()
 
 
+def per_image(**columns: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """The entries of each image in turn; the columns may be generators.
+
+    Raises:
+        DataError: one column is shorter than another; said when its end is reached.
+
+    >>> list(per_image(maps="ab", boxes=[1, 2]))
+    [('a', 1), ('b', 2)]
+    """
+    for index, row in enumerate(zip_longest(*columns.values(), fillvalue=_MISSING)):
+        missing = [name for name, value in zip(columns, row, strict=True) if value is _MISSING]
+        if missing:
+            raise DataError(f"image {index} has no entry in {' and '.join(missing)}; all must have one entry per image")
+        yield row
+
+
 class BoxAccuracy:
-    """:func:`max_box_acc` image by image, for data that do not fit in memory or are shared between processes.
+    """:func:`max_box_acc` image by image, for data that do not fit in memory.
 
     >>> import torch
-    >>> first, second = BoxAccuracy(), BoxAccuracy()
-    >>> first.update(torch.eye(14), [(0, 0, 100, 100)], (100, 100), classified=True)
-    >>> second.update(torch.zeros(14, 14), [(40, 40, 60, 60)], (100, 100), classified=False)
-    >>> first.merge(second)
-    >>> first.compute().v1, first.compute().top1_loc
+    >>> accuracy = BoxAccuracy()
+    >>> accuracy.update(torch.eye(14), [(0, 0, 100, 100)], (100, 100), classified=True)
+    >>> accuracy.update(torch.zeros(14, 14), [(40, 40, 60, 60)], (100, 100), classified=False)
+    >>> accuracy.compute().v1, accuracy.compute().top1_loc
     (50.0, 50.0)
     """
 
@@ -126,24 +144,6 @@ class BoxAccuracy:
             self._classified_hits_T += hits_MDT[0, self._deltas.index(GT_KNOWN)]
         self._classified.append(classified)
         self._best_iou.append((float(ious_MT[0].max()), float(ious_MT[1].max())))
-
-    def merge(self, other: BoxAccuracy) -> None:
-        """Add the images of another accumulator, after one's own.
-
-        Raises:
-            SettingsError: the two follow different protocols.
-            DataError: one says whether classes are right, the other does not.
-        """
-        if other.settings != self.settings:
-            raise SettingsError(
-                f"box accuracies of different settings cannot be merged: {self.settings}, {other.settings}"
-            )
-        if self._classified and other._classified and (self._classified[0] is None) != (other._classified[0] is None):
-            raise DataError("either every image says whether its class is right, or none does")
-        self._hits_MDT += other._hits_MDT
-        self._classified_hits_T += other._classified_hits_T
-        self._classified += other._classified
-        self._best_iou += other._best_iou
 
     def hits(self) -> tuple[Int[Tensor, "d t"], Int[Tensor, " t"]]:
         """Images right so far over all contours, at each level of ``settings.iou`` and each threshold, and at 50 those

@@ -60,7 +60,7 @@ def segmentation(
 
 
 class ConfusionMatrix:
-    """Pixel counts over images that come one at a time, possibly in several processes.
+    """Pixel counts over images that come one at a time.
 
     ``counts`` is Int64[K K] on the CPU, row = ground truth, column = prediction; ``set_aside`` of these pixels have
     ``ignore_index`` in the prediction. Arguments as in ``segmentation``.
@@ -102,17 +102,6 @@ class ConfusionMatrix:
         self.counts += pairs.view(self.num_classes + 1, self.num_classes)[:-1].cpu()
         self.image_count += 1
         self.set_aside += int(aside_HW.sum())
-
-    def merge(self, other: ConfusionMatrix) -> None:
-        """Add what another process counted."""
-        if (other.num_classes, other.ignore_index) != (self.num_classes, self.ignore_index):
-            raise SettingsError(
-                f"counts over {other.num_classes} classes ignoring {other.ignore_index} cannot be added to counts over "
-                f"{self.num_classes} classes ignoring {self.ignore_index}: evaluate both with the same settings"
-            )
-        self.counts += other.counts
-        self.image_count += other.image_count
-        self.set_aside += other.set_aside
 
     def compute(self) -> SegmentationScores:
         """The scores of all images so far; further updates do not change them."""

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
-from advcam.errors import DataError, SettingsError
-from advcam.evaluate.per_image import per_image
-from advcam.evaluate.wsol_settings import ScoreMapSettings
+from advcam.errors import DataError
+from advcam.evaluate.boxes import per_image
+from advcam.evaluate.settings import ScoreMapSettings
 from advcam.localize.protocol import protocol_map
 from advcam.localize.resize import nearest
 
@@ -72,7 +72,7 @@ def pxap(
 
 
 class PixelAP:
-    """:func:`pxap` image by image, for data that do not fit in memory or are shared between processes.
+    """:func:`pxap` image by image, for data that do not fit in memory.
 
     >>> import torch
     >>> accumulator = PixelAP()
@@ -119,18 +119,6 @@ class PixelAP:
         self._foreground_B += np.bincount(bins_HW[foreground_HW], minlength=len(self._foreground_B))
         self._background_B += np.bincount(bins_HW[background_HW], minlength=len(self._background_B))
         self._num_images += 1
-
-    def merge(self, other: PixelAP) -> None:
-        """Add the images of another accumulator.
-
-        Raises:
-            SettingsError: the two follow different protocols.
-        """
-        if other.settings != self.settings:
-            raise SettingsError(f"PxAP of different settings cannot be merged: {self.settings}, {other.settings}")
-        self._foreground_B += other._foreground_B
-        self._background_B += other._background_B
-        self._num_images += other._num_images
 
     def compute(self) -> PixelScores:
         """The scores of all images so far.

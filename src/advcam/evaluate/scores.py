@@ -111,11 +111,6 @@ class SegmentationScores:
         return self.set_aside / max(1, int(self.confusion.sum()))
 
     @property
-    def mean_accuracy(self) -> float:
-        """Mean recall of the classes, under the name it has in segmentation papers."""
-        return self.recall
-
-    @property
     def fw_iou(self) -> float:
         """Mean IoU weighted with the classes' number of ground-truth pixels."""
         present = self._in_truth > 0

@@ -148,7 +148,7 @@ def sweep(
 
 
 class SweepCounts:
-    """Pixel counts for a sweep over images that come one at a time, possibly in several processes.
+    """Pixel counts for a sweep over images that come one at a time.
 
     The winning class of a pixel does not depend on the threshold, only whether it beats it does. So one joint
     histogram of (number of thresholds below the winning value, target, winning class) holds every confusion matrix.
@@ -197,14 +197,6 @@ class SweepCounts:
             joint = torch.bincount(index_HW.flatten(), minlength=math.prod(shape)).view(shape)[:, :-1].cpu()
             self.joint_BKK.index_add_(2, classes.cpu().to(torch.int64) + 1, joint)
         self.image_count += 1
-
-    def merge(self, other: SweepCounts) -> None:
-        """Add what another process counted."""
-        mine, theirs = ((c.num_classes, c.ignore_index, c.thresholds) for c in (self, other))
-        if mine != theirs:
-            raise SettingsError("counts of sweeps over other classes or thresholds cannot be added: sweep both alike")
-        self.joint_BKK += other.joint_BKK
-        self.image_count += other.image_count
 
     def compute(self) -> ThresholdSweep:
         """The scores at every threshold; further updates do not change them."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advcam.data.record import ImageSet, Record
 from advcam.evaluate.boxes import BoxAccuracy
-from advcam.evaluate.wsol_settings import BoxAccSettings
+from advcam.evaluate.settings import BoxAccSettings
 
 
 class BoxValidation:

@@ -9,8 +9,7 @@ from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.classify.settings import ClassifySettings
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.errors import SettingsError
-from advcam.evaluate.settings import SweepSettings
-from advcam.evaluate.wsol_settings import BoxAccSettings
+from advcam.evaluate.settings import BoxAccSettings, SweepSettings
 from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
 from advcam.refine.affinity_settings import AffinitySettings

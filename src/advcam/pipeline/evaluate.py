@@ -13,13 +13,11 @@ from typing import Any
 import torch
 
 from advcam.attribute.wsol import ScoreMapFile
-from advcam.data.masks import IGNORE, objects_and_ignored, read_mask
-from advcam.data.objects import read_objects
+from advcam.data.masks import IGNORE, objects_and_ignored, read_mask, read_objects
 from advcam.data.record import MaskFiles, Record
 from advcam.evaluate import SegmentationResult, SegmentationScores, ThresholdSource, ThresholdSweep
 from advcam.evaluate.boxes import BoxAccuracy
-from advcam.evaluate.boxes_result import BoxScores
-from advcam.evaluate.localization_result import WSOLResult
+from advcam.evaluate.boxes_result import BoxScores, WSOLResult
 from advcam.evaluate.pixels import PixelAP
 from advcam.evaluate.result import defined
 from advcam.evaluate.validation import true_corners
@@ -183,18 +181,7 @@ def way_of(made: dict[str, Any]) -> str:
 
 def curve(masks: str, split: str, found: ThresholdSweep) -> dict[str, Any]:
     """A sweep as the report draws it."""
-    names = ("miou", "precision", "recall", "noise")
-    values = {name: [defined(value) for value in getattr(found, name).tolist()] for name in names}
-    return {
-        "masks": masks,
-        "split": split,
-        "images": found.image_count,
-        "thresholds": list(found.thresholds),
-        **values,
-        "best_threshold": found.best_threshold,
-        "best_miou": defined(found.best.miou),
-        "best_is_at_edge": found.best_is_at_edge,
-    }
+    return {"masks": masks, "split": split, "best_miou": defined(found.best.miou)} | found.to_json()
 
 
 def instance_results(run: Run) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -20,7 +21,7 @@ from advcam.data.masks import resized_labels, voc_palette, write_mask
 from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError, RunError, SettingsError
-from advcam.io.files import read_json, remove, remove_leftovers, write_json, write_table, writing
+from advcam.io.files import read_json, remove, remove_leftovers, uncell, write_json, write_table, writing
 from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, plain
@@ -80,14 +81,18 @@ def predict(asked: PredictVerb) -> None:
     finally:
         out.write_areas(every)
     left_out = {name: reason for name, reason in out.left_out.items() if name in files or name not in every}
-    if not left_out:
-        (out.root / LEFT_OUT_FILE).unlink(missing_ok=True)
-    elif len(left_out) == len(files):
+    total = len(files) + sum(name not in every for name in left_out)
+    if len(left_out) == total:
         reason = next(iter(left_out.values()))
-        raise DataError(f"none of the {len(files)} images can be read (first: {reason})", asked.images)
+        raise DataError(f"none of the {total} images can be read (first: {reason})", asked.images)
+    # Those that this command did not look at stay as they are listed.
+    listed = {n: reason for n, reason in out.listed().items() if n in every and n not in files} | left_out
+    if listed:
+        write_table(out.root / LEFT_OUT_FILE, [("image", "reason"), *listed.items()])
     else:
-        write_table(out.root / LEFT_OUT_FILE, [("image", "reason"), *left_out.items()])
-        say(f"predict: {len(left_out)} of {len(files)} cannot be read: {out.root / LEFT_OUT_FILE} lists them")
+        (out.root / LEFT_OUT_FILE).unlink(missing_ok=True)
+    if left_out:
+        say(f"predict: {len(left_out)} of {total} cannot be read: {out.root / LEFT_OUT_FILE} lists them")
     say(f"predict: masks, {'overlays ' if asked.overlays else ''}and {AREAS_FILE} are in {asked.out}")
 
 
@@ -168,6 +173,14 @@ class Predictions:
         if self.root.is_dir():
             remove_leftovers(self.root)
         write_json(path, plain(settings))
+
+    def listed(self) -> dict[str, str]:
+        """The images that were left out, and why, as the table has them."""
+        try:
+            with (self.root / LEFT_OUT_FILE).open(encoding="utf-8", newline="") as lines:
+                return {uncell(row["image"]): row["reason"] for row in csv.DictReader(lines)}
+        except (OSError, KeyError, UnicodeError, csv.Error):
+            return {}
 
     def mask(self, image: str) -> Path:
         return self.root / MASKS / f"{image}.png"

@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 
 from advcam.data.classes import CLASS_FILE
-from advcam.data.masks import write_mask
-from advcam.data.objects import OBJECTS
+from advcam.data.masks import OBJECTS, write_mask
 from advcam.data.scenes.compose import Scene, render_scene
 from advcam.data.scenes.settings import SceneSettings
 from advcam.data.scenes.things import CLASS_NAMES
