@@ -203,3 +203,9 @@ def test_boxes_count_with_labels_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "data/boxes.csv").write_text("image,x0,y0,x1,y1\nc.png,1,1,5,5\n")
     with pytest.raises(DataError, match="names 'c', which is no image"):
         open_dataset(tmp_path / "data", "train", labels=tmp_path / "mine.csv")
+
+
+def test_a_class_that_may_be_none(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{name}/{i}.png" for name in ("good", "scratch", "No") for i in range(5)))
+    notices = [str(notice) for notice in examine_dataset(tmp_path).notices]
+    assert any("No, good may stand for none of the classes: label such images background" in text for text in notices)

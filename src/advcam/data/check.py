@@ -24,6 +24,10 @@ Progress = Callable[[int, int], None]
 _BATCH = 256
 # A picture whose brightest value is below this is all but black.
 _DARK = 20
+# Names that often stand for images without any class.
+_NO_CLASS = frozenset(
+    ("bg", "good", "negative", "no", "none", "normal", "nothing", "ok", "unlabeled", "unlabelled", "void")
+)
 # Of a class with fewer images hardly anything can be learnt.
 FEW_IMAGES = 5
 
@@ -253,6 +257,8 @@ def odd_classes(file: str, class_names: Sequence[str], counts: Mapping[int, int]
         )
     if few:
         found.append(f"{len(few)} of {len(class_names)} classes have fewer than {FEW_IMAGES} images ({shortened(few)})")
+    if nothing := [name for name in class_names if name.strip("_ ").lower() in _NO_CLASS]:
+        found.append(f"{shortened(nothing)} may stand for none of the classes: label such images background, if so")
     if all(name.isdecimal() for name in class_names):
         found.append("the classes are numbers only: list their names in classes.txt, if these are not their names")
     return [Problem(file, message) for message in found]

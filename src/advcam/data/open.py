@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from advcam.data.box_table import BOX_FILE, WithBoxes
@@ -153,24 +153,33 @@ def _with_labels(path: Path, labels: Path, classes: ClassList | None) -> Reader:
 
 
 def _from_folder(path: Path, labels: Path | None, classes: ClassList | None) -> Reader:
-    if lists := _wsol_lists(path):
-        return WSOL(lists, classes=classes)
-    for root in (path, path / "CUB_200_2011"):
-        if (root / CUB_LABELS).is_file():
-            return CUB(root, classes)
-    for root in (path, path / "ILSVRC"):
-        if (root / IMAGENET_DATA).is_dir():
-            return ImageNet(root, classes)
-    if is_mvtec(path):
-        return MVTec(path, classes)
-    for root in (path, path / "VOC2012", path / "VOCdevkit" / "VOC2012"):
-        if _is_voc(root):
-            return VOC(root, labels, classes)
+    if (reader := _known_layout(path, labels, classes)) is not None:
+        return reader
     if labels is not None:
         raise DataError(f"this file belongs to the layout of VOC, but {path} has no {VOC_IMAGES}: use a CSV", labels)
-    if files := _coco_files(path):
-        return COCO(path, files, classes)
     return _with_boxes(_plain_folder(path, classes), path)
+
+
+# The layouts that are known by what they hold, in the order in which they are tried; and where else they may begin.
+_LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[..., Reader], tuple[str, ...]], ...] = (
+    (lambda root: (root / CUB_LABELS).is_file(), CUB, ("CUB_200_2011",)),
+    (lambda root: (root / IMAGENET_DATA).is_dir(), ImageNet, ("ILSVRC",)),
+    (is_mvtec, MVTec, ()),
+    (lambda root: _is_voc(root), VOC, ("VOC2012", "VOCdevkit/VOC2012")),
+)
+
+
+def _known_layout(path: Path, labels: Path | None = None, classes: ClassList | None = None) -> Reader | None:
+    """The reader of a folder that needs no table; None for a folder of tables or classes."""
+    if lists := _wsol_lists(path):
+        return WSOL(lists, classes=classes)
+    for holds, reader, places in _LAYOUTS:
+        for root in (path, *(path / place for place in places)):
+            if holds(root):
+                return VOC(root, labels, classes) if reader is VOC else reader(root, classes)
+    if labels is None and (files := _coco_files(path)):
+        return COCO(path, files, classes)
+    return None
 
 
 def _with_boxes(reader: Reader, folder: Path) -> Reader:
@@ -186,7 +195,7 @@ def _plain_folder(path: Path, classes: ClassList | None) -> Reader:
     if tables:
         return TableFolder(path, tables, classes)
     folders = data_folders(path)
-    if inner := [folder.name for folder in folders if _is_dataset(folder)]:
+    if inner := [folder.name for folder in folders if _known_layout(folder) is not None]:
         raise DataError(f"there are data sets in its folders ({', '.join(inner)}): name one of them", path)
     if folders and not _has_images(path):
         return _class_folders(path, [folder.name for folder in folders], classes)
@@ -258,10 +267,6 @@ def _table(path: Path) -> Path | None:
 
 def _may_hold_labels(file: Path) -> bool:
     return file.suffix.lower() in TABLE_SUFFIXES and file.name != BOX_FILE and file.is_file()
-
-
-def _is_dataset(path: Path) -> bool:
-    return _is_voc(path) or is_mvtec(path) or bool(_wsol_lists(path)) or bool(_coco_files(path))
 
 
 def _has_images(path: Path) -> bool:
