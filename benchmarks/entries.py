@@ -23,16 +23,16 @@ STEPS = {
     "labels": "from advcam.data import open_dataset; open_dataset(DATA)",
     "doctor": "from advcam.data.check import examine_dataset; examine_dataset(DATA)",
     "checks of a run": (
-        "from advcam.pipeline.arguments import parse; from advcam.pipeline.checks import check_sets, tell_notices; "
+        "from advcam.verbs.arguments import parse; from advcam.pipeline.classify import check_data, tell_notices; "
         "from advcam.pipeline.run import Run; run = Run.open(parse('run', ['--data', DATA, '--out', DATA + '-run'])); "
-        "check_sets(run); tell_notices(run)"
+        "check_data(run); tell_notices(run)"
     ),
     "plan of the maps": (
         "from advcam.data import open_dataset; from advcam.data.images import image_size; "
         "from advcam.pipeline.parts import plan; "
         "plan(((r, image_size(r.image)) for r in open_dataset(DATA).records), lambda size: 8)"
     ),
-    "imports alone": "import advcam.pipeline.checks, advcam.pipeline.parts",
+    "imports alone": "import advcam.pipeline.classify, advcam.pipeline.parts",
 }
 
 

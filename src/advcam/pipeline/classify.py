@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from advcam.data.check import odd_classes, similar_names
 from advcam.data.ids import fraction
 from advcam.data.images import image_size
 from advcam.data.masks import IGNORE, mask_size, read_mask
-from advcam.data.plausible import odd_classes, similar_names
 from advcam.data.record import ImageSet
 from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.io.files import contents_digest

@@ -12,8 +12,8 @@ from advcam.attribute.wsol import ScoreMapFile
 from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.evaluate.boxes_result import GT_KNOWN
+from advcam.evaluate.settings import ScoreMapSettings
 from advcam.evaluate.validation import true_corners
-from advcam.evaluate.wsol_settings import ScoreMapSettings
 from advcam.report.box_overlays import DrawnBox, box_overlay
 from advcam.report.figures import name_of_masks
 from advcam.report.gallery import LONG_SIDE
