@@ -10,9 +10,9 @@ from .result import SegmentationResult as SegmentationResult
 from .result import ThresholdSource as ThresholdSource
 from .result import WeightsSource as WeightsSource
 from .scores import SegmentationScores as SegmentationScores
+from .settings import BoxAccSettings as BoxAccSettings
+from .settings import ScoreMapSettings as ScoreMapSettings
 from .settings import SweepSettings as SweepSettings
 from .thresholds import SweepCounts as SweepCounts
 from .thresholds import ThresholdSweep as ThresholdSweep
 from .thresholds import sweep as sweep
-from .wsol_settings import BoxAccSettings as BoxAccSettings
-from .wsol_settings import ScoreMapSettings as ScoreMapSettings
