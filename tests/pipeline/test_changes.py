@@ -134,6 +134,7 @@ SETTINGS = {
     "segment.multi_scale": (section("segment", multi_scale=True), set()),
     "localize.threshold": (section("localize", threshold=0.4), {"boxes", *REPORTED}),
     "localize.overlays": (section("localize", overlays=True), set()),
+    "refine.baseline": (section("refine", baseline=True), set()),
     "refine.overlays": (section("refine", overlays=False), set()),
     "report.gallery": (section("report", gallery=2), set()),
     "processes": (lambda config: replace(config, processes=2), set()),

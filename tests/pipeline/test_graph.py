@@ -157,6 +157,7 @@ def test_a_part_of_the_images_is_told_everywhere(own: RunConfig, capsys) -> None
     run_stages(config, ("refine", "evaluate", "report"))
     said = capsys.readouterr().err
     assert "4 images have no maps yet and get no mask" in said
+    assert "evaluate: note: advcam/maps covers 2 of 6 images." in said
     assert {"advcam/maps", "advcam/masks"} <= partial(config)
     assert main(["status", "--out", config.out]) == 0
     assert "partial     2 of 6 images" in capsys.readouterr().out
@@ -193,6 +194,14 @@ def test_a_config_is_the_same_in_both_spellings_and_a_run_goes_on(own: RunConfig
     run_stages(own, ("report",))
     gone_on = parse("run", ["--out", "run"])
     assert (gone_on.climb.steps, gone_on.data, gone_on.out) == (2, own.data, "run")
+
+
+def test_what_changes_no_number_needs_no_overwrite(own: RunConfig) -> None:
+    before = contents(own, "advcam/masks", "cam/masks")
+    calm = replace(own.refine, baseline=False, overlays=False)
+    run_stages(replace(own, refine=calm, localize=replace(own.localize, overlays=True)), ("refine", "localize"))
+    run_stages(own, ("refine",))
+    assert contents(own, "advcam/masks", "cam/masks") == before
 
 
 def test_a_second_command_says_who_holds_the_folder(own: RunConfig) -> None:

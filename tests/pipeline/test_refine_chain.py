@@ -143,7 +143,7 @@ def test_chains_without_sense_are_refused_at_once():
 
 
 def test_few_masks_choose_a_setting_and_say_what_it_is_worth(mapped, capsys):
-    from advcam.pipeline import tune
+    from advcam.verbs import tune
 
     choice = tune.tune(Run.open(mapped))
     kept = read_json(Path(mapped.out) / tune.FILE)

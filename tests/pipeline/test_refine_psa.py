@@ -21,7 +21,7 @@ from advcam.models import BackboneSettings, build_classifier
 from advcam.pipeline import refine_psa
 from advcam.pipeline.config import RefineSettings, RunConfig
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.refiner import Prepared, Subject
+from advcam.pipeline.refiner import MaskSet, Prepared, Subject
 from advcam.pipeline.run import Run
 from advcam.refine import CRFSettings
 from advcam.refine.psa import PSASettings, checkpoint
@@ -163,7 +163,7 @@ def test_threads_do_not_meet(mapped):
     """The masks do not depend on how many threads make them."""
     run_stages(mapped, ("refine",))
     run = Run.open(mapped)
-    labels = refine_psa.PSA.labels(run, "cam", Prepared())
+    labels = refine_psa.PSA.labels(run, MaskSet("cam", "masks", "psa"), Prepared())
     subjects = [Subject.read(run, record, "cam") for record in run.records] * 3
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(labels, subjects))

@@ -143,7 +143,7 @@ def test_killed_and_started_again(config, undisturbed):
     command = [sys.executable, "-m", "advcam", "run", str(file)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     noted = Path(config.out) / "keys/advcam/maps.jsonl"
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not noted.exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

@@ -64,6 +64,7 @@ def _check_data(run: Run) -> None:
 
 
 def _prepare(run: Run, masks: MaskSet, known: Facts) -> Prepared:
+    _check_data(run)
     psa, found = run.config.psa, Prepared()
     if psa.margin is not None:
         found = choose_once(run, masks, known, lambda: choose(run, masks.kind))
@@ -115,10 +116,10 @@ def open_network(run: Run, kind: str) -> AffinityNet:
     return load_affinity_net(network_folder(run, kind) if trained is None else Path(trained), run.config.psa)
 
 
-def trained_digest(path: Path) -> str:
-    """The content of a trained network, whatever its place."""
+def trained_digest(path: Path) -> str | None:
+    """The content of a trained network, whatever its place; None where it is not there."""
     files = {name: path / name for name in (WEIGHTS_NAME, CONFIG_NAME)} if path.is_dir() else {"": path}
-    return contents_digest(files)
+    return contents_digest(files) if all(file.is_file() for file in files.values()) else None
 
 
 def network_facts(run: Run, kind: str, psa: PSASettings, records: Sequence[Record]) -> Facts:
