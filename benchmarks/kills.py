@@ -5,25 +5,29 @@
     python benchmarks/kills.py --kills 0 --keep runs  the undisturbed run alone, to compare two versions of the program
 
 The data are generated. `irn`: classifier, saliency maps, maps, masks by IRN, objects, DeepLab-v2 on the masks, boxes,
-figures, report. `psa` and `cct` (with `advcam predict` after it) take these ways instead. A command is killed at a
-moment drawn evenly over the time that it would still take; the same command then goes on in the same folder, and a run
-that reaches its end is compared and begun anew. Expected: all files that hold numbers are equal, exit code 0.
+figures, report. `psa` and `cct` (with `advcam predict` after it) take these ways instead. A command is killed while it
+works on an artifact that is drawn, at a moment drawn evenly over the time that this took; the same command then goes on
+in the same folder, and the run is compared at its end. Expected: all files that hold numbers are equal, exit code 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -71,6 +75,7 @@ CHAINS = {
         | {"labelled": 6, "updates": 4, "crop": 48, "long_side": [64, 96]},
     },
 }
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Files that say when and how long, or that only a stopped command has use for.
 WITHOUT_NUMBERS = {
     "run.yaml",
@@ -117,36 +122,53 @@ def advcam(*words: object) -> None:
 def digests(*folders: Path) -> dict[str, str]:
     """A hash of every file that holds numbers."""
     return {
-        f"{folder.name}/{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
+        f"{folder.name}/{path.relative_to(folder)}": hashlib.sha256(content(path)).hexdigest()
         for folder in folders
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not WITHOUT_NUMBERS & set(path.relative_to(folder).parts)
     }
 
 
-def at_work(out: Path) -> str:
-    """What a run was working on when it was killed."""
+def content(path: Path) -> bytes:
+    """The bytes of a file; of the figures without the time that a training took."""
+    if path.name != "metrics.json":
+        return path.read_bytes()
+    found = json.loads(path.read_text())
+    (found["classifier"] or {}).pop("seconds", None)
+    return json.dumps(found).encode()
+
+
+def entries(out: Path) -> dict[str, dict[str, Any]]:
+    """What a run folder says of each artifact, in the order in which they were begun."""
     try:
-        made = yaml.safe_load((out / "run.yaml").read_text())["artifacts"]
+        return yaml.load((out / "run.yaml").read_text(), Loader=LOADER)["artifacts"]
     except (OSError, yaml.YAMLError, TypeError):
-        return "nothing yet"
-    return next((name for name, one in made.items() if one.get("status", "running") == "running"), "between stages")
+        return {}
 
 
-def killed(words: Sequence[str], after: float) -> bool:
-    """Start a command, and kill it after so many seconds; False where it was faster, and ended well."""
+def killed(words: Sequence[str], out: Path, target: str = "", delay: float = 0.0) -> str:
+    """Start a command and, so many seconds after it has begun an artifact, kill it; what it was at then, and nothing
+    where it ended before, and well."""
     process = subprocess.Popen(
         [sys.executable, "-m", "advcam", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    try:
-        _, said = process.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        return True
+    said: list[str] = []
+    threading.Thread(target=lambda: said.append(process.stderr.read()), daemon=True).start()  # type: ignore[union-attr]
+    moment = None
+    while process.poll() is None:
+        one = entries(out).get(target) if target and moment is None else None
+        if one is not None and one.get("status", "running") == "running":
+            moment = time.monotonic() + delay
+        if moment is not None and time.monotonic() >= moment:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            found = [name for name, one in entries(out).items() if one.get("status", "running") == "running"]
+            return found[0] if found else "between stages"
+        time.sleep(0.05)
     if process.returncode:
-        sys.exit(f"advcam {' '.join(words)} failed: {said[-800:]}")
-    return False
+        time.sleep(1)
+        sys.exit(f"advcam {' '.join(words)} failed: {''.join(said)[-800:]}")
+    return ""
 
 
 def main() -> int:
@@ -162,41 +184,37 @@ def main() -> int:
 
 
 def series(chain: str, kills: int, draw: random.Random, root: Path) -> int:
-    """An undisturbed run, and one that is killed so often; 1 where they differ."""
+    """An undisturbed run, and runs that are killed so often altogether; 1 where they differ."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / "scenes").exists():
         write_data(root / "scenes")
     whole, out = root / chain / "whole", root / chain / "killed"
     began = time.monotonic()
     for words in commands(chain, root, whole):
-        killed(words, 3600)
-    lasts = time.monotonic() - began
-    wanted = digests(*whole.parent.glob("whole*"))
-    print(f"{chain}: {len(wanted)} files, undisturbed in {lasts:.0f} s", flush=True)
+        killed(words, whole)
+    wanted, lasted = digests(*whole.parent.glob("whole*")), entries(whole)
+    print(f"{chain}: {len(wanted)} files, undisturbed in {time.monotonic() - began:.0f} s", flush=True)
     hit: Counter[str] = Counter()
-    wrong, since, ended = 0, 0.0, 0
-    while sum(hit.values()) < kills or (kills and since):
+    wrong = 0
+    for number in range(-(-kills // len(lasted))):
+        # Each artifact is begun once more after a kill, so the next kill is at a later one.
+        count = min(len(lasted), kills - number * len(lasted))
+        targets = sorted(draw.sample(list(lasted), count), key=list(lasted).index)
         for words in commands(chain, root, out):
-            # What is done is not done again, so less is left of a run that was killed before.
-            last = sum(hit.values()) >= kills
-            moment = 3600 if last else draw.uniform(0, max(lasts / 4, lasts - since))
-            began = time.monotonic()
-            if killed(words, moment):
-                hit[at_work(out)] += 1
-                since += max(0.0, time.monotonic() - began - 4)
-                break
-        else:
-            ended += 1
-            found = digests(*out.parent.glob("killed*"))
-            found = {name.replace("killed", "whole", 1): value for name, value in found.items()}
-            differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
-            wrong += len(differing)
-            print(f"  run {ended}: {len(differing)} of {len(wanted)} files differ {differing[:5]}", flush=True)
-            since = 0.0
-            for folder in out.parent.glob("killed*"):
-                subprocess.run(["rm", "-rf", str(folder)], check=True)
+            for target in targets if words[0] == "run" else ():
+                at = killed(words, out, target, draw.uniform(0, float(lasted[target].get("seconds", 0)) + 0.2))
+                if at:
+                    hit[at] += 1
+            killed(words, out)
+        found = digests(*out.parent.glob("killed*"))
+        found = {name.replace("killed", "whole", 1): value for name, value in found.items()}
+        differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+        wrong += len(differing)
+        print(f"  run {number + 1}: {len(differing)} of {len(wanted)} files differ {differing[:5]}", flush=True)
+        for folder in out.parent.glob("killed*"):
+            shutil.rmtree(folder)
     if kills:
-        print(f"{sum(hit.values())} kills, {ended} runs, {wrong} files that differ; killed at {dict(hit)}")
+        print(f"{sum(hit.values())} kills, {wrong} files that differ; killed at {dict(hit)}")
     return int(wrong > 0)
 
 
