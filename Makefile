@@ -5,17 +5,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 # Environments of their own: other people's programs with pins of theirs, the site, the wheel.
-FORMATS := .venv-formats
+APART := .venv-apart
 DOCS := .venv-docs
 DIST := .venv-dist
 
-.PHONY: help install demo test test-python test-formats test-tutorials docs dist lint format clean
+.PHONY: help install demo test test-python test-formats test-app test-tutorials docs dist lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the whole chain on generated scenes; ends with a report in $(DEMO)/report.html"
-	@echo "make test    the tests: test-python, then test-formats where its programs can be installed"
+	@echo "make test    the tests: test-python, then test-formats and test-app where what they need can be installed"
 	@echo "make test-formats  our files read by the programs they are for, in an environment of its own"
+	@echo "make test-app  the page, in a browser where there is one, in the same environment"
 	@echo "make test-tutorials  the notebooks of the documentation run from top to bottom"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make dist    wheel and sdist, and the tests of the sdist against the wheel"
@@ -43,22 +44,25 @@ demo: $(READY)
 	$(BIN)/advcam demo --out $(DEMO)
 
 test: test-python
-	@if $(MAKE) --silent --no-print-directory $(FORMATS)/.ready 2>$(FORMATS).log; then \
-	  $(MAKE) --no-print-directory test-formats; \
+	@if $(MAKE) --silent --no-print-directory $(APART)/.ready 2>$(APART).log; then \
+	  $(MAKE) --no-print-directory test-formats test-app; \
 	else \
-	  echo "test-formats: skipped, since datumaro, label-studio-sdk and supervision could not be installed: $$(tail -n 1 $(FORMATS).log)"; \
+	  echo "test-formats, test-app: skipped, since what they need could not be installed: $$(tail -n 1 $(APART).log)"; \
 	fi
 
 test-python: $(READY)
 	$(BIN)/python -m pytest
 
-test-formats: $(FORMATS)/.ready
-	$(FORMATS)/bin/python -m pytest -m formats tests/export
+test-formats: $(APART)/.ready
+	$(APART)/bin/python -m pytest -m formats tests/export
+
+test-app: $(APART)/.ready
+	$(APART)/bin/python -m pytest tests/app
 
 # On top of the packages of $(VENV), so that torch is not installed twice.
-$(FORMATS)/.ready: pyproject.toml | $(READY)
-	@$(call into,$(FORMATS),$(BIN)/python,--group formats)
-	@$(FORMATS)/bin/python -c 'import sysconfig, pathlib; here, there = (pathlib.Path(sysconfig.get_path("purelib", vars={"base": base})) for base in ("$(CURDIR)/$(FORMATS)", "$(CURDIR)/$(VENV)")); (here / "beside.pth").write_text(f"import site; site.addsitedir({str(there)!r})\n")'
+$(APART)/.ready: pyproject.toml | $(READY)
+	@$(call into,$(APART),$(BIN)/python,--group apart)
+	@$(APART)/bin/python -c 'import sysconfig, pathlib; here, there = (pathlib.Path(sysconfig.get_path("purelib", vars={"base": base})) for base in ("$(CURDIR)/$(APART)", "$(CURDIR)/$(VENV)")); (here / "beside.pth").write_text(f"import site; site.addsitedir({str(there)!r})\n")'
 	@touch $@
 
 test-tutorials: $(READY)
@@ -88,4 +92,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(FORMATS) $(FORMATS).log $(DOCS) $(DIST) $(DEMO) site
+	rm -rf $(VENV) $(APART) $(APART).log $(DOCS) $(DIST) $(DEMO) site
