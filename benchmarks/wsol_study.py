@@ -20,7 +20,7 @@ import torch
 from advcam.attribute.climb import ClimbStep, climb_pairs
 from advcam.attribute.maps.cam import CAM
 from advcam.attribute.settings import ClimbSettings, adapted
-from advcam.classify.wsol.build import load_method
+from advcam.classify.methods import load_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.task import whole_square
 from advcam.data import open_dataset

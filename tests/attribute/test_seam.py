@@ -1,20 +1,21 @@
-"""SEAM's network and its maps: the refinement written out, what is climbed and what is summed, the published names."""
+"""SEAM: the refinement and the loss written out, what is climbed and what is summed, the published layout."""
 
 from __future__ import annotations
 
-import pytest
 import torch
+from torch.nn import functional as F
 
 import advcam
-from advcam.classify.seam import SEAMNetwork, one_per_pixel, refined
-from advcam.errors import ModelError
+from advcam.classify.seam import SEAM, one_per_cell, refined
+from advcam.models.architectures import build_backbone
+from advcam.models.classifier import Classifier
 
 SHORT = advcam.ClimbSettings(steps=3, reg_weight=0.001)
 
 
-def network() -> SEAMNetwork:
+def network() -> SEAM:
     torch.manual_seed(1)
-    return SEAMNetwork(4, width=2).double().eval()
+    return SEAM(Classifier(build_backbone("timm/test_resnet", 8), 4)).double().eval()
 
 
 def images(count: int = 2) -> torch.Tensor:
@@ -32,9 +33,51 @@ def test_the_refinement_written_out():
 
 
 def test_one_class_and_the_background_in_each_cell():
-    found = one_per_pixel(torch.randn(2, 5, 4, 6))
+    found = one_per_cell(torch.randn(2, 4, 4, 6))
     assert ((found[:, 1:] > 0).sum(dim=1) <= 1).all()
     torch.testing.assert_close(found[:, 0], 1 - found[:, 1:].amax(dim=1))
+
+
+def test_the_loss_written_out():
+    """As section 7.2 of the facts states it, with the background's channel that SEAM's program carries along."""
+    net, x = network(), images()
+    targets = torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, 0]]).double()
+    label = torch.cat([torch.ones(2, 1), targets], dim=1)[:, :, None, None]
+
+    def norm(p):
+        r = p.relu()
+        low, high = r.amin(dim=(2, 3), keepdim=True), r.amax(dim=(2, 3), keepdim=True)
+        return (r - low - 1e-5).relu() / (high - low + 1e-5)
+
+    def of(view):
+        maps, after = net.both_maps(view)
+        maps = torch.cat([torch.zeros_like(maps[:, :1]), maps], dim=1)
+        return [F.interpolate(m, view.shape[2:], mode="bilinear", align_corners=True) for m in (maps, after)]
+
+    def one_hot(p):
+        rest = p[:, 1:]
+        rest = torch.where(rest == rest.amax(dim=1, keepdim=True), rest, 0.0)
+        return torch.cat([p[:, :1], rest], dim=1).detach()
+
+    def topmean(p):
+        flat = p.abs().flatten(1)
+        return flat.sort(descending=True).values[:, : int(0.2 * flat.shape[1])].mean()
+
+    size = (9, 14)
+    cam1, rv1 = of(x)
+    cam2, rv2 = of(F.interpolate(x, size, mode="bilinear", align_corners=True))
+    classes = sum(F.multilabel_soft_margin_loss(c[:, 1:].mean(dim=(2, 3)), targets) for c in (cam1, cam2)) / 2
+    least = 0
+    for rv in (rv1, rv2):
+        flat = (rv * label)[:, 1:].amax(dim=1).flatten(1).sort().values
+        least = least + flat[:, : flat.shape[1] // 4].relu().mean() / 2
+    down = {"size": size, "mode": "bilinear", "align_corners": True}
+    cam1, rv1 = (F.interpolate(norm(m), **down) * label for m in (cam1, rv1))
+    cam2, rv2 = (norm(m) * label for m in (cam2, rv2))
+    er = (cam1[:, 1:] - cam2[:, 1:]).abs().mean()
+    cam1, cam2 = (torch.cat([1 - c[:, 1:].amax(dim=1, keepdim=True), c[:, 1:]], dim=1) for c in (cam1, cam2))
+    ecr = topmean(one_hot(cam2) - rv1) + topmean(one_hot(cam1) - rv2)
+    torch.testing.assert_close(net.loss(x, targets)["loss"], classes + least + er + ecr)
 
 
 def test_the_refined_map_is_summed_and_the_mean_of_the_other_climbed():
@@ -44,17 +87,9 @@ def test_the_refined_map_is_summed_and_the_mean_of_the_other_climbed():
     for step in steps:
         for view, x in enumerate(step.images.unbind(dim=1)):
             signed, after = net.both_maps(x)
-            torch.testing.assert_close(step.scores[:, view], signed[:, 1:].mean(dim=(2, 3)).detach())
+            torch.testing.assert_close(step.scores[:, view], signed.mean(dim=(2, 3)).detach())
             own = torch.stack([after[0, 1], after[1, 4]]).detach()
             summed += own.flip(-1) if view else own
     torch.testing.assert_close(total, summed)
     first, last = (step.scores[0, :, 0].sum() - step.scores[0, :, 1:].sum() for step in (steps[0], steps[-1]))
     assert last > first
-
-
-def test_published_names_load_and_others_are_named(tmp_path):
-    names = {name.partition(".")[0] for name in SEAMNetwork(20, width=1).state_dict()}
-    assert {"conv1a", "b2", "b5_2", "b6", "b7", "bn7", "f8_3", "f8_4", "f9", "fc8"} <= names
-    torch.save({"fc8.weight": torch.zeros(21, 4096, 1, 1)}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match="no network of SEAM with 20 classes"):
-        SEAMNetwork.load(tmp_path / "w.pth")

@@ -14,7 +14,7 @@ from torch import nn
 
 from advcam.errors import ModelError, SettingsError
 from advcam.models import BackboneSettings, Classifier, build_classifier
-from advcam.models.architectures import find_architecture
+from advcam.models.architectures import build_backbone, find_architecture
 
 
 def build(architecture: str, num_classes: int = 5, **options: object) -> Classifier:
@@ -137,8 +137,8 @@ def test_training_moves_the_maps() -> None:
         ("torchvision/res2net101_26w_4s", SettingsError, "known to neither"),
         ("timm/resnett18", SettingsError, "timm/resnet18"),
         ("qwertyuiop", SettingsError, "such as resnet50"),
-        ("vit_b_16", ModelError, "gives no feature map.*Grad-CAM"),
-        ("timm/vit_tiny_patch16_224", ModelError, "gives no feature map.*Grad-CAM"),
+        ("vit_b_16", ModelError, "gives no feature map.*AdvCAM"),
+        ("timm/vit_small_patch14_dinov2", ModelError, "patches of 14 pixels, and 8, 16 or 32 are needed"),
         ("timm/mambaout_femto", ModelError, "gives no feature map"),
         ("timm/resnet18.no_such_tag", ModelError, "check the tag"),
     ],
@@ -191,3 +191,17 @@ def test_settings_load_without_torch() -> None:
 def test_senseless_settings(options: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         BackboneSettings(**options)
+
+
+def test_a_transformer_is_mapped_on_the_grid_of_its_patches() -> None:
+    backbone = build_backbone("timm/test_vit")
+    assert (backbone.output_stride, backbone.channels) == (16, 64)
+    model, features = backbone.features.model, backbone.features.eval()
+    images = torch.randn(1, 3, 100, 64)
+    # Padded to whole patches: 7 x 4 cells, behind the class token.
+    tokens = model.forward_features(images)[:, 1:]
+    torch.testing.assert_close(features(images), tokens.transpose(1, 2).reshape(1, 64, 7, 4))
+    own = timm.create_model("test_vit", num_classes=3).state_dict()
+    classifier = Classifier(backbone, 3).eval()
+    assert classifier.load_library_state_dict(own, "timm's")
+    torch.testing.assert_close(classifier.mapper()(images), classifier(images))

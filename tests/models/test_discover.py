@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import advcam
 from advcam.errors import ModelError
-from advcam.models import BackboneSettings, ClassMapper, build_classifier, mapper_from_model
+from advcam.models import BackboneSettings, ClassMapper, build_classifier
 
 TORCHVISION = [
     "densenet121",
@@ -72,25 +72,25 @@ def test_torchvision_models_with_another_ending_are_refused(name: str) -> None:
     model = torchvision_model(name)
     model.train()
     with pytest.raises(ModelError, match=r"does not end in global average pooling.*Grad-CAM.*build_classifier"):
-        mapper_from_model(model)
+        ClassMapper.from_model(model)
     assert all(module.training for module in model.modules())
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "mambaout_femto", "vit_tiny_patch16_224"])
 def test_timm_models_with_another_ending_are_refused(name: str) -> None:
     with pytest.raises(ModelError, match="does not end in global average pooling"):
-        mapper_from_model(timm.create_model(name))
+        ClassMapper.from_model(timm.create_model(name))
 
 
 @pytest.mark.parametrize("pool", ["max", "avgmax", "catavgmax"])
 def test_another_pooling_is_refused(pool: str) -> None:
     with pytest.raises(ModelError, match=r"spatial mean is what the head 'fc' receives|differ from its output"):
-        mapper_from_model(timm.create_model("resnet18", global_pool=pool))
+        ClassMapper.from_model(timm.create_model("resnet18", global_pool=pool))
 
 
 def test_a_model_without_head_is_refused() -> None:
     with pytest.raises(ModelError, match="does not end in global average pooling"):
-        mapper_from_model(timm.create_model("resnet18", num_classes=0))
+        ClassMapper.from_model(timm.create_model("resnet18", num_classes=0))
 
 
 class Own(nn.Module):
@@ -115,7 +115,7 @@ class Own(nn.Module):
 
 def test_functional_relu_before_the_pooling() -> None:
     model = Own("plain").double()
-    mapper = mapper_from_model(model, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    mapper = ClassMapper.from_model(model, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     images = torch.randn(2, 3, 31, 50, dtype=torch.float64)
     maps = mapper.class_maps(images)
     expected = torch.einsum("kc,nchw->nkhw", model.head.weight, model.body(model.act(model.stem(images))).relu())
@@ -126,15 +126,15 @@ def test_functional_relu_before_the_pooling() -> None:
 def test_a_convolution_that_is_pooled_afterwards_is_the_same() -> None:
     model = Own("convolution")
     images = torch.randn(2, 3, 32, 48)
-    torch.testing.assert_close(mapper_from_model(model)(images), model(images), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ClassMapper.from_model(model)(images), model(images), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("ending", ["softmax", "tuple"])
 def test_a_named_head_is_measured_instead_of_the_output(ending: str) -> None:
     with pytest.raises(ModelError, match=r"differ from its output|returns a tuple instead of class scores"):
-        mapper_from_model(Own(ending))
+        ClassMapper.from_model(Own(ending))
     model = Own(ending)
-    mapper = mapper_from_model(model, head="head")
+    mapper = ClassMapper.from_model(model, head="head")
     images = torch.randn(1, 3, 32, 32)
     plain = Own("plain")
     plain.load_state_dict(model.state_dict())
@@ -143,23 +143,23 @@ def test_a_named_head_is_measured_instead_of_the_output(ending: str) -> None:
 
 def test_named_layers() -> None:
     model = torchvision.models.resnet18(num_classes=5)
-    mapper = mapper_from_model(model, feature_layer="layer4.1", head="fc")
+    mapper = ClassMapper.from_model(model, feature_layer="layer4.1", head="fc")
     check(model, mapper)
     with pytest.raises(ModelError, match="'layer3' gives no map whose spatial mean"):
-        mapper_from_model(model, feature_layer="layer3")
+        ClassMapper.from_model(model, feature_layer="layer3")
     with pytest.raises(ModelError, match=r"feature_layer 'layer5' is not a layer of ResNet.*layer4"):
-        mapper_from_model(model, feature_layer="layer5")
+        ClassMapper.from_model(model, feature_layer="layer5")
     with pytest.raises(ModelError, match="head 'avgpool' must be a linear layer"):
-        mapper_from_model(model, head="avgpool")
+        ClassMapper.from_model(model, head="avgpool")
 
 
 def test_a_model_for_one_image_size() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 7, stride=32, padding=3), nn.AvgPool2d(7), nn.Flatten(), nn.Linear(8, 4))
-    assert mapper_from_model(model).class_maps(torch.randn(1, 3, 224, 224)).shape == (1, 4, 7, 7)
+    assert ClassMapper.from_model(model).class_maps(torch.randn(1, 3, 224, 224)).shape == (1, 4, 7, 7)
 
 
 def test_half_precision() -> None:
-    mapper = mapper_from_model(torchvision.models.resnet18().bfloat16())
+    mapper = ClassMapper.from_model(torchvision.models.resnet18().bfloat16())
     assert mapper.class_maps(torch.randn(1, 3, 64, 64).bfloat16()).dtype == torch.bfloat16
 
 
@@ -167,7 +167,7 @@ def test_probing_leaves_no_trace() -> None:
     model = torchvision.models.resnet18()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    mapper_from_model(model)
+    ClassMapper.from_model(model)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
@@ -190,7 +190,7 @@ def test_the_network_is_shared_and_gradients_reach_the_image() -> None:
 def test_own_classifier_keeps_its_statistics() -> None:
     settings = BackboneSettings("mobilenet_v2", weights=None, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     classifier = build_classifier(settings, 6)
-    mapper = mapper_from_model(classifier)
+    mapper = ClassMapper.from_model(classifier)
     assert mapper.std == (0.5, 0.5, 0.5)
     assert not mapper.training
     images = torch.randn(1, 3, 64, 64)

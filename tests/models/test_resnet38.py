@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
 
 from advcam.classify.freezing import frozen_parameters
+from advcam.classify.methods import published_method
 from advcam.errors import ModelError, SettingsError
 from advcam.models import BackboneSettings, build_classifier
 from advcam.models.architectures import build_backbone, library_weights
@@ -192,7 +195,7 @@ class TestAsBackbone:
         assert (backbone.channels, backbone.output_stride, backbone.head_name) == (256, 8, "fc8")
         assert build_backbone("resnet38", 8).mean == (0.485, 0.456, 0.406)
         with pytest.raises(ModelError, match="output stride of 8, not 16"):
-            resnet38_backbone(16)
+            resnet38_backbone("resnet38", 16)
         with pytest.raises(SettingsError, match="in no library, so it has no weights 'default'"):
             library_weights("resnet38", "default")
 
@@ -222,3 +225,32 @@ class TestAsBackbone:
         torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
         with pytest.raises(ModelError, match="weights of another architecture than resnet38"):
             build_classifier(BackboneSettings(architecture="resnet38", weights=str(path)), 20)
+
+    # Beside the backbone's: name, channels out and in, all of the published width.
+    HEADS: ClassVar = {
+        "seam": (("fc8", 21, 256), ("f8_3", 64, 32), ("f8_4", 128, 64), ("f9", 192, 195)),
+        "sub_categories": (("fc8_20", 20, 256), ("fc8_200", 200, 256)),
+    }
+
+    @pytest.mark.parametrize("method", HEADS)
+    def test_the_files_of_seam_and_sc_cam(self, small, narrow, tmp_path, method):
+        heads = {f"{name}.weight": torch.randn(out, into, 1, 1) for name, out, into in self.HEADS[method]}
+        tensors = {name: value for name, value in narrow.state_dict().items() if "num_batches" not in name}
+        torch.save(tensors | heads, tmp_path / "w.pth")
+        assert set(tensors) == set(expected_shapes())
+        backbone = BackboneSettings(architecture="resnet38")
+        network = published_method(method, tmp_path / "w.pth", backbone, 20)
+        images = torch.randn(1, 3, 40, 56)
+        features, head = narrow.taps(images)[-1], heads.get("fc8_20.weight")
+        head = heads["fc8.weight"][1:] if head is None else head
+        torch.testing.assert_close(network.classifier(images)[0], head.flatten(1) @ features.mean(dim=(2, 3))[0])
+        if method == "seam":
+            signed, _ = network.both_maps(images)
+            torch.testing.assert_close(signed, nn.functional.conv2d(features, head))
+            assert torch.equal(network.f9.weight, heads["f9.weight"])
+        else:
+            assert torch.equal(network.sub_head.weight, heads["fc8_200.weight"].flatten(1))
+        lacking = {k: v for k, v in (tensors | heads).items() if k not in ("f8_4.weight", "fc8_20.weight")}
+        torch.save(lacking, tmp_path / "w.pth")
+        with pytest.raises(ModelError, match=r"f8_4\.weight|no linear head"):
+            published_method(method, tmp_path / "w.pth", backbone, 20)

@@ -17,8 +17,8 @@ from advcam import climb, maps
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.attribute.wsol import ScoreMapFile, score_maps
+from advcam.classify.methods import load_method
 from advcam.classify.wsol.acol import ACoL, fused
-from advcam.classify.wsol.build import load_method
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.classify.wsol.task import whole_square
 from advcam.classify.wsol.train import train_method

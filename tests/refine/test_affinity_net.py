@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from advcam.errors import DataError, ModelError, RunError, SettingsError
-from advcam.models.architectures import build_backbone
+from advcam.models.architectures import TABLE, build_backbone
 from advcam.models.backbone import Backbone
 from advcam.models.resnet38 import ResNet38
 from advcam.refine import CRFSettings, dense_crf, psa
@@ -89,12 +89,12 @@ class TestNetwork:
     def test_a_backbone_with_two_maps_is_refused(self):
         features = nn.Sequential(nn.Conv2d(3, 4, 3, 2, padding=1), nn.Conv2d(4, 4, 3, 2, padding=1))
         backbone = Backbone("two", features, "", None, (0.5,) * 3, (0.5,) * 3, (32, 32), 4, 4)
-        with pytest.raises(ModelError, match="two has 2 feature maps to look at, and AffinityNet needs three"):
+        with pytest.raises(ModelError, match="two has 2 feature maps to look at, and three are needed"):
             AffinityNet(backbone)
 
     def test_saved_and_published_files_give_it_back(self, narrow, tmp_path, monkeypatch):
         monkeypatch.setattr("advcam.models.resnet38.ResNet38", lambda: ResNet38(2))
-        monkeypatch.setattr("advcam.models.architectures.resnet38_backbone", lambda stride: resnet38(2))
+        monkeypatch.setitem(TABLE, "resnet38", TABLE["resnet38"]._replace(build=lambda name, stride: resnet38(2)))
         images = torch.randn(1, 3, 40, 56)
         save_affinity_net(tmp_path / "net", narrow)
         assert torch.equal(load_affinity_net(tmp_path / "net")(images), narrow(images))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from advcam.classify.seam import SEAM
 from advcam.classify.settings import ClassifySettings
+from advcam.classify.sub_categories import SubCategories, sub_categories
 from advcam.classify.task import ClassifierTask
+from advcam.classify.train import started
+from advcam.classify.validation import pooled_features
 from advcam.classify.wsol.build import build_method
 from advcam.classify.wsol.settings import METHODS, WSOLSettings
 from advcam.classify.wsol.task import WSOLTask
@@ -83,6 +88,22 @@ def _classifier(pictures: Pictures, **change: Any) -> Task:
     return ClassifierTask(classifier, pictures.images, pictures.images, settings)
 
 
+def _on_maps(method: str) -> Callable[..., Task]:
+    def make(pictures: Pictures, **change: Any) -> Task:
+        settings = ClassifySettings(
+            method=method, **SHORT | {"crop": 32, "long_side": (28, 40), "jitter": (0.3, 0.3, 0.3, 0.1)} | change
+        )
+        backbone = replace(BACKBONE, output_stride=8)
+        if method == "seam":
+            return ClassifierTask(started(backbone, 2, settings.seed, SEAM), pictures.images, None, settings)
+        network = started(backbone, 2, settings.seed, partial(SubCategories, clusters=2))
+        features = pooled_features(started(backbone, 2, settings.seed).eval(), pictures.images, settings)
+        subs = sub_categories(features.numpy(), [record.classes for record in pictures.images.records], 2)
+        return ClassifierTask(network, pictures.images, None, settings, subs, part=0.5)
+
+    return make
+
+
 def _wsol(method: str) -> Callable[..., Task]:
     def make(pictures: Pictures, **change: Any) -> Task:
         settings = WSOLSettings(method=method, **SHORT | {"crop": 32, "resize": 40} | change)
@@ -135,6 +156,7 @@ def _detector(pictures: Pictures, **change: Any) -> Task:
 
 TASKS: dict[str, Callable[..., Task]] = {
     "classifier": _classifier,
+    **{method: _on_maps(method) for method in ("seam", "sub_categories")},
     **{method: _wsol(method) for method in METHODS},
     "irn": _irn,
     "psa": _psa,

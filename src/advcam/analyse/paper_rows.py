@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from advcam.attribute.settings import kind_of
+
 
 @dataclass(frozen=True)
 class PaperRow:
@@ -103,16 +105,19 @@ def _localization() -> Iterator[PaperRow]:
 
 
 def _table_12() -> Iterator[PaperRow]:
+    sub = {"attribute.map": "sub_categories"}
     rows = (
-        ("Grad-CAM++", "voc12_table12_gradcampp", {"attribute.map": "gradcampp"}, (47.7, 50.7), None),
-        ("Chang et al.", "voc12_table12_subcategories", {"attribute.map": "subcategories"}, (50.9, 53.7), (63.4, 67.5)),
+        ("Grad-CAM++", "voc12_table12_gradcampp", {"attribute.map": "gradcam_pp"}, (47.7, 50.7), None),
+        ("Chang et al.", "voc12_table12_subcategories", sub, (50.9, 53.7), (63.4, 67.5)),
         ("SEAM", "voc12_table12_seam", {"attribute.map": "seam"}, (55.4, 58.6), (63.6, 67.2)),
         ("IRN", "voc12_table1_advcam_irn", IRN, (48.8, 55.6), (66.3, 69.9)),
     )
     for row, recipe, needs, seeds, masks in rows:
         way = "+ irn" if row == "IRN" else "+ psa"
         for column, values, name in (("Seed", seeds, "seed"), ("Mask", masks, way)):
-            for kind, label, value in zip(("cam", "advcam"), (row, f"{row} + climbing"), values or (), strict=False):
+            map_ = needs.get("attribute.map", "cam")
+            kinds = [kind_of(method, map_) for method in ("cam", "advcam")]
+            for kind, label, value in zip(kinds, (row, f"{row} + climbing"), values or (), strict=False):
                 yield PaperRow(
                     "table12", "voc12", label, column, value, f"results {kind} {name}", "train", recipe, needs
                 )

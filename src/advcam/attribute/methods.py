@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -23,39 +23,15 @@ from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.models.probe import climbing
 
 
-@runtime_checkable
-class Attributor(Protocol):
-    """Maps of pairs of one size."""
-
-    @property
-    def views(self) -> int:
-        """Network inputs per pair: 2 where the mirror image takes part."""
-        ...
-
-    def shares(self, map_: Climbable) -> bool:
-        """Whether one pass of an image serves all its classes."""
-        ...
-
-    def __call__(
-        self,
-        map_: Climbable,
-        images: Float[Tensor, "m _ H W"],
-        owners: Int[Tensor, " n"],
-        classes: Int[Tensor, " n"],
-        scale: float,
-        saliency: Float[Tensor, "m _ _"] | None = None,
-    ) -> Climbed:
-        """The maps of all pairs of an image, ``images[owners]``, and a class, in one batch."""
-        ...
-
-
 @dataclass(frozen=True)
 class Plain:
     """Maps of the image and its mirror image, added (IRN's baseline). Nothing climbs that saliency could hold."""
 
     views: ClassVar[int] = 2
+    """Network inputs per pair: 2 where the mirror image takes part."""
 
     def shares(self, map_: Climbable) -> bool:
+        """Whether one pass of an image serves all its classes."""
         return getattr(map_, "shares_passes", False)
 
     def __call__(
@@ -67,6 +43,7 @@ class Plain:
         scale: float,
         saliency: Float[Tensor, "m _ _"] | None = None,
     ) -> Climbed:
+        """The maps of all pairs of an image, ``images[owners]``, and a class, in one batch."""
         if not self.shares(map_):
             # One step that nothing follows: a forward pass alone.
             found = climb_pairs(map_, images[owners], classes, ClimbSettings(steps=1))
@@ -107,6 +84,9 @@ class Climb:
         held = None if saliency is None else saliency[owners]
         found = climb_pairs(map_, images[owners], classes, at_scale(self.settings, scale), saliency=held)
         return Climbed(self.settings.scale_weight(self.scales) * found.maps, found.cam, found.logits)
+
+
+Attributor = Plain | Climb
 
 
 def joined(parts: Sequence[Climbed]) -> Climbed:

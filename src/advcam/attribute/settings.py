@@ -194,10 +194,11 @@ class AttributeSettings:
 
     method: Literal["advcam", "cam"] = "advcam"
     """"advcam" climbs, as the climb's settings say; "cam" stops at the map of the unchanged image."""
-    map: Literal["cam", "gradcam", "gradcam_pp", "layercam", "tokens", "acol"] = "cam"
+    map: Literal["cam", "gradcam", "gradcam_pp", "layercam", "tokens", "seam", "sub_categories", "acol"] = "cam"
     """What is mapped, climbed or not: "cam", class activation maps; "gradcam", "gradcam_pp" and "layercam", channels
-    of any layer weighed by the score's gradient; "tokens", Grad-CAM of a transformer's tokens; "acol", both branches of
-    a classifier trained so. Each has folders of its own: ``gradcam_pp`` and, climbed, ``advcam_gradcam_pp``."""
+    of any layer weighed by the score's gradient; "tokens", Grad-CAM of a transformer's tokens; "seam",
+    "sub_categories" and "acol", of classifiers trained so. Each has folders of its own: ``gradcam_pp`` and, climbed,
+    ``advcam_gradcam_pp``."""
     layer: tuple[str, ...] = ()
     """Of the maps by gradient: names of the classifier's layers, such as layer3; several are fused. None named: its
     last feature map; of "tokens" the last layer on whose patches the scores depend."""

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.classify.settings import ClassifySettings
+from advcam.data.jitter import jitter_colours
 from advcam.data.transforms import normalize, random_window, resize_long_side
 
 
@@ -26,10 +27,10 @@ def augment(
     """A random view of a training image: section 5.1 of the paper trains IRN's classifier, and this is its order.
 
     1. The longer side becomes a uniform integer of ``settings.long_side``, both ends included. 2. Normalization.
-    3. A mirror image with probability 1/2, if ``settings.flip``. 4. A square of ``settings.crop`` pixels: along each
-    axis a uniform window of the image, or, where the image is shorter, the whole image at a uniform place in zeros
-    (which are the mean colour, since they come after the normalization). ``generator`` is asked in this order: long
-    side, mirror, row, column.
+    3. A mirror image with probability 1/2, if ``settings.flip``, and changed colours, if ``settings.jitter``. 4. A
+    square of ``settings.crop`` pixels: along each axis a uniform window of the image, or, where the image is shorter,
+    the whole image at a uniform place in zeros (which are the mean colour, since they come after the normalization).
+    ``generator`` is asked in this order: long side, mirror, colours, row, column.
 
     >>> view = augment(np.full((40, 80, 3), 255, np.uint8), (0.5,) * 3, (0.5,) * 3,
     ...                ClassifySettings(long_side=(32, 48), crop=64), np.random.default_rng(0))
@@ -40,6 +41,8 @@ def augment(
     image_HWC = resize_long_side(image_HWC, int(generator.integers(low, high + 1)))
     if settings.flip and generator.random() < 0.5:
         image_HWC = image_HWC[:, ::-1]
+    if any(settings.jitter):
+        image_HWC = jitter_colours(np.ascontiguousarray(image_HWC), settings.jitter, generator)
     rows, rows_in_crop = random_window(image_HWC.shape[0], settings.crop, generator)
     columns, columns_in_crop = random_window(image_HWC.shape[1], settings.crop, generator)
     crop_CSS = torch.zeros(len(mean), settings.crop, settings.crop)

@@ -29,7 +29,9 @@ def frozen_parameters(backbone: nn.Module, freeze: str | None, setting: str = "c
     parameters = [parameter for _, parameter in named]
     if freeze == "stem":
         kernels = [place for place, parameter in enumerate(parameters) if parameter.ndim == 4]
-        return parameters[: kernels[1]] if len(kernels) > 1 else parameters
+        if len(kernels) != 1:
+            return parameters[: kernels[1]] if kernels else parameters
+        freeze = _part(named[kernels[0]][0])  # a transformer's patches
     inside = [place for place, (name, _) in enumerate(named) if name.startswith(f"{freeze}.")]
     if not inside:
         parts = dict.fromkeys(_part(name) for name, _ in named)

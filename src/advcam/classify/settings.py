@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
 
@@ -21,6 +22,9 @@ class ClassifySettings(FitSettings):
 
     section: ClassVar[str] = "classify."
 
+    method: Literal["plain", "seam", "sub_categories"] = "plain"
+    """"plain": the loss alone; "seam": class maps that agree over sizes and are refined (SEAM); "sub_categories":
+    rounds of clustering and training (SC-CAM). ``attribute.map`` of the same name then shows their maps."""
     epochs: int = 5
     """Passes over the training images (IRN: 5)."""
     batch_size: int = 16
@@ -51,6 +55,8 @@ class ClassifySettings(FitSettings):
     """Side in pixels of the square random crop, filled with the mean colour where the image ends (IRN: 512)."""
     flip: bool = True
     """Mirror every second image, on average (IRN: True)."""
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Limits of random changes of brightness, contrast, saturation and hue (PSA, SEAM, SC-CAM: 0.3, 0.3, 0.3, 0.1)."""
     val_long_side: int = 512
     """Longer side in pixels of the images for validation, which are seen whole (IRN: the image's own, about 500 in
     VOC)."""
@@ -66,5 +72,34 @@ class ClassifySettings(FitSettings):
             raise self.wrong("head_lr_factor", "must be greater than 0")
         if self.momentum is not None and self.optimizer != "sgd":
             raise self.wrong("momentum", 'belongs to classify.optimizer "sgd": leave it null with the others')
+        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
+            raise self.wrong("jitter", "must be four numbers from 0, the last up to 0.5")
+        if self.method != "plain" and self.loss != "multilabel_soft_margin":
+            raise self.wrong("method", 'has a loss of its own: leave classify.loss at "multilabel_soft_margin"')
         if not 1 <= self.long_side[0] <= self.long_side[1]:
             raise self.wrong("long_side", "needs a least and a greatest length, such as (320, 640)")
+
+
+@dataclass(frozen=True)
+class SubCategorySettings:
+    """The rounds of SC-CAM, for ``classify.method`` sub_categories. Each trains the network anew on what k-means found
+    in the features of the one before; the first takes those of a plain classifier."""
+
+    clusters: int = 10
+    """Sub-categories of a class (SC-CAM: 10)."""
+    weight: float = 5.0
+    """Of the loss of the sub-categories beside that of the classes (SC-CAM: 5)."""
+    rounds: tuple[float, ...] = (30 / 61, 40 / 61, 50 / 61)
+    """One for each round: the part of ``classify.epochs`` after which it stops; learning rates fall as over all of
+    them (SC-CAM: after 30, 40 and 50 of 61 epochs)."""
+    features: str | None = None
+    """A trained classifier's folder, whose features are clustered first; None trains a plain one with the same
+    settings (SC-CAM: PSA's)."""
+
+    def __post_init__(self) -> None:
+        if self.clusters < 1 or not self.weight > 0:
+            raise SettingsError("sub_categories.clusters must be at least 1, and sub_categories.weight above 0")
+        if not self.rounds or not all(0 < part <= 1 for part in self.rounds):
+            raise SettingsError(
+                f"sub_categories.rounds must be parts of the epochs, above 0 and at most 1, not {list(self.rounds)}"
+            )

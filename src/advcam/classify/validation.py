@@ -1,8 +1,8 @@
-"""A classifier's scores for whole images."""
+"""A classifier's scores and features of whole images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -27,14 +27,36 @@ def own_scores(
 ) -> Float[Tensor, "n K"]:
     """Scores of every ``world``-th image from ``rank`` on, zeros for the others: the sum over all processes is whole.
 
-    Images of one size go through the network together; padding would move the pooled scores. Scores are logits, or
-    logarithms of the softmax where the loss has one. The classifier is taken in the mode that it is in.
+    Scores are logits, or logarithms of the softmax where the loss has one. The classifier is taken in the mode that it
+    is in.
 
     Raises:
         DataError: an image cannot be read.
     """
-    device = next(classifier.parameters()).device
     scores_NK = torch.zeros(len(images), classifier.num_classes, dtype=torch.float64)
+    for places, group in by_size(classifier, images, settings, rank, world):
+        logits = classifier(group)
+        known = logits.log_softmax(1) if settings.loss == "softmax" else logits
+        scores_NK[places] = known.double().cpu()
+    return scores_NK
+
+
+def pooled_features(classifier: Classifier, images: ImageSet, settings: ClassifySettings) -> Float[Tensor, "n C"]:
+    """The mean of the last feature map of each whole image."""
+    features_NC = torch.zeros(len(images), classifier.head.in_features, dtype=torch.float64)
+    for places, group in by_size(classifier, images, settings):
+        features_NC[places] = classifier.backbone(group).mean(dim=(2, 3)).double().cpu()
+    return features_NC
+
+
+def by_size(
+    classifier: Classifier, images: ImageSet, settings: ClassifySettings, rank: int = 0, world: int = 1
+) -> Iterator[tuple[list[int], Float[Tensor, "m 3 H W"]]]:
+    """Whole images on the classifier's device, with their places in the set; without gradients while one is used.
+
+    Images of one size go together; padding would move what is pooled.
+    """
+    device = next(classifier.parameters()).device
     read = partial(whole_image, mean=classifier.mean, std=classifier.std, long_side=settings.val_long_side)
     places = range(rank, len(images), world)
     seen = iter(places)
@@ -46,7 +68,4 @@ def own_scores(
         for group in sizes.values():
             # Scores of 16 bits would have many ties.
             with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                logits = classifier(torch.stack([image for _, image in group]).to(device))
-            known = logits.log_softmax(1) if settings.loss == "softmax" else logits
-            scores_NK[[place for place, _ in group]] = known.double().cpu()
-    return scores_NK
+                yield [place for place, _ in group], torch.stack([image for _, image in group]).to(device)

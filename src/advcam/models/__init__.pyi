@@ -3,7 +3,6 @@ from .checkpoint import load_classifier as load_classifier
 from .checkpoint import save_classifier as save_classifier
 from .classifier import Classifier as Classifier
 from .classifier import build_classifier as build_classifier
-from .discover import mapper_from_model as mapper_from_model
 from .mapper import ClassMapper as ClassMapper
 from .settings import BackboneSettings as BackboneSettings
 from .taps import TappedBackbone as TappedBackbone

@@ -1,9 +1,10 @@
-"""Networks by name, whichever library they come from."""
+"""Networks by name, whichever library they come from: one table, one row each."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import timm
 from torch import Tensor
@@ -18,10 +19,33 @@ from advcam.models.res2net import RES2NETS, res2net_backbone, res2net_weights
 from advcam.models.resnet38 import RESNET38, from_mxnet_names, no_library_weights, resnet38_backbone
 from advcam.models.tails import WIDTH, convolutions, with_tail
 from advcam.models.truncated import MARK, truncated, without_left_out
-from advcam.models.wsol import LIBRARY, trunk_name, wsol_backbone
+from advcam.models.wsol import LIBRARY, wsol_backbone, wsol_weights
 
 # Behind a name: the network with the convolutions of ACoL's heads, see ``advcam.models.tails``.
 ACOL = "+acol"
+
+
+class Architecture(NamedTuple):
+    """How a network is made, given its full name."""
+
+    build: Callable[[str, int | None], Backbone]
+    """With random weights, at an output stride or at its own."""
+    weights: Callable[[str, str], tuple[dict[str, Tensor], str]]
+    """Pretrained tensors under the library's names, given the name of a set, and what to call them."""
+    rename: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda tensors: tensors
+    """Tensors under the names that the parameters have here, whatever names they were published with."""
+
+
+# By name, or by the library's with its slash.
+TABLE: Mapping[str, Architecture] = {
+    IRN_RESNET50: Architecture(torchvision_backbone, torchvision_weights),
+    RESNET38: Architecture(resnet38_backbone, no_library_weights, from_mxnet_names),
+    CAFFE_RESNET101: Architecture(caffe_backbone, no_caffe_weights, from_deeplab_names),
+    **dict.fromkeys(RES2NETS, Architecture(res2net_backbone, res2net_weights)),
+    LIBRARY: Architecture(wsol_backbone, wsol_weights),
+    "torchvision/": Architecture(torchvision_backbone, torchvision_weights),
+    "timm/": Architecture(timm_backbone, timm_weights),
+}
 
 
 def find_architecture(name: str) -> str:
@@ -30,25 +54,23 @@ def find_architecture(name: str) -> str:
     Raises:
         SettingsError: neither library has it; names the nearest ones.
 
-    >>> find_architecture("resnet50"), find_architecture("res2net101_26w_4s")
-    ('torchvision/resnet50', 'timm/res2net101_26w_4s')
+    >>> find_architecture("resnet50"), find_architecture("res2net101_26w_4s@layer3")
+    ('torchvision/resnet50', 'timm/res2net101_26w_4s@layer3')
     """
-    if MARK in name:
-        plain, _, layer = name.partition(MARK)
-        return f"{find_architecture(plain)}{MARK}{layer}"
-    library, _, plain = name.rpartition("/")
-    if name in (IRN_RESNET50, RESNET38, CAFFE_RESNET101, *RES2NETS) or name.startswith(LIBRARY):
+    plain, mark, layer = name.partition(MARK)
+    if plain in TABLE or plain.startswith(LIBRARY):
         return name
-    if name.endswith(ACOL):
-        return find_architecture(name.removesuffix(ACOL)) + ACOL
-    if library in ("", "torchvision") and plain in torchvision_names():
-        return f"torchvision/{plain}"
-    if library in ("", "timm") and timm.is_model(plain):
-        return f"timm/{plain}"
-    near = [f"torchvision/{known}" for known in difflib.get_close_matches(plain, torchvision_names(), n=2)]
-    near += [f"timm/{known}" for known in difflib.get_close_matches(plain, timm.list_models(), n=2)]
+    if plain.endswith(ACOL):
+        return find_architecture(plain.removesuffix(ACOL)) + ACOL + mark + layer
+    library, _, own = plain.rpartition("/")
+    if library in ("", "torchvision") and own in torchvision_names():
+        return f"torchvision/{own}{mark}{layer}"
+    if library in ("", "timm") and timm.is_model(own):
+        return f"timm/{own}{mark}{layer}"
+    near = [f"torchvision/{known}" for known in difflib.get_close_matches(own, torchvision_names(), n=2)]
+    near += [f"timm/{known}" for known in difflib.get_close_matches(own, timm.list_models(), n=2)]
     hint = f"did you mean {', '.join(near)}?" if near else "take a name of theirs, such as resnet50"
-    raise SettingsError(f"backbone.architecture '{name}' is known to neither torchvision nor timm: {hint}")
+    raise SettingsError(f"backbone.architecture '{plain}' is known to neither torchvision nor timm: {hint}")
 
 
 def build_backbone(architecture: str, output_stride: int | None = None) -> Backbone:
@@ -66,23 +88,15 @@ def build_backbone(architecture: str, output_stride: int | None = None) -> Backb
     >>> backbone.architecture, backbone.channels, backbone.output_stride
     ('torchvision/resnet50', 2048, 8)
     """
-    architecture = find_architecture(architecture)
-    if MARK in architecture:
-        whole, mark, layer = architecture.partition(LOCAL if LOCAL in architecture else MARK)
-        return (local_from if mark == LOCAL else truncated)(build_backbone(whole, output_stride), layer)
-    if architecture == RESNET38:
-        return resnet38_backbone(output_stride)
-    if architecture == CAFFE_RESNET101:
-        return caffe_backbone(output_stride)
-    if architecture in RES2NETS:
-        return res2net_backbone(architecture, output_stride)
-    if architecture.startswith(LIBRARY):
-        return wsol_backbone(architecture, output_stride)
-    if architecture.endswith(ACOL):
-        plain = build_backbone(architecture.removesuffix(ACOL), output_stride)
+    whole, mark, layer = find_architecture(architecture).partition(MARK)
+    if mark:
+        backbone = build_backbone(whole, output_stride)
+        local = f"{mark}{layer}".startswith(LOCAL)
+        return local_from(backbone, layer.partition(":")[2]) if local else truncated(backbone, layer)
+    if whole.endswith(ACOL) and not whole.startswith(LIBRARY):
+        plain = build_backbone(whole.removesuffix(ACOL), output_stride)
         return with_tail(plain, convolutions(plain.channels), WIDTH, ACOL)
-    build = timm_backbone if architecture.startswith("timm/") else torchvision_backbone
-    return build(architecture, output_stride)
+    return _row(whole).build(whole, output_stride)
 
 
 def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor], str]:
@@ -96,29 +110,18 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
         SettingsError: no such set.
         ModelError: neither in the library's cache nor to be downloaded.
     """
-    architecture = architecture.partition(MARK)[0]
-    if architecture == RESNET38:
-        raise no_library_weights(weights)
-    if architecture == CAFFE_RESNET101:
-        raise no_caffe_weights(weights)
-    if architecture in RES2NETS:
-        return res2net_weights(architecture, weights)
-    architecture = architecture.removesuffix(ACOL)
-    if architecture.startswith(LIBRARY):
-        name = f"torchvision/{trunk_name(architecture)}"
-        return torchvision_weights(name, "IMAGENET1K_V1" if weights == "default" else weights)
-    fetch = timm_weights if architecture.startswith("timm/") else torchvision_weights
-    return fetch(architecture, weights)
+    plain = architecture.partition(MARK)[0].removesuffix(ACOL)
+    return _row(plain).weights(plain, weights)
 
 
 def own_names(architecture: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Tensors under the names that the architecture's parameters have here, whatever names they were published with."""
-    if MARK in architecture:
-        whole = build_backbone(architecture.partition(MARK)[0])
-        tensors = own_names(whole.architecture, tensors)
-        if LOCAL in architecture:
-            return summed_taps(build_backbone(architecture), tensors)
-        return without_left_out(whole, build_backbone(architecture), tensors)
-    if architecture == RESNET38:
-        return from_mxnet_names(tensors)
-    return from_deeplab_names(tensors) if architecture == CAFFE_RESNET101 else tensors
+    whole, mark, _ = architecture.partition(MARK)
+    tensors = _row(whole.removesuffix(ACOL)).rename(tensors)
+    if LOCAL in architecture:
+        return summed_taps(build_backbone(architecture), tensors)
+    return without_left_out(build_backbone(whole), build_backbone(architecture), tensors) if mark else tensors
+
+
+def _row(plain: str) -> Architecture:
+    return TABLE.get(plain) or TABLE[plain.partition("/")[0] + "/"]

@@ -11,6 +11,8 @@ from advcam.errors import ModelError
 from advcam.models.probe import probe_image, probing
 from advcam.models.strides import output_stride_of
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 # Odd sides: photographs come in any size, and some networks only take multiples of 32.
 _HEIGHT, _WIDTH = 129, 97
 
@@ -87,11 +89,11 @@ def measure_backbone(
 
 
 def no_feature_map(architecture: str) -> ModelError:
-    """The refusal of transformers and of networks for one image size."""
+    """The refusal of networks for one image size."""
     return ModelError(
         f"{architecture} gives no feature map of channels x height x width for images of any size, so it has no class "
-        f"activation maps: take a convolutional architecture such as resnet50, or explain it with Grad-CAM from "
-        f"pytorch-grad-cam"
+        "activation maps: take a convolutional architecture such as resnet50 or a transformer such as "
+        "timm/vit_small_patch16_224, or explain it with advcam.AdvCAM"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torchvision
 from jaxtyping import Float
@@ -27,7 +27,7 @@ class BGR(nn.Module):
         return images.flip(1)
 
 
-def caffe_backbone(output_stride: int | None) -> Backbone:
+def caffe_backbone(architecture: str, output_stride: int | None) -> Backbone:
     """ResNet-101 with the stride in the first 1 x 1 convolution of a block, a pooling that rounds its size up, and BGR.
 
     ``mean`` and ``std`` state its input, levels of 0 to 255 less a mean, for RGB in [0, 1] as those of every other
@@ -37,7 +37,7 @@ def caffe_backbone(output_stride: int | None) -> Backbone:
     Args:
         output_stride: 8 (DeepLab-v2), 16, 32, or None for 32.
 
-    >>> backbone = caffe_backbone(8)
+    >>> backbone = caffe_backbone(CAFFE_RESNET101, 8)
     >>> backbone.channels, backbone.output_stride, [round(255 * level, 3) for level in backbone.mean]
     (2048, 8, [122.675, 116.669, 104.008])
     """
@@ -58,7 +58,7 @@ def caffe_backbone(output_stride: int | None) -> Backbone:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.001
     return measure_backbone(
-        CAFFE_RESNET101,
+        architecture,
         features,
         prefix="",
         head_name="fc",
@@ -69,9 +69,9 @@ def caffe_backbone(output_stride: int | None) -> Backbone:
     )
 
 
-def no_caffe_weights(weights: str) -> ModelError:
-    """The refusal of any set of a library, since none has these weights."""
-    return ModelError(
+def no_caffe_weights(architecture: str, weights: str) -> NoReturn:
+    """Refuses any set of a library, since none has these weights."""
+    raise ModelError(
         f"backbone.weights is '{weights}', but no library has weights of {CAFFE_RESNET101}: name a file, such as the "
         f"ImageNet weights of He et al. or a checkpoint of DeepLab-v2"
     )

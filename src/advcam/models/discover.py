@@ -4,69 +4,45 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, no_type_check
+from typing import Any, NamedTuple, no_type_check
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
-from advcam.models.classifier import Classifier
-from advcam.models.mapper import ClassMapper, statistics_of
-from advcam.models.probe import probe_image, probing
+from advcam.models.probe import probe_image, probing, recording, stated_sides
 
 # Odd against even cells show a swap of the sides; the second serves networks that take one image size only.
 _PROBE_SIZES = ((128, 160), (224, 224))
 
 
-def mapper_from_model(
-    model: nn.Module,
-    feature_layer: str | None = None,
-    head: str | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> ClassMapper:
-    """The class maps of a torchvision, timm or own classifier that ends in global average pooling + linear.
+class Parts(NamedTuple):
+    """What class maps are made of: a feature map, and a linear head over its mean."""
+
+    features: nn.Module
+    weight: Float[Tensor, "K C"]
+    bias: Float[Tensor, " K"] | None
+
+
+def find_parts(model: nn.Module, feature_layer: str | None = None, head: str | None = None) -> Parts:
+    """The feature map and the head of a classifier that ends in global average pooling + linear.
 
     One probe image is sent through the model. The head is the last linear layer (or 1x1 convolution); the feature
     map is the output, if need be after a ReLU, whose spatial mean is what the head receives. A 1x1 convolution that
     is pooled afterwards is the same function, and is found too. What is found is checked: pooled class maps plus
     bias equal the model's own output to 1e-4 (2e-2 in half precision).
 
-    Args:
-        model: shared, not copied: what is learned later shows in the maps. It is left in evaluation mode.
-        feature_layer: name of the module whose output is the feature map, as in ``model.named_modules()``.
-        head: name of the linear layer. The check then compares with this layer's output, so that models which
-            return several tensors, or probabilities, can be mapped as well.
-        mean, std: of the input; None takes timm's ``pretrained_cfg``, and ImageNet's where the model carries none.
-            torchvision's models carry none: state 0.5 for its EfficientNetV2-L, whose weights were made so.
-
-    Raises:
-        ModelError: the model does not end so, or a name is not in the model; says what to use instead.
-
-    >>> import torchvision
-    >>> mapper = mapper_from_model(torchvision.models.resnet18())
-    >>> mapper.class_maps(torch.zeros(1, 3, 64, 96)).shape
-    torch.Size([1, 1000, 2, 3])
+    Args and errors are those of ``ClassMapper.from_model``.
     """
     for name, setting in ((feature_layer, "feature_layer"), (head, "head")):
         _check_name(model, name, setting)
-    if isinstance(model, Classifier) and feature_layer is None and head is None:
-        model.eval()
-        mapper = model.mapper()
-    else:
-        with probing(model):
-            trace = _trace(model)
-            head_call = _head_call(model, trace, head)
-            features = _feature_map(model, trace, head_call, feature_layer)
-            mapper = ClassMapper(features, head_call.weight, head_call.bias, *statistics_of(model))
-            expected = head_call.scores if head is not None else trace.output
-            _check_scores(model, mapper, trace.image, expected)
-    mapper.mean = tuple(mean) if mean is not None else mapper.mean
-    mapper.std = tuple(std) if std is not None else mapper.std
-    return mapper.eval()
+    with probing(model):
+        trace = _trace(model)
+        call = _head_call(model, trace, head)
+        parts = Parts(_feature_map(model, trace, call, feature_layer), call.weight, call.bias)
+        _check_scores(model, parts, trace.image, call.scores if head is not None else trace.output)
+    return parts
 
 
 class LayerOutput(nn.Module):
@@ -151,42 +127,32 @@ class _Trace:
     heads: list[_HeadCall] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
 
-
-def _trace(model: nn.Module) -> _Trace:
-    failure: Exception | None = None
-    for height, width in _PROBE_SIZES:
-        trace = _Trace(probe_image(model, height, width))
-        handles = [
-            module.register_forward_hook(_recorder(trace, name)) for name, module in model.named_modules() if name
-        ]
-        try:
-            trace.output = model(trace.image)
-            return trace
-        except Exception as error:  # any network may refuse a size in its own way; the last refusal is reported
-            failure = error
-        finally:
-            for handle in handles:
-                handle.remove()
-    raise _no_maps(model, f"it cannot run on an image of {height} x {width} ({failure})") from failure
-
-
-def _recorder(trace: _Trace, name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        trace.calls[name] += 1
+    def record(self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self.calls[name] += 1
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return
         # Means are taken at once: a later in-place operation may write over the tensor.
         if isinstance(module, nn.Linear | nn.Conv2d) and _is_linear(module):
-            weight = module.weight
-            received = inputs[0]
-            before_pooling = received.ndim == 4 and received.shape[2:].numel() > 1
-            trace.heads.append(
-                _HeadCall(name, weight.flatten(1), module.bias, _pooled(received), _pooled(output), before_pooling)
+            weight, received = module.weight, inputs[0]
+            before = received.ndim == 4 and received.shape[2:].numel() > 1
+            self.heads.append(
+                _HeadCall(name, weight.flatten(1), module.bias, _pooled(received), _pooled(output), before)
             )
         if output.ndim == 4 and output.shape[2:].numel() > 1:
-            trace.maps.append(_MapCall(name, _pooled(output), _pooled(output.relu())))
+            self.maps.append(_MapCall(name, _pooled(output), _pooled(output.relu())))
 
-    return record
+
+def _trace(model: nn.Module) -> _Trace:
+    failure: Exception | None = None
+    for height, width in (*_PROBE_SIZES, *((side, side) for side in stated_sides(model))):
+        trace = _Trace(probe_image(model, height, width))
+        try:
+            with recording(model, trace.record):
+                trace.output = model(trace.image)
+            return trace
+        except Exception as error:  # any network may refuse a size in its own way; the last refusal is reported
+            failure = error
+    raise _no_maps(model, f"it cannot run on an image of {height} x {width} ({failure})") from failure
 
 
 def _is_linear(module: nn.Module) -> bool:
@@ -234,9 +200,9 @@ def _feature_map(model: nn.Module, trace: _Trace, head: _HeadCall, feature_layer
     raise _no_maps(model, f"{where} whose spatial mean is what the head '{head.name}' receives")
 
 
-def _check_scores(model: nn.Module, mapper: ClassMapper, image: Tensor, expected: Any) -> None:
+def _check_scores(model: nn.Module, parts: Parts, image: Tensor, expected: Any) -> None:
     # The mean goes before the head, which is the same by linearity and spares a K-channel convolution's rounding.
-    scores = nn.functional.linear(mapper.features(image).mean(dim=(2, 3)), mapper.weight, mapper.bias)
+    scores = nn.functional.linear(parts.features(image).mean(dim=(2, 3)), parts.weight, parts.bias)
     if not isinstance(expected, Tensor):
         raise _no_maps(model, f"it returns a {type(expected).__name__} instead of class scores; name its head")
     expected = _pooled(expected)
@@ -267,7 +233,6 @@ def _check_name(model: nn.Module, name: str | None, setting: str) -> None:
 def _no_maps(model: nn.Module, reason: str) -> ModelError:
     return ModelError(
         f"{type(model).__name__} does not end in global average pooling and one linear layer, so it has no class "
-        f"activation maps: {reason}; explain it with Grad-CAM from pytorch-grad-cam, torch-cam or captum, name "
-        f"feature_layer= and head= if they were missed, or train a pooled head on its features with "
-        f"advcam.models.build_classifier"
+        f"activation maps: {reason}; explain it with advcam.AdvCAM or a map of advcam.maps, name feature_layer= and "
+        f"head= if they were missed, or train a pooled head on its features with advcam.models.build_classifier"
     )

@@ -1,7 +1,8 @@
-"""timm's convolutional networks, cut behind their last feature map, and their pretrained weights."""
+"""timm's networks, cut behind their last feature map or the grid of their patches, and their pretrained weights."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, no_type_check
 
 import timm
@@ -9,10 +10,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from advcam.errors import ModelError, SettingsError
-from advcam.models.backbone import Backbone, measure_backbone, no_feature_map, stride_out_of_reach
+from advcam.models.backbone import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Backbone,
+    measure_backbone,
+    no_feature_map,
+    stride_out_of_reach,
+)
 from advcam.models.from_torchvision import cannot_fetch
-from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD
-from advcam.models.probe import probe_image, probing
+from advcam.models.probe import probe_image, probing, recording
+from advcam.models.settings import OUTPUT_STRIDES
 from advcam.models.strides import dilate, output_stride_of
 
 
@@ -26,6 +34,16 @@ class ForwardFeatures(nn.Module):
     @no_type_check  # torch.fx traces it with what is no tensor
     def forward(self, images: Float[Tensor, "n _ H W"]) -> Tensor:
         return self.model.forward_features(images)
+
+
+class TokenFeatures(ForwardFeatures):
+    """A timm transformer up to its last tokens, those of the patches on their grid."""
+
+    @no_type_check
+    def forward(self, images: Float[Tensor, "n 3 H W"]) -> Tensor:
+        tokens = self.model.forward_features(images)[:, self.model.num_prefix_tokens :]
+        rows = math.ceil(images.shape[2] / self.model.patch_embed.patch_size[0])
+        return tokens.unflatten(1, (rows, -1)).permute(0, 3, 1, 2)
 
 
 def timm_backbone(architecture: str, output_stride: int | None) -> Backbone:
@@ -49,6 +67,8 @@ def timm_backbone(architecture: str, output_stride: int | None) -> Backbone:
     except RuntimeError as error:
         raise ModelError(f"timm cannot build {architecture} ({error}): check the tag behind the point") from error
     config = model.pretrained_cfg
+    if hasattr(model, "num_prefix_tokens"):
+        return _transformer(architecture, output_stride)
     if config.get("fixed_input_size", False):
         raise no_feature_map(architecture)
     unused = _remove_unused(architecture, model)
@@ -61,6 +81,31 @@ def timm_backbone(architecture: str, output_stride: int | None) -> Backbone:
         ForwardFeatures(model),
         prefix="model.",
         head_name=head_name if is_pooled_head else None,
+        mean=config.get("mean", IMAGENET_MEAN),
+        std=config.get("std", IMAGENET_STD),
+        input_size=config.get("input_size", (3, 224, 224))[1:],
+        output_stride=output_stride,
+    )
+
+
+def _transformer(architecture: str, output_stride: int | None) -> Backbone:
+    """A vision transformer for images of any size, its position embeddings interpolated, without its own head."""
+    try:
+        model: Any = timm.create_model(
+            architecture.removeprefix("timm/"), num_classes=0, dynamic_img_size=True, dynamic_img_pad=True
+        )
+    except TypeError as error:  # families for one size
+        raise no_feature_map(architecture) from error
+    patch = model.patch_embed.patch_size[0]
+    if patch not in OUTPUT_STRIDES or not hasattr(model, "fc_norm"):
+        raise ModelError(f"{architecture} has patches of {patch} pixels, and 8, 16 or 32 are needed: take another one")
+    model.fc_norm, model.attn_pool = nn.Identity(), None  # behind the pooling
+    config = model.pretrained_cfg
+    return measure_backbone(
+        architecture,
+        TokenFeatures(model),
+        prefix="model.",
+        head_name=None,
         mean=config.get("mean", IMAGENET_MEAN),
         std=config.get("std", IMAGENET_STD),
         input_size=config.get("input_size", (3, 224, 224))[1:],
@@ -110,19 +155,11 @@ def _with_output_stride(architecture: str, model: nn.Module, output_stride: int)
 def _remove_unused(architecture: str, model: nn.Module) -> list[str]:
     """Takes out the children that the feature map does not pass through; returns the names of their tensors."""
     features, used = ForwardFeatures(model), set()
-    handles = [
-        part.register_forward_hook(lambda *_, child=name: used.add(child))
-        for name, child_module in model.named_children()
-        for part in child_module.modules()
-    ]
     try:
-        with probing(features):
+        with recording(model, lambda name, *_: used.add(name.partition(".")[0])), probing(features):
             grid = features(probe_image(features, 96, 96))
     except Exception as error:  # each network refuses a size in its own way
         raise no_feature_map(architecture) from error
-    finally:
-        for handle in handles:
-            handle.remove()
     if grid.ndim != 4 or grid.shape[1] != features.model.num_features:  # tokens, or channels last
         raise no_feature_map(architecture)
     # Only what has weights: a list of empty parts may be read without being run.

@@ -11,11 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
+from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD
+from advcam.models.discover import find_parts
 from advcam.models.probe import channels_in, frozen
 from advcam.models.strides import output_stride_of
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ClassMapper(nn.Module):
@@ -73,10 +72,33 @@ class ClassMapper(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> ClassMapper:
-        """The class maps of a torchvision or timm classifier (see ``advcam.models.discover.mapper_from_model``)."""
-        from advcam.models.discover import mapper_from_model
+        """The class maps of a torchvision, timm or own classifier that ends in global average pooling + linear.
 
-        return mapper_from_model(model, feature_layer, head, mean, std)
+        Both are found with a probe image and checked against the model's own output (``models.discover``).
+
+        Args:
+            model: shared, not copied: what is learned later shows in the maps. It is left in evaluation mode.
+            feature_layer: name of the module whose output is the feature map, as in ``model.named_modules()``.
+            head: name of the linear layer. The check then compares with this layer's output, so that models which
+                return several tensors, or probabilities, can be mapped as well.
+            mean, std: of the input; None takes timm's ``pretrained_cfg``, and ImageNet's where the model carries none.
+                torchvision's models carry none: state 0.5 for its EfficientNetV2-L, whose weights were made so.
+
+        Raises:
+            ModelError: the model does not end so, or a name is not in the model; says what to use instead.
+
+        >>> import torchvision
+        >>> ClassMapper.from_model(torchvision.models.resnet18()).class_maps(torch.zeros(1, 3, 64, 96)).shape
+        torch.Size([1, 1000, 2, 3])
+        """
+        if hasattr(model, "as_backbone") and feature_layer is None and head is None:
+            mapper = model.mapper()  # type: ignore[operator]  # a Classifier knows its parts
+        else:
+            mapper = cls(*find_parts(model, feature_layer, head), *statistics_of(model))
+        model.eval()
+        mapper.mean = mapper.mean if mean is None else tuple(mean)
+        mapper.std = mapper.std if std is None else tuple(std)
+        return mapper.eval()
 
     @property
     def num_classes(self) -> int:

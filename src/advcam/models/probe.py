@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,10 +27,56 @@ def channels_in(module: nn.Module) -> int:
     return next((layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)), 3)
 
 
+def stated_sides(module: nn.Module) -> list[int]:
+    """The sides of square images that a network for one size names, as transformers do; nothing of most others.
+
+    >>> import timm
+    >>> stated_sides(timm.create_model("vit_tiny_patch16_224", depth=1, img_size=96))
+    [96]
+    """
+    named = [getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size")]
+    sides = [size[0] if isinstance(size, tuple | list) else size for size in named]
+    return list(dict.fromkeys(side for side in sides if isinstance(side, int)))
+
+
 def placed(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Device and dtype of a network's parameters."""
     first = next(module.parameters(), None)
     return (torch.device("cpu"), torch.get_default_dtype()) if first is None else (first.device, first.dtype)
+
+
+@contextmanager
+def recording(
+    network: nn.Module,
+    record: Callable[[str, nn.Module, tuple[Any, ...], Any], Any],
+    names: Iterable[str] | None = None,
+) -> Iterator[None]:
+    """Inside: ``record(name, module, inputs, output)`` for each module that runs, or each of those named.
+
+    What it returns, unless None, takes the place of the output. Hooks live for a moment alone, so that the network can
+    be copied, moved and saved like any other.
+
+    """
+
+    def hook(name: str) -> Any:
+        return lambda module, inputs, output: record(name, module, inputs, output)
+
+    if names is None:
+        names = [name for name, _ in network.named_modules() if name]
+    handles = [network.get_submodule(name).register_forward_hook(hook(name)) for name in names]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def power_of_two(pixels: int, rows: int, columns: int) -> int:
+    """The stride of a map of an image that is ``pixels`` higher than wide: pixels per cell, as a power of two.
+
+    What more pixels add counts, as borders without padding cost a few cells whatever the size.
+    """
+    return 2 ** round(math.log2(pixels / max(rows - columns, 1)))
 
 
 @contextmanager

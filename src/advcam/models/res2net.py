@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from advcam.errors import ModelError, SettingsError
-from advcam.models.backbone import Backbone, measure_backbone
+from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, measure_backbone
 from advcam.models.from_timm import timm_weights
-from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD
 
 # Blocks of the four stages. Weights of the second are published for 26 channels x 4 groups in the form v1b alone.
 RES2NETS = {"res2net101_v1b": (3, 4, 23, 3), "res2net152_v1b": (3, 8, 36, 3)}

@@ -10,20 +10,19 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import NoReturn
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from advcam.errors import ModelError, SettingsError
-from advcam.models.backbone import Backbone, measure_backbone
+from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, measure_backbone
 
 RESNET38 = "resnet38"
 # Of PSA's classifier; a 1 x 1 convolution there.
 HEAD_NAME = "fc8"
 # The last part that PSA's program does not train, batch norms apart.
 FROZEN_UP_TO = "b2_2"
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class BasicBlock(nn.Module):
@@ -162,7 +161,7 @@ def _conv3x3(before: int, after: int, stride: int, dilation: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, stride, padding=dilation, dilation=dilation, bias=False)
 
 
-def resnet38_backbone(output_stride: int | None) -> Backbone:
+def resnet38_backbone(architecture: str, output_stride: int | None) -> Backbone:
     """ResNet-38 with random weights as a backbone for classifiers.
 
     Raises:
@@ -171,13 +170,19 @@ def resnet38_backbone(output_stride: int | None) -> Backbone:
     if output_stride not in (None, 8):
         raise ModelError(f"{RESNET38} has an output stride of 8, not {output_stride}: leave backbone.output_stride out")
     return measure_backbone(
-        RESNET38, ResNet38(), prefix="", head_name=HEAD_NAME, mean=_MEAN, std=_STD, input_size=(448, 448)
+        architecture,
+        ResNet38(),
+        prefix="",
+        head_name=HEAD_NAME,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        input_size=(448, 448),
     )
 
 
-def no_library_weights(weights: str) -> SettingsError:
-    """The refusal of weights by name."""
-    return SettingsError(
+def no_library_weights(architecture: str, weights: str) -> NoReturn:
+    """Refuses weights by name."""
+    raise SettingsError(
         f"{RESNET38} is in no library, so it has no weights '{weights}': name a file, such as the ImageNet weights "
         f"ilsvrc-cls_rna-a1_cls1000_ep-0001 saved as a state dict or a classifier of the PSA program, or null"
     )

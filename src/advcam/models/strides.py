@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
-from advcam.models.probe import probe_image, probing
+from advcam.models.probe import power_of_two, probe_image, probing, recording
 
 _SIDE = 128
 
@@ -23,8 +21,7 @@ def output_stride_of(features: nn.Module) -> int:
     """
     with probing(features):
         rows, columns = features(probe_image(features, 2 * _SIDE, _SIDE)).shape[-2:]
-    # What more pixels add, as borders without padding cost a few cells whatever the size.
-    return 2 ** round(math.log2(_SIDE / max(rows - columns, 1)))
+    return power_of_two(_SIDE, rows, columns)
 
 
 def dilate(features: nn.Module, output_stride: int) -> None:
@@ -68,24 +65,17 @@ class _SpatialLayer:
 def _spatial_layers(features: nn.Module) -> list[_SpatialLayer]:
     seen: list[_SpatialLayer] = []
 
-    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen.append(_SpatialLayer(name, module, _SIDE / inputs[0].shape[-1], _SIDE / output.shape[-1]))
+    def record(name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(_SpatialLayer(name, module, _SIDE / inputs[0].shape[-1], _SIDE / output.shape[-1]))
 
-        return record
-
-    handles = [
-        module.register_forward_hook(recorder(name))
+    names = [
+        name
         for name, module in features.named_modules()
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)
         and (_pair(module.kernel_size) != (1, 1) or _pair(module.stride) != (1, 1))
     ]
-    try:
-        with probing(features):
-            features(probe_image(features, _SIDE, _SIDE))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with recording(features, record, names), probing(features):
+        features(probe_image(features, _SIDE, _SIDE))
     return seen
 
 

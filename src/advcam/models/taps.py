@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -15,7 +13,8 @@ from advcam.models.architectures import build_backbone
 from advcam.models.backbone import Backbone
 from advcam.models.discover import LayerOutput
 from advcam.models.from_timm import ForwardFeatures
-from advcam.models.probe import probe_image, probing
+from advcam.models.probe import power_of_two, probe_image, probing, recording
+from advcam.models.resnet38 import ResNet38
 
 _SIDE = 128
 _RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -48,10 +47,7 @@ class TappedBackbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "n _ H W"]) -> list[Tensor]:
         """One map ``Float[n C h w]`` per name, of images normalised by ``mean`` and ``std``."""
-        maps: dict[str, Tensor] = {}
-        with recording(self.features, self.names, maps.__setitem__):
-            maps[self.names[-1]] = self.features(images)
-        return [maps[name] for name in self.names]
+        return outputs_of(self.features, self.names[:-1], images)
 
 
 def tapped(backbone: Backbone) -> TappedBackbone:
@@ -78,12 +74,48 @@ def tapped(backbone: Backbone) -> TappedBackbone:
             f"{backbone.architecture} has no feature maps before its last one to look at: take an architecture such "
             f"as resnet50 or mobilenet_v2"
         )
+    with probing(features):
+        maps = outputs_of(features, names[:-1], probe_image(features, 2 * _SIDE, _SIDE))
+    return TappedBackbone(backbone, names, tuple(map_.shape[1] for map_ in maps), tuple(map(_stride, maps)))
+
+
+def outputs_of(network: nn.Module, names: Sequence[str], images: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
+    """The outputs of some modules of a network, and at the end its own.
+
+    >>> maps = outputs_of(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), ["0"], torch.zeros(1, 3, 5, 6))
+    >>> [tuple(map_.shape) for map_ in maps]
+    [(1, 4, 5, 6), (1, 2, 5, 6)]
+    """
     maps: dict[str, Tensor] = {}
-    with recording(features, names, maps.__setitem__), probing(features):
-        maps[names[-1]] = features(probe_image(features, 2 * _SIDE, _SIDE))
-    return TappedBackbone(
-        backbone, names, tuple(maps[name].shape[1] for name in names), tuple(_stride(maps[name]) for name in names)
-    )
+
+    def record(name: str, module: Any, inputs: Any, output: Tensor) -> None:
+        maps[name] = output
+
+    with recording(network, record, names):
+        last = network(images)
+    return [*(maps[name] for name in names), last]
+
+
+class ResNet38Taps(nn.Module):
+    """The three maps of ResNet-38 that the programs of PSA and SEAM look at."""
+
+    def __init__(self, features: ResNet38) -> None:
+        super().__init__()
+        self.features, self.channels = features, features.tap_channels
+
+    def forward(self, images: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
+        return self.features.taps(images)
+
+
+def deep_taps(backbone: Backbone) -> TappedBackbone | ResNet38Taps:
+    """``tapped``, but of ResNet-38 its own three maps: for networks that look at the last three."""
+    found = ResNet38Taps(backbone.features) if isinstance(backbone.features, ResNet38) else tapped(backbone)
+    if len(found.channels) < 3:
+        raise ModelError(
+            f"{backbone.architecture} has {len(found.channels)} feature maps to look at, and three are needed: take an "
+            "architecture such as resnet50 or mobilenet_v2"
+        )
+    return found
 
 
 def _resnet_names(features: nn.Module) -> tuple[str, ...]:
@@ -99,11 +131,11 @@ def _resnet_names(features: nn.Module) -> tuple[str, ...]:
 def _last_of_each_stride(features: nn.Module) -> tuple[str, ...]:
     last: dict[int, str] = {}
 
-    def record(name: str, output: Any) -> None:
+    def record(name: str, module: Any, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] > output.shape[3]:
             last[_stride(output)] = name
 
-    with recording(features, successive(features), record), probing(features):
+    with recording(features, record, successive(features)), probing(features):
         features(probe_image(features, 2 * _SIDE, _SIDE))
     return tuple(name for stride, name in sorted(last.items()) if stride > 1)
 
@@ -136,26 +168,4 @@ def _undilated(backbone: Backbone) -> nn.Module:
 
 
 def _stride(grid: Tensor) -> int:
-    # What more pixels add, as borders without padding cost a few cells whatever the size.
-    return 2 ** round(math.log2(_SIDE / max(grid.shape[2] - grid.shape[3], 1)))
-
-
-@contextmanager
-def recording(features: nn.Module, names: tuple[str, ...], record: Callable[[str, Any], Any]) -> Iterator[None]:
-    """Inside: ``record(name, output)`` for each named module that runs.
-
-    Hooks live for one pass alone, so that the network can be copied, moved and saved like any other.
-    """
-
-    def hook(name: str) -> Callable[..., None]:
-        def after(module: nn.Module, inputs: Any, output: Any) -> None:
-            record(name, output)
-
-        return after
-
-    handles = [features.get_submodule(name).register_forward_hook(hook(name)) for name in names]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return power_of_two(_SIDE, grid.shape[2], grid.shape[3])

@@ -20,8 +20,8 @@ from torch.nn.functional import max_pool2d
 from torchvision.models.inception import InceptionB
 
 from advcam.errors import ModelError, SettingsError
-from advcam.models.backbone import Backbone, measure_backbone
-from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD
+from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, measure_backbone
+from advcam.models.from_torchvision import torchvision_weights
 from advcam.models.tails import WIDTH, convolutions, with_tail
 
 LIBRARY = "wsol/"
@@ -81,13 +81,10 @@ def wsol_backbone(architecture: str, output_stride: int | None) -> Backbone:
     return build[name](method, stride)
 
 
-def trunk_name(architecture: str) -> str:
-    """The torchvision name of a network of the benchmark.
-
-    >>> trunk_name("wsol/vgg16+acol")
-    'vgg16'
-    """
-    return architecture.removeprefix(LIBRARY).partition("+")[0]
+def wsol_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor], str]:
+    """torchvision's pretrained tensors of a network of the benchmark, by default the first ImageNet weights."""
+    name = "torchvision/" + architecture.removeprefix(LIBRARY).partition("+")[0]
+    return torchvision_weights(name, "IMAGENET1K_V1" if weights == "default" else weights)
 
 
 def _measured(name: str, trunk: nn.Module, head_name: str | None = None) -> Backbone:

@@ -23,14 +23,14 @@ from advcam.data.record import ImageSet
 from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.io.files import contents_digest
 from advcam.io.progress import say
-from advcam.models.checkpoint import load_classifier, save_classifier
+from advcam.models.checkpoint import load_classifier
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.models.weights import file_digest, is_weight_file, read_weights
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Artifact, Steps
-from advcam.pipeline.run import Run
+from advcam.pipeline.run import BRANCH_FILES, Run
 from advcam.training.settings import numbers_depend_on
 
 if TYPE_CHECKING:
@@ -50,10 +50,13 @@ def facts(run: Run) -> dict[str, Any]:
         found: dict[str, Any] = {"taken": taken_digest(source), "classes": list(run.class_names)}
         if source.is_file():
             found["backbone"] = backbone_facts(config.backbone) | {"weights": None}
-            found |= {"wsol": numbers_depend_on(config.wsol)} if wsol else {}
+            found |= {"wsol": numbers_depend_on(config.wsol)} if wsol else {"method": config.classify.method}
         return found
     train, val = training_sets(run)
     own = {"wsol": numbers_depend_on(config.wsol)} if wsol else {"classify": numbers_depend_on(config.classify)}
+    if not wsol and config.classify.method == "sub_categories":
+        features = config.sub_categories.features
+        own["sub_categories"] = asdict(config.sub_categories) | {"features": features and taken_digest(Path(features))}
     seen: dict[str, list[Any]] = {}
     for role, records in (("train", train.records), ("val", val.records if val else ())):
         for image, described in run.described(records).items():
@@ -86,6 +89,7 @@ def taken_digest(source: Path) -> str:
         raise ModelError(f"--classifier {source}: there is no such folder or file: correct the path")
     names = (WEIGHTS_NAME, CONFIG_NAME)
     files = {name: source / name for name in names} if source.is_dir() else {"": source}
+    files |= {name: source / name for name in BRANCH_FILES if (source / name).is_file()}
     missing = [path for path in files.values() if not path.is_file()]
     if missing:
         raise ModelError(f"{missing[0]} is not there: name a folder that holds a classifier, or train one first")
@@ -212,6 +216,7 @@ def trained(run: Run) -> dict[str, Any]:
             run.folder.classifier,
             device=run.config.device,
             on_event=progress,
+            rounds=run.config.sub_categories,
         )
     made = {
         "trained": {"epochs": config.epochs, "split": train.split, "images": len(train)},
@@ -263,17 +268,23 @@ def adopted(run: Run, source: Path, wsol: bool) -> dict[str, Any]:
     if wsol:
         return adopted_method(run, source)
     from advcam.classify.measure import measure_classifier
+    from advcam.classify.methods import load_method, published_method, save_method
+    from advcam.classify.wsol.cam import CAM
 
-    loss: Any = run.config.classify.loss
+    loss, method = run.config.classify.loss, run.config.classify.method
+    network: Any
     if source.is_dir():
-        classifier, _ = load_classifier(source, run.class_names)
-        loss = classifier.loss or loss
+        network, _ = load_method(source, run.class_names)
+        method = "plain" if network.map == "cam" else network.map
+    elif method != "plain":
+        network = published_method(method, source, run.config.backbone, len(run.class_names))
     else:
         backbone = replace(run.config.backbone, weights=str(source))
         tell_statistics(backbone)
-        classifier = build_classifier(backbone, len(run.class_names), require_head=True)
-    classifier.loss = loss
-    save_classifier(run.folder.classifier, classifier, run.config.backbone, run.class_names)
+        network = CAM(build_classifier(backbone, len(run.class_names), require_head=True))
+    classifier = network.classifier
+    loss = classifier.loss = classifier.loss or loss
+    save_method(run.folder.classifier, network, method, run.config.backbone, run.class_names)
     images = validation_set(run)
     measured = measure_classifier(classifier, images, replace(run.config.classify, loss=loss), run.device)
     found = figures(measured.val_map, measured.per_class_ap, measured.prevalence, measured.judgement)
@@ -340,7 +351,8 @@ def adopted_method(run: Run, source: Path) -> dict[str, Any]:
     """A method's network from elsewhere."""
     import torch
 
-    from advcam.classify.wsol.build import load_method, method_on, save_method
+    from advcam.classify.methods import load_method, save_method
+    from advcam.classify.wsol.build import method_on
     from advcam.classify.wsol.task import WSOLTask, check_single_class
 
     check_single_class(run.image_set(run.splits.maps[0]))

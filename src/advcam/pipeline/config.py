@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
-from advcam.classify.settings import ClassifySettings
+from advcam.classify.settings import ClassifySettings, SubCategorySettings
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.errors import SettingsError
 from advcam.evaluate.settings import BoxAccSettings, SweepSettings
@@ -137,6 +137,8 @@ class RunConfig:
     """The network and the weights it starts from."""
     classify: ClassifySettings = field(default_factory=ClassifySettings)
     """Training of the classifier."""
+    sub_categories: SubCategorySettings = field(default_factory=SubCategorySettings)
+    """SC-CAM's rounds, where ``classify.method`` is sub_categories."""
     saliency: SaliencySettings = field(default_factory=SaliencySettings)
     """Salient-object maps, which bound the climb and the masks (sections 4.4 and 4.5)."""
     detector: DetectorSettings = field(default_factory=DetectorSettings)

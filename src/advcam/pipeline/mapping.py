@@ -198,7 +198,7 @@ class Mapping:
 def map_of_run(run: Run, class_names: tuple[str, ...] | None = None) -> tuple[PictureMap, Any]:
     """What the run looks at on its classifier, and the method that this was trained by."""
     from advcam.attribute.maps.table import Trained, map_of
-    from advcam.classify.wsol.build import load_method
+    from advcam.classify.methods import load_method
     from advcam.models.fold import fold_batch_norm
     from advcam.models.precision import in_precision
 

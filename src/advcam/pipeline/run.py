@@ -29,6 +29,8 @@ VAL_LISTS = ("val", "val2017", "val2014", "test")
 KEYS = "keys"
 # Of a trained network.
 NETWORK_FILES = ("model.safetensors", "config.json")
+# What a method of training leaves beside a classifier.
+BRANCH_FILES = ("method.json", "method.safetensors")
 
 
 class StaleError(RunError):
@@ -261,7 +263,8 @@ class Run:
 
     def network_content(self, folder: Path) -> str:
         """The digest of a network that was just made."""
-        files = {f"{folder.relative_to(self.folder.root)}/{part}": folder / part for part in NETWORK_FILES}
+        parts = (*NETWORK_FILES, *(part for part in BRANCH_FILES if (folder / part).is_file()))
+        files = {f"{folder.relative_to(self.folder.root)}/{part}": folder / part for part in parts}
         return key_of(list(self.fingerprints.of(files).values()))
 
     # -- making ------------------------------------------------------------------------------------------------------

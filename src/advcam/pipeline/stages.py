@@ -95,6 +95,12 @@ def _report() -> Steps:
     return STEPS
 
 
+def _classify_sections(config: RunConfig) -> tuple[str, ...]:
+    if config.wsol.method != "none":
+        return ("backbone", "wsol")
+    return ("backbone", "classify", *(["sub_categories"] if config.classify.method == "sub_categories" else []))
+
+
 def _refine_sections(config: RunConfig) -> tuple[str, ...]:
     own = {"crf": ("seed", "crf"), "none": ("seed",), "irn": ("seed", "irn", "irn_walk"), "psa": ("psa",)}
     own |= {name: ("seed", name) for name in ("regions", "affinity", "pamr")}
@@ -108,8 +114,8 @@ STAGES = (
         "classify",
         "train the classifier on the class labels",
         _classify,
-        ("backbone", "classify", "wsol", "box_acc"),
-        lambda config: ("backbone", "wsol" if config.wsol.method != "none" else "classify"),
+        ("backbone", "classify", "sub_categories", "wsol", "box_acc"),
+        _classify_sections,
     ),
     Stage(
         "saliency",

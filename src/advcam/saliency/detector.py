@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from advcam.models.mapper import IMAGENET_MEAN, IMAGENET_STD
+from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from advcam.saliency.maps import min_max, resized
 from advcam.saliency.u2net import U2Net, Unit
 

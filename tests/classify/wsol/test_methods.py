@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from wsol_networks import tiny
 
+from advcam.classify.methods import load_method, save_method
 from advcam.classify.wsol.acol import ACoL, erased, fused
 from advcam.classify.wsol.adl import ADL, attend
-from advcam.classify.wsol.build import load_method, method_on, save_method
+from advcam.classify.wsol.build import method_on
 from advcam.classify.wsol.cam import CAM
 from advcam.classify.wsol.cutmix import CutMix, cut_box, mix
 from advcam.classify.wsol.has import HaS, hide

@@ -4,4 +4,5 @@ from .gradcam import GradCAM as GradCAM
 from .gradcam_pp import GradCAMpp as GradCAMpp
 from .layercam import LayerCAM as LayerCAM
 from .seam import SEAM as SEAM
+from .sub_categories import SubCategories as SubCategories
 from .tokens import Tokens as Tokens

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcam.attribute.maps.layers import as_grid, check_layers, layout_of, probe
+from advcam.attribute.maps.layers import Layout, as_grid, check_layers, layout_of, probe
 from advcam.errors import ModelError
-from advcam.models.probe import climbing
+from advcam.models.probe import climbing, recording
 
 # Part of the cells that a score has to depend on: behind a class token the patches of the last layers say nothing.
 REACHED = 0.5
@@ -30,20 +30,13 @@ def find_layer(model: nn.Module, target: Any = None) -> str:
     size = (image.shape[2], image.shape[3])
     seen: list[tuple[str, Tensor]] = []
 
-    def keep(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim in (3, 4) and output.shape[0] == 1:
-                seen.append((name, output))
-
-        return hook
+    def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim in (3, 4) and output.shape[0] == 1:
+            seen.append((name, output))
 
     with climbing(model):
-        handles = [module.register_forward_hook(keep(name)) for name, module in model.named_modules() if name]
-        try:
+        with recording(model, keep):
             answer = model(image.clone().requires_grad_())
-        finally:
-            for handle in handles:
-                handle.remove()
         answer = answer if target is None else target(answer)
         if not isinstance(answer, Tensor):
             raise ModelError(f"the network answers with a {type(answer).__name__} instead of scores: give target=")
@@ -53,15 +46,21 @@ def find_layer(model: nn.Module, target: Any = None) -> str:
         width = widths.most_common(1)[0][0] if widths else None
         runs = Counter(name for name, _ in seen)
         prefix = getattr(model, "num_prefix_tokens", None)
-        for name, output in reversed(seen):
+        maps: list[tuple[str, Tensor, Layout, int]] = []
+        for name, output in seen:
             if runs[name] > 1 or (output.ndim == 3 and output.shape[2] != width):
                 continue
             try:
                 layout = layout_of(output, size)
-                grid = as_grid(output, layout, size, prefix)
+                rows, columns = as_grid(output, layout, size, prefix).shape[2:]
             except ModelError:
                 continue
-            if grid.shape[2] != grid.shape[3] or not 2 <= grid.shape[2] <= size[0] // 2:
+            if rows == columns and 2 <= rows <= size[0] // 2:
+                maps.append((name, output, layout, rows))
+        # Beside tokens, heads x tokens x channels of an attention may look like a grid, of another size.
+        tokens = {rows for *_, layout, rows in maps if layout == "tokens"}
+        for name, output, layout, rows in reversed(maps):
+            if tokens and rows not in tokens:
                 continue
             (gradient,) = torch.autograd.grad(objective, output, retain_graph=True, allow_unused=True)
             if gradient is not None:

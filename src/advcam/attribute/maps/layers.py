@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from advcam.errors import ModelError
-from advcam.models.probe import channels_in, probe_image
+from advcam.models.probe import channels_in, probe_image, recording, stated_sides
 
 Layout = Literal["channels first", "channels last", "tokens"]
 # Class and register tokens before those of the patches: timm's models count theirs, others have one or none.
@@ -38,23 +38,16 @@ def run(model: nn.Module, images: Float[Tensor, "p C H W"], layers: Sequence[str
     """
     seen: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> Tensor:
-            if not isinstance(output, Tensor) or output.ndim not in (3, 4):
-                raise ModelError(f"layer '{name}' hands over no map of channels, but {_said(output)}: name another one")
-            if name in seen:
-                raise ModelError(f"layer '{name}' runs more than once per image: name another one")
-            seen[name] = output if output.requires_grad else output.detach().requires_grad_()
-            return seen[name].clone()  # the next layer may write over what it gets
+    def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> Tensor:
+        if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+            raise ModelError(f"layer '{name}' hands over no map of channels, but {_said(output)}: name another one")
+        if name in seen:
+            raise ModelError(f"layer '{name}' runs more than once per image: name another one")
+        seen[name] = output if output.requires_grad else output.detach().requires_grad_()
+        return seen[name].clone()  # the next layer may write over what it gets
 
-        return hook
-
-    handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
-    try:
+    with recording(model, keep, layers):
         answer = model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     missing = [name for name in layers if name not in seen]
     if missing:
         raise ModelError(f"layer '{missing[0]}' does not run: name another one")
@@ -99,7 +92,7 @@ def layout_of(output: Tensor, size: tuple[int, int]) -> Layout:
 
 def probe(model: nn.Module) -> Float[Tensor, "1 C H W"]:
     """A square noise image that the network takes."""
-    for side in _SIDES:
+    for side in (*stated_sides(model), *_SIDES):
         image = probe_image(model, side, side)
         try:
             with torch.no_grad():

@@ -12,6 +12,8 @@ from advcam.attribute.maps.find import find_layer
 from advcam.attribute.maps.gradcam import GradCAM
 from advcam.attribute.maps.gradcam_pp import GradCAMpp
 from advcam.attribute.maps.layercam import LayerCAM
+from advcam.attribute.maps.seam import SEAM
+from advcam.attribute.maps.sub_categories import SubCategories
 from advcam.errors import ModelError, SettingsError
 from advcam.models.mapper import ClassMapper
 
@@ -49,11 +51,13 @@ MAPS: Mapping[str, Callable[[Trained], PictureMap]] = {
     "gradcam_pp": _gradient(GradCAMpp),
     "layercam": _gradient(LayerCAM),
     "tokens": _tokens,
+    "seam": lambda trained: SEAM(trained.network),
+    "sub_categories": lambda trained: SubCategories(trained.network, trained.mapper, signed=trained.signed),
     "acol": lambda trained: ACoL(trained.network, trained.mapper, signed=trained.signed),
 }
 # Those that take ``layers``, and those that go with one method of training.
 OF_LAYERS = ("gradcam", "gradcam_pp", "layercam", "tokens")
-OF_METHODS = ("acol",)
+OF_METHODS = ("seam", "sub_categories", "acol")
 
 
 def map_of(name: str, trained: Trained) -> PictureMap:

@@ -45,6 +45,11 @@ class ACoL(nn.Module, LocalizationMethod):
         nn.init.xavier_uniform_(self.second_head.weight)
         nn.init.zeros_(self.second_head.bias)
 
+    @property
+    def options(self) -> dict[str, float]:
+        """What it is built with, beside the classifier."""
+        return {"acol_threshold": self.threshold}
+
     def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
         features, first_NChw = self._first(images)
         logits_a = self.classifier.head(first_NChw.mean(dim=(2, 3)))

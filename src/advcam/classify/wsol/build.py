@@ -1,14 +1,10 @@
-"""From settings to a method on a classifier, and the folder that a trained one is kept in."""
+"""From settings to a method on a classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from advcam.classify.wsol.acol import ACoL
@@ -16,20 +12,15 @@ from advcam.classify.wsol.adl import ADL
 from advcam.classify.wsol.cam import CAM
 from advcam.classify.wsol.cutmix import CutMix
 from advcam.classify.wsol.has import HaS
-from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.places import method_layers
-from advcam.classify.wsol.settings import METHODS, WSOLSettings
-from advcam.classify.wsol.spg import SPG, outputs_of
-from advcam.errors import ModelError, SettingsError
-from advcam.io.files import read_json, write_json, writing
-from advcam.models.checkpoint import load_classifier, save_classifier
+from advcam.classify.wsol.settings import WSOLSettings
+from advcam.classify.wsol.spg import SPG
+from advcam.errors import SettingsError
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.probe import probe_image, probing
 from advcam.models.settings import BackboneSettings
-from advcam.models.weights import check_finite, read_weights
+from advcam.models.taps import outputs_of
 from advcam.models.wsol import wsol_architecture
-
-METHOD_NAME, SECOND_HEAD = "method.json", "second_head.safetensors"
 
 
 def build_method(backbone: BackboneSettings, num_classes: int, settings: WSOLSettings) -> nn.Module:
@@ -72,52 +63,7 @@ def method_on(classifier: Classifier, settings: WSOLSettings) -> nn.Module:
         case "spg":
             first, second = method_layers(classifier, "spg", settings.layers)
             with probing(classifier.backbone):
-                maps, _ = outputs_of(classifier.backbone, (first, second), probe_image(classifier.backbone, 128, 128))
+                maps = outputs_of(classifier.backbone, (first, second), probe_image(classifier.backbone, 128, 128))
             channels = (maps[0].shape[1], maps[1].shape[1])
             return SPG(classifier, (first, second), channels, settings.spg_thresholds)
     raise SettingsError("wsol.method is none, so there is nothing to train: name a method")
-
-
-def save_method(
-    folder: Path, network: LocalizationMethod, method: str, backbone: BackboneSettings, class_names: Sequence[str]
-) -> None:
-    """Write a trained method: its classifier (``load_classifier`` reads it), and what its test needs beside it."""
-    save_classifier(folder, network.classifier, backbone, class_names)
-    if isinstance(network, ACoL):
-        tensors = {
-            key: value.detach().cpu().contiguous()
-            for key, value in network.state_dict().items()
-            if key.startswith("second_")
-        }
-        with writing(folder / SECOND_HEAD) as temporary:
-            temporary.write_bytes(save(tensors))
-    threshold = {"acol_threshold": network.threshold} if isinstance(network, ACoL) else {}
-    write_json(folder / METHOD_NAME, {"schema": 1, "method": method, **threshold})
-
-
-def load_method(folder: Path, class_names: Sequence[str] | None = None) -> tuple[nn.Module, tuple[str, ...]]:
-    """Restore a trained method for testing, in evaluation mode, and its class names.
-
-    Any folder with a classifier will do: without ``method.json`` it is tested as CAM, as all methods but ACoL are.
-
-    Raises:
-        ModelError: a file is missing or broken.
-    """
-    classifier, names = load_classifier(folder, class_names)
-    described: dict[str, Any] = {"method": "cam"}
-    if (folder / METHOD_NAME).exists():
-        described = read_json(folder / METHOD_NAME)
-        known = isinstance(described, dict) and described.get("method") in METHODS
-        if not known or (described["method"] == "acol" and not isinstance(described.get("acol_threshold"), float)):
-            raise ModelError(
-                f"{folder / METHOD_NAME} does not describe a localization method: train again, or restore it"
-            )
-    if described["method"] != "acol":
-        return CAM(classifier).eval(), names
-    network = ACoL(classifier, described["acol_threshold"])
-    tensors = read_weights(folder / SECOND_HEAD).tensors
-    check_finite(tensors, folder / SECOND_HEAD)
-    missing = network.load_state_dict(tensors, strict=False).missing_keys
-    if any(key.startswith("second_") for key in missing):
-        raise ModelError(f"{folder / SECOND_HEAD} lacks tensors of the second head: train again, or restore the file")
-    return network.eval(), names

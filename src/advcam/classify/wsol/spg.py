@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from advcam.classify.wsol.method import LocalizationMethod, min_max_maps
 from advcam.models.classifier import Classifier
 from advcam.models.mapper import of_class
 from advcam.models.tails import initialise
+from advcam.models.taps import outputs_of
 
 # Fewer sure pixels than this, and the threshold falls to this share of the map's maximum.
 FEW, SHARE = 30, 0.7
@@ -49,7 +50,7 @@ class SPG(nn.Module, LocalizationMethod):
             initialise(part, "xavier")
 
     def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
-        (early, late), features = outputs_of(self.classifier.backbone, self.layers, images)
+        early, late, features = outputs_of(self.classifier.backbone, self.layers, images)
         size = (images.shape[2], images.shape[3])
         early_N1HW = enlarged(self.shared(self.early(early)), size)
         late_N1HW = enlarged(self.shared(self.late(late)), size)
@@ -94,26 +95,3 @@ def guided(logits: Float[Tensor, "n 1 H W"], target: Float[Tensor, "n 1 H W"]) -
     known = target < UNSURE
     losses = binary_cross_entropy_with_logits(logits, target.clamp(max=1.0), reduction="none")
     return (losses * known).sum() / known.sum().clamp(min=1)
-
-
-def outputs_of(
-    network: nn.Module, layers: Sequence[str], images: Float[Tensor, "n 3 H W"]
-) -> tuple[list[Tensor], Tensor]:
-    """The outputs of some modules of a network, and its own.
-
-    >>> maps, last = outputs_of(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), ["0"], torch.zeros(1, 3, 5, 6))
-    >>> maps[0].shape, last.shape
-    (torch.Size([1, 4, 5, 6]), torch.Size([1, 2, 5, 6]))
-    """
-    maps: dict[str, Tensor] = {}
-
-    def hook(name: str) -> Callable[..., None]:
-        return lambda module, inputs, output: maps.__setitem__(name, output)
-
-    handles = [network.get_submodule(name).register_forward_hook(hook(name)) for name in layers]
-    try:
-        last = network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [maps[name] for name in layers], last

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from advcam.classify.wsol.build import build_method, save_method
+from advcam.classify.methods import save_method
+from advcam.classify.wsol.build import build_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.classify.wsol.task import BoxMeasure, WSOLTask

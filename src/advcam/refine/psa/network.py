@@ -10,11 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from advcam.errors import ModelError
 from advcam.models.architectures import own_names
 from advcam.models.backbone import Backbone
-from advcam.models.resnet38 import ResNet38
-from advcam.models.taps import tapped
+from advcam.models.taps import deep_taps
 from advcam.models.weights import fit_weights
 from advcam.refine.psa_settings import STRIDE
 
@@ -47,13 +45,8 @@ class AffinityNet(nn.Module):
         self.architecture, self.output_stride = backbone.architecture, backbone.output_stride
         self.mean, self.std = backbone.mean, backbone.std
         self._prefix = backbone.prefix
-        self.taps = ResNet38Taps(backbone.features) if isinstance(backbone.features, ResNet38) else tapped(backbone)
+        self.taps = deep_taps(backbone)
         channels = self.taps.channels[-3:]
-        if len(channels) < 3:
-            raise ModelError(
-                f"{backbone.architecture} has {len(channels)} feature maps to look at, and AffinityNet needs three: "
-                "take an architecture such as resnet50 or mobilenet_v2"
-            )
         self.f8_3, self.f8_4, self.f8_5 = (
             nn.Conv2d(before, after, 1, bias=False) for before, after in zip(channels, WIDTHS, strict=True)
         )
@@ -99,17 +92,6 @@ class AffinityNet(nn.Module):
         with torch.no_grad():
             for key, value in fitted.backbone.items():
                 expected[key].copy_(value)
-
-
-class ResNet38Taps(nn.Module):
-    """The three maps of ResNet-38 that PSA's program looks at."""
-
-    def __init__(self, features: ResNet38) -> None:
-        super().__init__()
-        self.features, self.channels = features, features.tap_channels
-
-    def forward(self, images: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
-        return self.features.taps(images)
 
 
 def _on_grid(x: Tensor, grid: tuple[int, ...]) -> Tensor:
