@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, no_type_check
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
