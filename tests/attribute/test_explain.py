@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torchvision
 from PIL import Image
@@ -25,25 +24,6 @@ def small(channels: int = 3) -> nn.Module:
         nn.Flatten(),
         nn.Linear(8, 3),
     ).eval()
-
-
-VITS = {
-    "class token": {"model_name": "vit_tiny_patch16_224", "depth": 2},
-    "mean": {"model_name": "vit_tiny_patch16_224", "depth": 2, "global_pool": "avg", "class_token": False},
-    "registers": {"model_name": "vit_tiny_patch16_224", "depth": 2, "reg_tokens": 4},
-}
-LAYERS = {"class token": "blocks.1.norm1", "registers": "blocks.1.norm1"}
-
-
-@pytest.mark.parametrize("kind", VITS)
-def test_a_vision_transformer_is_explained_with_no_option(kind):
-    model = timm.create_model(**VITS[kind], num_classes=5, img_size=64, embed_dim=32, num_heads=2).eval()
-    explain = advcam.AdvCAM(model)
-    assert LAYERS.get(kind, "norm") in explain.taken
-    explain.settings = SHORT
-    maps = explain(torch.randn(2, 3, 64, 64), [1, 3])
-    assert maps.shape == (2, 64, 64)
-    assert 0.9 < maps.amax() <= 1
 
 
 def test_a_convolutional_network_that_does_not_end_in_pooling_and_a_linear_layer():
@@ -98,9 +78,52 @@ class TestWhatItIsGiven:
         assert advcam.overlay(wide, torch.zeros(32, 48)).getpixel((0, 0)) == (90, 90, 90)
         assert advcam.overlay(wide, maps[0]).size == (48, 32)
 
-    def test_a_target_that_is_no_class(self):
-        explain = self.explain(feature_layer="1", target=lambda scores: scores[:, 2] - scores[:, 0])
-        assert explain(self.images()).shape == (2, 32, 48)
+    def test_several_layers_are_fused(self):
+        once, images = advcam.ClimbSettings(steps=1, flip=False), self.images()
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), small(channels=8)).eval()
+        layers = ["1", "2.1"]
+        fine, coarse = (advcam.climb(advcam.maps.GradCAM(net, layer), images, [0, 1], once) for layer in layers)
+        scaled = [m / m.amax(dim=(1, 2), keepdim=True).clamp(min=1e-38) for m in (fine, coarse)]
+        large = nn.functional.interpolate(scaled[1][:, None], fine.shape[1:], mode="bilinear")[:, 0]
+        expected = nn.functional.interpolate(((scaled[0] + large) / 2)[:, None], (32, 48), mode="bilinear")[:, 0]
+        found = advcam.AdvCAM(net, once, feature_layer=layers)(images, [0, 1])
+        torch.testing.assert_close(found, expected / (expected.amax(dim=(1, 2), keepdim=True) + 1e-5))
+
+
+REFERENCE = torch.linspace(-1, 1, 8)
+ENDS = {
+    "segmentation": (nn.Conv2d(8, 2, 1), lambda masks: masks[:, 1].mean(dim=(1, 2))),
+    "regression": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1)), lambda value: value[:, 0]),
+    "similarity": (
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 8)),
+        lambda vectors: torch.cosine_similarity(vectors, REFERENCE.to(vectors)[None]),
+    ),
+    "difference of classes": (
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)),
+        lambda scores: scores[:, 2] - scores[:, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_target_that_is_no_class(name):
+    torch.manual_seed(3)
+    end, target = ENDS[name]
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), end).eval()
+    explain, images = advcam.AdvCAM(net, advcam.ClimbSettings(steps=3), target=target), torch.randn(2, 3, 32, 48)
+    assert explain(images).shape == (2, 32, 48)
+    steps = []
+    advcam.climb(explain.map, images, [0, 0], explain.settings, on_step=steps.append)
+    features = net[:2](images).detach().requires_grad_()
+    values = target(end(features))
+    (gradient,) = torch.autograd.grad(values.sum(), features)
+    torch.testing.assert_close(steps[0].scores[:, 0, 0], values.detach())
+    by_hand = (gradient.sum(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu().detach()
+    one = advcam.climb(
+        advcam.maps.GradCAM(net, "1", target=target), images, [0, 0], advcam.ClimbSettings(steps=1, flip=False)
+    )
+    torch.testing.assert_close(one, by_hand)
+    assert (steps[-1].scores.sum(dim=(1, 2)) > steps[0].scores.sum(dim=(1, 2))).all()
 
 
 def test_a_grey_network():

@@ -234,6 +234,6 @@ def _check_name(model: nn.Module, name: str | None, setting: str) -> None:
 def _no_maps(model: nn.Module, reason: str) -> ModelError:
     return ModelError(
         f"{type(model).__name__} does not end in global average pooling and one linear layer, so it has no class "
-        f"activation maps: {reason}; explain it with advcam.AdvCAM or a map of advcam.maps, name feature_layer= and "
-        f"head= if they were missed, or train a pooled head on its features with advcam.models.build_classifier"
+        f"activation maps: {reason}; explain it by Grad-CAM with advcam.AdvCAM, name feature_layer= and head= if "
+        f"they were missed, or train a pooled head on its features with advcam.models.build_classifier"
     )
