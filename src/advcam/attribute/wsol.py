@@ -11,8 +11,6 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from advcam.attribute.climb import climb_pairs
-from advcam.attribute.maps.acol import ACoL
-from advcam.attribute.maps.cam import CAM
 from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings, climbs
 from advcam.classify.wsol.method import LocalizationMethod
@@ -37,11 +35,13 @@ def score_maps(
     images: Float[Tensor, "n 3 H W"],
     classes: Int[Tensor, " n"],
     climb: ClimbSettings | None,
+    *,
+    tested: bool = True,
 ) -> ScoreMaps:
     """The maps of each image's class for the unchanged image and, with ``climb``, summed while it is climbed.
 
-    Where the map is the method's own, the unchanged image's is the signed one that the benchmark tests; a network
-    trained by ACoL is climbed on its first head, and both heads' maps are summed, and fused as its test fuses them.
+    A network trained by ACoL is climbed on its first head, and both heads' maps are summed, and fused as its test fuses
+    them.
 
     Args:
         network: a trained method in evaluation mode.
@@ -49,9 +49,10 @@ def score_maps(
         images: in the network's input space.
         classes: one per image.
         climb: None for plain maps.
+        tested: the map is the method's own: the unchanged image's is the signed one that the benchmark tests.
     """
     found = None if climb is None else climb_pairs(map_, images, classes, climb)
-    if isinstance(map_, CAM | ACoL):
+    if tested:
         with torch.no_grad():
             cam, logits = network.score_maps(images, classes)
     else:

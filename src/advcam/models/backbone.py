@@ -54,14 +54,8 @@ def measure_backbone(
     input_size: Sequence[int],
     output_stride: int | None = None,
 ) -> Backbone:
-    """The backbone with what a probe image shows of it: its channels and its output stride.
-
-    Args:
-        output_stride: what was asked for, None for nothing.
-
-    Raises:
-        ModelError: the network gives no ``C x h x w`` map for images of any size, or has another stride.
-    """
+    """The backbone with what a probe image shows of it: its channels and its output stride, refused if another one was
+    asked for."""
     try:
         with probing(features):
             grid = features(probe_image(features, _HEIGHT, _WIDTH))

@@ -9,16 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def freeze_batch_norm(module: nn.Module, affine_trainable: bool = True) -> int:
-    """Makes every batch norm of ``module`` use and keep its stored statistics, whatever mode the module is in.
+    """Makes every batch norm use and keep its stored statistics, whatever mode it is in; returns how many there are.
 
-    The IRN program trains so: stored ImageNet statistics throughout, scale and shift learn like any parameter.
-
-    Args:
-        module: changed in place; calls of ``train()`` do not undo it.
-        affine_trainable: False also stops the learning of scale and shift.
-
-    Returns:
-        The number of batch norms found.
+    The IRN program trains so: stored ImageNet statistics throughout, scale and shift learn like any parameter, unless
+    ``affine_trainable`` is False. Calls of ``train()`` do not undo it.
 
     >>> from torch import nn
     >>> freeze_batch_norm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))

@@ -34,9 +34,6 @@ def caffe_backbone(architecture: str, output_stride: int | None) -> Backbone:
     network do; its first layer turns the channels round. Tensors go by torchvision's names. A stage that loses its
     stride dilates all of its 3 x 3 convolutions, the first block's as well, as DeepLab-v2 does.
 
-    Args:
-        output_stride: 8 (DeepLab-v2), 16, 32, or None for 32.
-
     >>> backbone = caffe_backbone(CAFFE_RESNET101, 8)
     >>> backbone.channels, backbone.output_stride, [round(255 * level, 3) for level in backbone.mean]
     (2048, 8, [122.675, 116.669, 104.008])

@@ -18,17 +18,8 @@ def save_classifier(
 ) -> None:
     """Writes the classifier so that ``load_classifier`` restores it in one line.
 
-    Tensors go by torchvision's or timm's own names. Each file appears whole or not at all.
-
-    Args:
-        folder: made if it is not there.
-        classifier: with K classes.
-        settings: what it was built from; kept as a record of the weights it started from.
-        class_names: K names, in the order of the logits.
-
-    Raises:
-        ModelError: the names are not as many as the classes.
-        RunError: the folder cannot be written.
+    Tensors go by torchvision's or timm's own names. Each file appears whole or not at all. ``settings`` are kept as a
+    record of the weights that it started from; ``class_names`` are in the order of the logits.
     """
     folder = Path(folder)
     if len(class_names) != classifier.num_classes:

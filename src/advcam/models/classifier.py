@@ -137,19 +137,13 @@ class Classifier(nn.Module):
         prefix: str | None = None,
         head: str | None = None,
     ) -> bool:
-        """Takes over a backbone, and a head of as many classes if there is one.
+        """Takes over a backbone, and a head of as many classes if there is one; returns whether there was.
 
         Args:
             tensors: under the library's names, with or without a common prefix.
             source: what errors call the tensors' origin.
             require_head: a head of other classes is an error rather than left out.
             prefix, head: of the network's names and of its head's, where they are not found.
-
-        Returns:
-            Whether the head was taken over, with the bias it has or has not.
-
-        Raises:
-            ModelError: tensors of another architecture, or no head of ``num_classes`` where one is required.
         """
         own, names = self.backbone.state_dict(), self._library_names()
         if not any(TAIL in f".{key}" for key in tensors):

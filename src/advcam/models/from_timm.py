@@ -47,15 +47,7 @@ class TokenFeatures(ForwardFeatures):
 
 
 def timm_backbone(architecture: str, output_stride: int | None) -> Backbone:
-    """A timm network with random weights.
-
-    Args:
-        architecture: ``timm/NAME`` or ``timm/NAME.TAG``.
-        output_stride: as timm offers it for the family, else by dilation (see ``dilate``); None for the
-            architecture's own.
-
-    Raises:
-        ModelError: a network without feature map, or not of this output stride.
+    """``timm/NAME`` or ``timm/NAME.TAG``; an output stride as timm offers it for the family, else by dilation.
 
     >>> backbone = timm_backbone("timm/mobilenetv2_100", 16)
     >>> backbone.channels, backbone.head_name
@@ -114,16 +106,7 @@ def _transformer(architecture: str, output_stride: int | None) -> Backbone:
 
 
 def timm_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor], str]:
-    """Pretrained tensors under timm's names, from its cache or downloaded, and what to call them.
-
-    Args:
-        architecture: ``timm/NAME`` or ``timm/NAME.TAG``.
-        weights: ``default``; timm names its sets by the tag.
-
-    Raises:
-        SettingsError: anything but ``default``.
-        ModelError: neither found nor downloaded.
-    """
+    """timm's pretrained tensors, from its cache or downloaded; it names its sets by the tag."""
     if weights != "default":
         raise SettingsError(
             f"backbone.weights '{weights}' is neither a file nor 'default': timm names its sets in the architecture, "

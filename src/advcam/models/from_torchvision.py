@@ -48,23 +48,12 @@ _CENTRED = ("GoogLeNet", "Inception3")
 
 
 def torchvision_names() -> list[str]:
-    """The names of all classification networks.
-
-    >>> "resnet50" in torchvision_names()
-    True
-    """
+    """The names of all classification networks."""
     return torchvision.models.list_models(module=torchvision.models)
 
 
 def torchvision_backbone(architecture: str, output_stride: int | None) -> Backbone:
-    """A torchvision network, or the IRN program's variant of its ResNet-50, with random weights.
-
-    Args:
-        architecture: ``torchvision/NAME`` or ``irn_resnet50``.
-        output_stride: reached by dilation (see ``dilate``); None for the architecture's own.
-
-    Raises:
-        ModelError: a network without feature map, or not of this output stride.
+    """``torchvision/NAME``, or the IRN program's variant of its ResNet-50; an output stride by dilation.
 
     >>> torchvision_backbone("irn_resnet50", None).output_stride
     16
@@ -99,16 +88,7 @@ def torchvision_backbone(architecture: str, output_stride: int | None) -> Backbo
 
 
 def torchvision_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor], str]:
-    """Pretrained tensors under torchvision's names, from its cache or downloaded, and what to call them.
-
-    Args:
-        architecture: ``torchvision/NAME`` or ``irn_resnet50``.
-        weights: ``default`` or the name of a set, such as ``IMAGENET1K_V1``.
-
-    Raises:
-        SettingsError: no such set.
-        ModelError: neither found nor downloaded.
-    """
+    """torchvision's pretrained tensors, ``default`` or of a set such as ``IMAGENET1K_V1``."""
     name = _plain_name(architecture)
     sets = torchvision.models.get_model_weights(name)
     if weights.upper() not in sets.__members__:

@@ -100,12 +100,7 @@ def res2net_features(blocks: tuple[int, ...], output_stride: int = 32) -> nn.Seq
 
 
 def res2net_backbone(architecture: str, output_stride: int | None) -> Backbone:
-    """Res2Net-101 or Res2Net-152 in the form v1b, with random weights.
-
-    Args:
-        architecture: one of ``RES2NETS``.
-        output_stride: 8, 16, 32, or None for 32.
-    """
+    """Res2Net-101 or Res2Net-152 in the form v1b."""
     return measure_backbone(
         architecture,
         res2net_features(RES2NETS[architecture], output_stride or 32),
@@ -119,12 +114,7 @@ def res2net_backbone(architecture: str, output_stride: int | None) -> Backbone:
 
 
 def res2net_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor], str]:
-    """Pretrained tensors: those of timm's Res2Net-101, which is the same network.
-
-    Raises:
-        SettingsError: anything but ``default``.
-        ModelError: no library has them, or they are neither found nor downloaded.
-    """
+    """Pretrained tensors: those of timm's Res2Net-101, which is the same network."""
     if weights != "default":
         raise SettingsError(f"backbone.weights '{weights}' is neither a file nor 'default': name one of them")
     if architecture not in _TIMM_TWINS:

@@ -162,11 +162,7 @@ def _conv3x3(before: int, after: int, stride: int, dilation: int) -> nn.Conv2d:
 
 
 def resnet38_backbone(architecture: str, output_stride: int | None) -> Backbone:
-    """ResNet-38 with random weights as a backbone for classifiers.
-
-    Raises:
-        ModelError: another output stride than 8 is asked for.
-    """
+    """ResNet-38 as a backbone for classifiers, at its output stride of 8."""
     if output_stride not in (None, 8):
         raise ModelError(f"{RESNET38} has an output stride of 8, not {output_stride}: leave backbone.output_stride out")
     return measure_backbone(

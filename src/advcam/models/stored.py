@@ -21,13 +21,7 @@ WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 def save_stored(folder: str | Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Write a network. Each file appears whole or not at all, the description last.
 
-    Args:
-        folder: made if it is not there.
-        tensors: its weights, by name.
-        config: what it is built from. Input statistics, ``mean`` and ``std``, go into the weights file as well.
-
-    Raises:
-        RunError: the folder cannot be written.
+    Input statistics, ``mean`` and ``std`` of the description, go into the weights file as well.
     """
     folder = Path(folder)
     statistics = {name: json.dumps(config[name]) for name in ("mean", "std") if name in config}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -52,8 +51,7 @@ def dilate(features: nn.Module, output_stride: int) -> None:
             _dilate_layer(layer, lost=max(1, round(layer.stride_in / output_stride)))
 
 
-@dataclass(frozen=True)
-class _SpatialLayer:
+class _SpatialLayer(NamedTuple):
     """A layer with a kernel or a stride, and the strides of its input and its output relative to the image."""
 
     name: str

@@ -59,12 +59,7 @@ def convolutions(
 ) -> nn.Sequential:
     """``count`` convolutions of 3 x 3 with ReLU, all of one width, named ``conv1``, ``relu1``, ...
 
-    Args:
-        channels: of the map that comes in.
-        count, width: of the convolutions.
-        pool: an average pooling of 3 x 3 at stride 1 before them.
-        dropout: before each convolution and behind the last; 0 has none.
-        init: of the weights; biases start at 0.
+    ``pool`` puts an average pooling of 3 x 3 before them, ``dropout`` one before each and behind the last.
 
     >>> [name for name, _ in convolutions(8, 1, 16).named_children()]
     ['conv1', 'relu1']

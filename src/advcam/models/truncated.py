@@ -38,10 +38,6 @@ def truncated(backbone: Backbone, layer: str) -> Backbone:
     What a cell sees shrinks with every layer left out. Where it is much less than the object, the map of a class is
     high on telling parts alone and climbing has something to add (docs/climbing.md).
 
-    Raises:
-        SettingsError: the network has no such layer; names those it has.
-        ModelError: its operations cannot be followed layer by layer.
-
     >>> from advcam.models.architectures import build_backbone
     >>> whole, part = build_backbone("timm/test_resnet"), build_backbone("timm/test_resnet@layer3")
     >>> whole.channels, whole.output_stride, part.channels, part.output_stride

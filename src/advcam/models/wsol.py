@@ -51,16 +51,7 @@ def wsol_architecture(architecture: str, method: str) -> str:
 
 
 def wsol_backbone(architecture: str, output_stride: int | None) -> Backbone:
-    """A network of the benchmark with random weights.
-
-    Args:
-        architecture: ``wsol/NAME`` or ``wsol/NAME+METHOD``.
-        output_stride: 16 for the benchmark's small map (14 x 14 at 224 pixels), 8 for its large one (28 x 28);
-            None takes 16.
-
-    Raises:
-        SettingsError: there is no such network.
-        ModelError: it has no such stride.
+    """``wsol/NAME`` or ``wsol/NAME+METHOD``; stride 16 for the benchmark's small map, 8 for its large one.
 
     >>> backbone = wsol_backbone("wsol/vgg16", 8)
     >>> backbone.channels, backbone.output_stride

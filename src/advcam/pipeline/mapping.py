@@ -294,7 +294,8 @@ class SquareMapping:
             return loaded, None
         classes = torch.tensor([record.classes[0] for record in records], device=self.run.device)
         images = torch.stack(inputs).to(self.run.device)
-        return loaded, score_maps(self.network, self.map, images, classes, self.climb)
+        tested = self.run.config.attribute.map in ("cam", self.network.map)
+        return loaded, score_maps(self.network, self.map, images, classes, self.climb, tested=tested)
 
     def save(self, batch: Batch, made: tuple[Any, ScoreMaps | None], missing: Any) -> Outcome:
         from advcam.attribute.grid import stored
