@@ -10,7 +10,13 @@ from torch import nn
 
 import advcam
 from advcam.attribute.climb import climb_pairs
+from advcam.classify.seam import SEAM as SEAMNetwork
+from advcam.classify.sub_categories import SubCategories as SubCategoriesNetwork
+from advcam.classify.wsol.acol import ACoL as ACoLNetwork
 from advcam.errors import ModelError
+from advcam.models.backbone import Backbone
+from advcam.models.classifier import Classifier
+from advcam.models.tails import TailedFeatures, convolutions
 
 STEPS = advcam.ClimbSettings(steps=4, reg_weight=0.01)
 
@@ -50,6 +56,34 @@ def of_tokens(network: Network) -> nn.Module:
     return TokenNetwork()
 
 
+def classifier_of(*parts: nn.Module, tail: nn.Module | None = None, channels: int = 6) -> Classifier:
+    """A classifier on these parts, in their type; class 4 is seen nowhere."""
+    features = nn.Sequential(*parts) if tail is None else TailedFeatures(nn.Sequential(*parts), tail)
+    stride = 2 ** len(parts)
+    name = "own/net" if tail is None else "own/net+acol"
+    found = Classifier(Backbone(name, features, "", None, (0.5,) * 3, (0.5,) * 3, (16, 24), channels, stride), 5)
+    nn.init.constant_(found.head.weight[4].detach(), -1.0)
+    return found.to(next(parts[0].parameters()).dtype).eval()
+
+
+def acol_of(net: Network) -> nn.Module:
+    torch.manual_seed(5)
+    tail = convolutions(6, width=10).to(net.fc.weight)
+    network = ACoLNetwork(classifier_of(net.first, net.last, tail=tail, channels=10))
+    return network.to(net.fc.weight).eval()
+
+
+def seam_of(net: Network) -> nn.Module:
+    torch.manual_seed(5)
+    third = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)).to(net.fc.weight)
+    return SEAMNetwork(classifier_of(net.first, net.last, third)).to(net.fc.weight).eval()
+
+
+def parts_of(net: Network) -> nn.Module:
+    torch.manual_seed(5)
+    return SubCategoriesNetwork(classifier_of(net.first, net.last), clusters=2).to(net.fc.weight).eval()
+
+
 MAPS = {
     "cam": lambda net: advcam.maps.CAM(advcam.ClassMapper.from_model(net)),
     "signed cam": lambda net: advcam.maps.CAM(advcam.ClassMapper.from_model(net), signed=True),
@@ -59,7 +93,11 @@ MAPS = {
     "two layers": lambda net: advcam.maps.LayerCAM(net, ["first", "last"]),
     "through weights": lambda net: advcam.maps.GradCAMpp(net, "last", through_weights=True),
     "tokens": lambda net: advcam.maps.Tokens(of_tokens(net), layer="flat"),
+    "acol": lambda net: advcam.maps.ACoL(acol_of(net)),
+    "seam": lambda net: advcam.maps.SEAM(seam_of(net)),
+    "sub_categories": lambda net: advcam.maps.SubCategories(parts_of(net)),
 }
+SIDES = {"two layers": 2, "seam": 8}
 
 
 def images(count: int = 3) -> torch.Tensor:
@@ -78,7 +116,7 @@ class TestContract:
     def test_shape_units_and_climb(self, name):
         map_ = self.map(name)
         found = climb_pairs(map_, images(), [0, 2, 1], STEPS)
-        side = 2 if name == "two layers" else 4
+        side = SIDES.get(name, 4)
         assert found.maps.shape == found.cam.shape == (3, 16 // side, 24 // side)
         assert found.logits.shape == (3, 5)
         assert map_.units.stride == side

@@ -15,7 +15,7 @@ from advcam.attribute.settings import climbs
 from advcam.data.images import image_size, read_image
 from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side, scale_image
-from advcam.errors import DataError
+from advcam.errors import DataError, SettingsError
 from advcam.io.progress import say
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.parts import Batch, Outcome, pass_over, plan, sized
@@ -209,6 +209,8 @@ def map_of_run(run: Run, class_names: tuple[str, ...] | None = None) -> tuple[Pi
     mapper = network.classifier.mapper()
     # Folding takes layers apart, so that they have no outputs of their own.
     mapper = in_precision(mapper if config.layer else fold_batch_norm(mapper), config.precision)
+    if config.map == "seam" and config.precision == "bf16":
+        raise SettingsError("attribute.map seam is computed in single precision: leave attribute.precision out")
     own = network.map if is_wsol(run) and config.map == "cam" else config.map
     return map_of(own, Trained(network, mapper, config.layer, run.config.climb.signed)), network
 
