@@ -47,7 +47,7 @@ test: test-python
 	@if $(MAKE) --silent --no-print-directory $(APART)/.ready 2>$(APART).log; then \
 	  $(MAKE) --no-print-directory test-formats test-app; \
 	else \
-	  echo "test-formats, test-app: skipped, since what they need could not be installed: $$(tail -n 1 $(APART).log)"; \
+	  echo "test-formats, test-app: skipped, since what they need could not be installed: $$(grep -v '^make' $(APART).log | tail -n 1)"; \
 	fi
 
 test-python: $(READY)
