@@ -142,9 +142,10 @@ def test_killed_and_started_again(config, undisturbed):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "advcam", "run", str(file)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    noted = Path(config.out) / "keys/advcam/maps.jsonl"
+    # The later one of a batch.
+    noted = Path(config.out) / "keys/cam/maps.jsonl"
     until = time.monotonic() + 600
-    while not noted.exists() and process.poll() is None and time.monotonic() < until:
+    while not (noted.exists() and noted.stat().st_size) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
