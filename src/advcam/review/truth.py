@@ -38,11 +38,10 @@ def to_learn_from(masked: ImageSet, images: Iterable[Record], run: Path) -> Imag
     kept = Corrected(run)
     if not kept.folder.is_dir() and not (run / REVIEW).is_file():
         return masked
-    rejected = {entry.image for entry in read_table(run / REVIEW) if entry.decision == "rejected"}
-    own = {record.id: record for record in masked.records}
+    without = set(rejected(run))
+    own = {record.id: record for record in masked.records if record.id not in without}
     own |= {record.id: replace(record, mask=kept.mask(record.id)) for record in images if kept.has(record.id)}
-    left = sorted((r for r in own.values() if r.id not in rejected or kept.has(r.id)), key=lambda record: record.id)
-    return replace(masked, records=tuple(left))
+    return replace(masked, records=tuple(own[image_id] for image_id in sorted(own)))
 
 
 def corrected_files(images: Iterable[Record], run: Path) -> dict[str, Path]:
