@@ -54,8 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         tell(f"\nadvcam {name} interrupted: what is done is kept. The same command goes on from there.")
         return TERMINATED
-    except BrokenPipeError:
-        # Who read the output has seen enough.
+    finally:
         keep_streams_open()
     return DONE
 
@@ -79,14 +78,16 @@ def terminable() -> Iterator[None]:
 
 def keep_streams_open() -> None:
     """Let output that nobody reads go nowhere: a stream that was closed, or whose reader has gone."""
-    for name in ("stdout", "stderr"):
+    for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         try:
-            if stream is None:
-                raise ValueError
             stream.flush()
-        except (OSError, ValueError):
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        except (AttributeError, OSError, ValueError):
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+            if stream is getattr(sys, f"__{name}__") and stream is not None:
+                # Else Python says at its end what is left in the buffer, and ends with an exit code of its own.
+                os.dup2(nowhere.fileno(), number)
+            setattr(sys, name, nowhere)
 
 
 def show(text: str) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advcam.io.files import write_text, writing
+import msgspec
+
+from advcam.io.files import read_json, write_table, write_text, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,21 +44,13 @@ class Analysis:
     def write(self, folder: Path) -> list[Path]:
         """Write NAME.csv, NAME.json and, where there is a plot, NAME.png and NAME.svg; returns what was written."""
         paths = [folder / f"{self.name}.csv", folder / f"{self.name}.json"]
-        write_text(paths[0], self.csv())
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        write_table(paths[0], [columns, *([rounded(row.get(key, "")) for key in columns] for row in self.rows)])
         write_text(paths[1], json.dumps(plain(self.to_json()), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         if self.draw is not None:
             paths += [folder / f"{self.name}.png", folder / f"{self.name}.svg"]
             self._plot(paths[2:])
         return paths
-
-    def csv(self) -> str:
-        """The rows as a table with a header."""
-        stream = io.StringIO()
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: rounded(value) for key, value in row.items()} for row in self.rows)
-        return stream.getvalue()
 
     def to_json(self) -> dict[str, Any]:
         names = ("name", "title", "caption", "numbers", "paper", "facts", "rows")
@@ -78,6 +70,24 @@ class Analysis:
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
             with writing(path) as temporary, rc_context({"svg.hashsalt": self.name}):
                 figure.savefig(temporary, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+
+
+class _Measured(msgspec.Struct):
+    name: str
+    title: str
+    caption: str
+    numbers: dict[str, int | float | str | None]
+    paper: dict[str, int | float | str | None]
+    facts: dict[str, Any]
+
+
+def read_analysis(path: Path) -> dict[str, Any]:
+    """The JSON that ``Analysis.write`` wrote.
+
+    Raises:
+        RunError: it is damaged, or something else.
+    """
+    return msgspec.to_builtins(read_json(path, _Measured, "run `advcam analyse` again, or delete it"))
 
 
 def rounded(value: Value) -> Value:

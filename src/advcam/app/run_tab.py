@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import yaml
+import msgspec
 
+from advcam.errors import RunError
+from advcam.evaluate.metrics import read_metrics
+from advcam.io.yaml import read_yaml
 from advcam.report.figures import name_of_masks
 
 RUN_FILE, METRICS = "run.yaml", "metrics.json"
 # Seconds between two looks at the folder.
 EVERY = 5
+
+
+class _Made(msgspec.Struct):
+    status: str = "running"
+    seconds: float = 0.0
+
+
+class _Content(msgspec.Struct):
+    artifacts: dict[str, _Made] = {}
 
 
 def run_tab(run: Path) -> None:
@@ -40,26 +51,25 @@ def run_tab(run: Path) -> None:
 def stage_rows(run: Path) -> list[list[str]]:
     """What was made, how it stands and how long it took; nothing while the folder cannot be read."""
     try:
-        content = yaml.safe_load((run / RUN_FILE).read_text(encoding="utf-8")) or {}
-        made = content.get("artifacts", {}).items()
-        return [[name, str(e.get("status", "running")), f"{e.get('seconds', 0.0):.0f} s"] for name, e in made]
-    except (OSError, yaml.YAMLError, AttributeError, ValueError):
+        made = read_yaml(run / RUN_FILE, _Content, "restore it").artifacts
+    except RunError:
         return []
+    return [[name, entry.status, f"{entry.seconds:.0f} s"] for name, entry in made.items()]
 
 
 def figure_rows(run: Path) -> list[list[Any]]:
     """The figures of ``metrics.json``, in percent."""
     try:
-        results = json.loads((run / METRICS).read_text(encoding="utf-8"))["results"]
-        return [
-            [
-                name_of_masks(result["masks"]),
-                result["split"] + (" (upper bound)" if result["threshold_chosen_on_this_split"] else ""),
-                result["images"],
-                "–" if result["miou"] is None else f"{100 * result['miou']:.1f}",
-                "–" if result["threshold"] is None else f"{result['threshold']:.2f}",
-            ]
-            for result in results
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+        metrics = read_metrics(run / METRICS)
+    except RunError:
         return []
+    return [
+        [
+            name_of_masks(result["masks"]),
+            result["split"] + (" (upper bound)" if result["threshold_chosen_on_this_split"] else ""),
+            result["images"],
+            "–" if result["miou"] is None else f"{100 * result['miou']:.1f}",
+            "–" if result["threshold"] is None else f"{result['threshold']:.2f}",
+        ]
+        for result in (metrics or {}).get("results", [])
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,6 +43,7 @@ class LocalizationMaps:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go: it is whole or it is not there. Equal maps give equal bytes."""
+        refuse_nan(path, self.maps, self.scores)
         arrays = {
             "classes": self.classes.astype(np.int16),
             "maps": self.maps.astype(np.float16),
@@ -50,13 +53,49 @@ class LocalizationMaps:
         write_arrays(path, arrays)
 
     @classmethod
-    def load(cls, path: Path) -> LocalizationMaps:
-        """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
+    def load(cls, path: Path, size: tuple[int, int] | None = None, class_count: int | None = None) -> LocalizationMaps:
+        """Read what ``save`` wrote.
+
+        Raises:
+            RunError: the file is missing, cut short or something else; or its maps are NaN, or not of a picture of this
+                height and width, or of a class that is not below ``class_count``.
+        """
         with reading_arrays(path, "file of maps", "attribute") as arrays:
-            height, width = (int(side) for side in arrays["image_size"])
-            found = cls(arrays["classes"].astype(np.int64), arrays["maps"], (height, width), arrays["scores"])
-            if not (np.isfinite(found.maps).all() and np.isfinite(found.scores).all()):
-                raise ValueError("it has NaN or infinity in it")
-            if (found.classes < 0).any():
-                raise ValueError("a class is below 0")
+            found = cls(arrays["classes"].astype(np.int64), arrays["maps"], _size(arrays), arrays["scores"])
+            check(found.image_size, found.classes, (found.maps, found.scores), size, class_count)
+            if (np.diff(found.classes) <= 0).any():
+                raise ValueError("its classes are not ascending")
             return found
+
+
+def _size(arrays: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    height, width = (int(side) for side in arrays["image_size"])
+    return height, width
+
+
+def check(
+    there: tuple[int, int],
+    classes: Iterable[Any],
+    numbers: Iterable[Any],
+    size: tuple[int, int] | None,
+    class_count: int | None,
+) -> None:
+    """ValueError unless stored maps are of numbers, of a picture's size, and of classes that there are."""
+    if not all(np.isfinite(values).all() for values in numbers):
+        raise ValueError("it has NaN or infinity in it")
+    if size is not None and there != size:
+        raise ValueError(
+            f"it is of a picture of {there[0]} x {there[1]} pixels, and the picture has {size[0]} x {size[1]}"
+        )
+    most = np.iinfo(np.int16).max if class_count is None else class_count - 1
+    if any(not 0 <= index <= most for index in classes):
+        raise ValueError(f"it has a class that is not in 0..{most}")
+
+
+def refuse_nan(path: Path, *numbers: Any) -> None:
+    """RunError where maps came out as NaN or infinity, which half precision or a huge step size can bring about."""
+    if not all(np.isfinite(values).all() for values in numbers):
+        raise RunError(
+            f"the maps for {path} came out as NaN or infinite: take attribute.precision float32 and a smaller "
+            "climb.step_size, or another classifier"
+        )

@@ -78,9 +78,9 @@ class ClimbSettings:
     switches it on."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
+        if not 1 <= self.steps <= 10_000:
             raise SettingsError(
-                f"climb.steps must be at least 1, not {self.steps}: plain maps are attribute.method cam"
+                f"climb.steps must be from 1 to 10,000, not {self.steps}: plain maps are attribute.method cam"
             )
         if not 0 < self.step_size <= 1e6:
             raise SettingsError(f"climb.step_size must be above 0 and at most 1e6, not {self.step_size}")

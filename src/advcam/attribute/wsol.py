@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from advcam.attribute.climb import climb_pairs
+from advcam.attribute.result import check, refuse_nan
 from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings, climbs
 from advcam.classify.wsol.method import LocalizationMethod
@@ -82,6 +83,7 @@ class ScoreMapFile:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go."""
+        refuse_nan(path, self.cam, self.maps, self.probability)
         arrays = {
             "label": np.int32(self.label),
             "predicted": np.int32(self.predicted),
@@ -93,11 +95,11 @@ class ScoreMapFile:
         write_arrays(path, arrays, compressed=False)
 
     @classmethod
-    def load(cls, path: Path) -> ScoreMapFile:
-        """Read what ``save`` wrote; RunError where the file is missing, cut short or something else."""
+    def load(cls, path: Path, size: tuple[int, int] | None = None, class_count: int | None = None) -> ScoreMapFile:
+        """Read what ``save`` wrote; RunError as ``LocalizationMaps.load``."""
         with reading_arrays(path, "file of score maps", "attribute") as arrays:
             height, width = (int(side) for side in arrays["image_size"])
-            return cls(
+            found = cls(
                 int(arrays["label"]),
                 int(arrays["predicted"]),
                 float(arrays["probability"]),
@@ -105,3 +107,8 @@ class ScoreMapFile:
                 arrays["maps"],
                 (height, width),
             )
+            if found.cam.ndim != 2 or found.cam.shape != found.maps.shape or found.cam.size == 0:
+                raise ValueError(f"its maps have the shapes {found.cam.shape} and {found.maps.shape}")
+            numbers = (found.cam, found.maps, found.probability)
+            check(found.image_size, (found.label, found.predicted), numbers, size, class_count)
+            return found

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-import yaml
 from jaxtyping import UInt8
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import kind_of
 from advcam.data import open_dataset, splits
-from advcam.data.images import image_size, open_image
+from advcam.data.images import image_size
 from advcam.data.listing import list_images
+from advcam.data.masks import read_mask
+from advcam.data.record import Record
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.export.item import Annotated, Item, Shape, What, parts_of, shapes_of
 from advcam.export.runs import box_of
+from advcam.io.files import read_json, read_table
+from advcam.io.yaml import read_yaml
 from advcam.localize.detection import read_boxes
 from advcam.refine.irn.objects import FoundObjects
 
@@ -58,7 +61,7 @@ class RunView:
     def mask(self, image_id: str, kind: str | None = None) -> UInt8[np.ndarray, "H W"] | None:
         """The mask of an image as the run made it; None where there is none."""
         path = self.mask_file(image_id, kind)
-        return read_indices(path) if path.is_file() else None
+        return self.read(image_id, path) if path.is_file() else None
 
     def corrected_file(self, image_id: str) -> Path:
         """Where the mask is that a person corrected or accepted."""
@@ -67,12 +70,17 @@ class RunView:
     def best_mask(self, image_id: str) -> UInt8[np.ndarray, "H W"] | None:
         """The corrected mask where there is one, else the run's."""
         path = self.corrected_file(image_id)
-        return read_indices(path) if path.is_file() else self.mask(image_id)
+        return self.read(image_id, path) if path.is_file() else self.mask(image_id)
+
+    def read(self, image_id: str, path: Path) -> UInt8[np.ndarray, "H W"]:
+        return read_mask(Record(image_id, self.images[image_id], (), path), num_classes=len(self.class_names))
 
     def maps(self, image_id: str, kind: str | None = None) -> LocalizationMaps | None:
         """The maps of an image; None where there are none."""
         path = self.maps_file(image_id, kind)
-        return LocalizationMaps.load(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return LocalizationMaps.load(path, image_size(self.images[image_id]), len(self.class_names))
 
     def with_masks(self) -> tuple[str, ...]:
         """The images that have a mask, in order."""
@@ -81,10 +89,11 @@ class RunView:
     def doubts(self) -> dict[str, float]:
         """The doubt of each image in the queue: that of its most doubtful class."""
         path, found = self.root / REVIEW, dict[str, float]()
-        if path.is_file():
-            with path.open(encoding="utf-8", newline="") as lines:
-                for row in csv.DictReader(lines):
-                    found[row["image"]] = max(found.get(row["image"], 0.0), float(row["doubt"]))
+        try:
+            for row in read_table(path, ("image", "doubt")) if path.is_file() else ():
+                found[row["image"]] = max(found.get(row["image"], 0.0), float(row["doubt"]))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} is not a whole table ({error}): restore it, or remove it") from error
         return found
 
 
@@ -110,23 +119,51 @@ def open_view(run: str | Path, images: str | Path | None = None) -> RunView:
     raise RunError(f"{root} is neither a run folder nor a folder of predictions: correct --out")
 
 
+class _Method(msgspec.Struct):
+    method: str
+    map: str = "cam"
+
+
+class _Splits(msgspec.Struct):
+    maps: tuple[str, ...]
+
+
+class _Settings(msgspec.Struct):
+    attribute: _Method
+    splits: _Splits
+    data: str | None
+    labels: str | None = None
+    classes: str | None = None
+
+
+class _Made(msgspec.Struct):
+    result: dict[str, Any] = {}
+
+
+class _Content(msgspec.Struct):
+    """Of ``run.yaml``, what is read here."""
+
+    settings: _Settings
+    artifacts: dict[str, _Made]
+
+
+class _Predictions(msgspec.Struct):
+    classes: tuple[str, ...]
+
+
 def _of_run(root: Path) -> RunView:
-    try:
-        content = yaml.safe_load((root / RUN_FILE).read_text(encoding="utf-8"))
-        settings, made = content["settings"], content["artifacts"]
-        attribute, data = settings["attribute"], settings["data"]
-        plain = attribute.get("map", "cam")
-        own = kind_of(attribute["method"], plain)
-        asked = settings["splits"]["maps"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{root / RUN_FILE} is damaged ({error}): restore it from a copy") from error
+    content = read_yaml(root / RUN_FILE, _Content, "restore it from a copy")
+    settings, made, data = content.settings, content.artifacts, content.settings.data
+    plain = settings.attribute.map
+    own = kind_of(settings.attribute.method, plain)
     if data is None:
         raise RunError(f"{root} names no data set: run `advcam run --data FOLDER --out {root}` first")
-    options: dict[str, Any] = {key: settings.get(key) for key in ("labels", "classes")}
-    names = tuple(asked) or splits(data, labels=options["labels"]) or (None,)
-    sets = [open_dataset(data, name, skip_bad=True, **options) for name in names]
+    names = settings.splits.maps or splits(data, labels=settings.labels) or (None,)
+    sets = [open_dataset(data, name, labels=settings.labels, classes=settings.classes, skip_bad=True) for name in names]
     records = {record.id: record for images in sets for record in images.records}
-    threshold = (made.get(f"{own}/{MASKS}") or {}).get("result", {}).get("threshold")
+    masks = made.get(f"{own}/{MASKS}")
+    threshold = masks.result.get("threshold") if masks else None
+    value = threshold.get("value") if isinstance(threshold, dict) else None
     index = {name: number for number, name in enumerate(sets[0].class_names)}
     labels = {image_id: record.classes for image_id, record in records.items()}
     for image_id, names_of in _corrected_labels(root).items():
@@ -138,15 +175,12 @@ def _of_run(root: Path) -> RunView:
         labels=labels,
         own=own,
         baseline=plain if own != plain and (root / plain / MAPS).is_dir() else None,
-        threshold=threshold["value"] if isinstance(threshold, dict) else None,
+        threshold=value if isinstance(value, float) else None,
     )
 
 
 def _of_predictions(root: Path, images: Path) -> RunView:
-    try:
-        names = tuple(yaml.safe_load((root / PREDICTIONS_FILE).read_text(encoding="utf-8"))["classes"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{root / PREDICTIONS_FILE} is damaged ({error}): predict again") from error
+    names = read_json(root / PREDICTIONS_FILE, _Predictions, "predict again").classes
     files = {image_id: images / own[0] for image_id, own in list_images(images).ids.items()}
     return RunView(root, names, files, {}, own="", baseline=None)
 
@@ -155,8 +189,11 @@ def _corrected_labels(root: Path) -> dict[str, tuple[str, ...]]:
     path = root / CORRECTED / "labels.csv"
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as lines:
-        return {row["image"]: tuple(filter(None, row["labels"].split(";"))) for row in csv.DictReader(lines)}
+    try:
+        rows = read_table(path, ("image", "labels"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is not a whole table ({error}): restore it") from error
+    return {row["image"]: tuple(filter(None, row["labels"].split(";"))) for row in rows}
 
 
 def annotated(view: RunView, what: What = "masks") -> Annotated:
@@ -225,22 +262,9 @@ def _objects(view: RunView, image_id: str) -> tuple[Shape, ...]:
     found = [Shape(int(index), mask, None, float(score)) for index, mask, score in triples if mask.any() and score > 0]
     if not view.corrected_file(image_id).is_file():
         return tuple(found)
-    left = read_indices(view.corrected_file(image_id))
+    left = view.read(image_id, view.corrected_file(image_id))
     cut = [replace(shape, mask=shape.mask & (left == shape.class_index + 1)) for shape in found]
     kept = [shape for shape in cut if shape.mask is not None and shape.mask.any()]
     for shape in kept:
         left[shape.mask] = 0
     return (*kept, *parts_of(left))
-
-
-def read_indices(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """The values of an indexed picture.
-
-    Raises:
-        DataError: it cannot be read.
-        RunError: it is in colours.
-    """
-    with open_image(path) as image:
-        if len(image.getbands()) != 1:
-            raise RunError(f"{path} is in colours, and a mask holds class numbers: make it again")
-        return np.array(image, np.uint8)

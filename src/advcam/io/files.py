@@ -107,6 +107,26 @@ def write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     write_text(path, text.getvalue())
 
 
+def read_table(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+    """The rows of a table that ``write_table`` wrote.
+
+    Raises:
+        ValueError: it lacks a column or a cell, is not UTF-8, or is no table; the sentence is the caller's.
+        OSError: it cannot be read.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines)
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+    if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+        raise ValueError(f"there is no column {missing[0]}")
+    if any(None in row or None in row.values() for row in rows):
+        raise ValueError("a row has more cells than columns, or fewer")
+    return [{uncell(name): uncell(value) for name, value in row.items()} for row in rows]
+
+
 def cell(value: Any) -> Any:
     """A value as a table takes it: text that a spreadsheet would run as a formula is quoted by an apostrophe.
 

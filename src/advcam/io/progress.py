@@ -76,6 +76,13 @@ def say(line: str) -> None:
         sys.stderr.flush()
 
 
+def show(text: str) -> None:
+    """Text that was asked for, on standard output; likewise."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
 def duration(seconds: float) -> str:
     """Seconds in words short enough for a line.
 

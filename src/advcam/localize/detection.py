@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from advcam.errors import RunError
-from advcam.io.files import cell, uncell
+from advcam.io.files import read_table, write_table
 
 COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
 
@@ -25,39 +24,31 @@ class Detection:
     box: tuple[int, int, int, int]
 
 
-def boxes_table(detections: Iterable[Detection]) -> str:
-    """The boxes as CSV.
-
-    >>> print(boxes_table([Detection("dogs/7", "dog", 0.75, (3, 2, 13, 12))]), end="")
-    image,class,score,x0,y0,x1,y1
-    dogs/7,dog,0.7500,3,2,13,12
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for found in detections:
-        writer.writerow([cell(found.image), cell(found.class_name), f"{found.score:.4f}", *found.box])
-    return text.getvalue()
+def write_boxes(path: Path, detections: Iterable[Detection]) -> None:
+    """Write the boxes as CSV: ``dogs/7,dog,0.7500,3,2,13,12``."""
+    write_table(path, [COLUMNS, *((d.image, d.class_name, f"{d.score:.4f}", *d.box) for d in detections)])
 
 
 def read_boxes(path: Path) -> list[Detection]:
-    """What :func:`boxes_table` made, from its file.
+    """What ``write_boxes`` wrote.
 
     Raises:
         RunError: the file is not there, or not such a table.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            return [
-                Detection(
-                    uncell(row["image"]),
-                    uncell(row["class"]),
-                    float(row["score"]),
-                    (int(row["x0"]), int(row["y0"]), int(row["x1"]), int(row["y1"])),
-                )
-                for row in csv.DictReader(lines)
-            ]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        found = [
+            Detection(
+                row["image"],
+                row["class"],
+                float(row["score"]),
+                (int(row["x0"]), int(row["y0"]), int(row["x1"]), int(row["y1"])),
+            )
+            for row in read_table(path, COLUMNS)
+        ]
+        if not all(isfinite(one.score) and all(0 <= side < 2**31 for side in one.box) for one in found):
+            raise ValueError("a score or a corner is no number that a picture has")
+        return found
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} is not a whole table of boxes ({error}): run `advcam localize` again") from error
 
 

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import climbs
 from advcam.data.record import Record
-from advcam.io.files import uncell, write_table
+from advcam.io.files import read_table, write_table
 from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Artifact, Steps, key_of
@@ -153,7 +152,7 @@ def write_flags(run: Run) -> int:
 
 def flags_of(run: Run, record: Record) -> list[Flag]:
     """The classes of one image that the classifier gives less than one half, or of which it finds no trace."""
-    result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
+    result = run.read_maps(run.kind, record)
     found = []
     for index, probability in zip(result.classes.tolist(), result.scores.tolist(), strict=True):
         if index in result.unseen:
@@ -168,11 +167,8 @@ def flags_of(run: Run, record: Record) -> list[Flag]:
 
 def read_flags(path: Path) -> list[Flag]:
     """What ``write_flags`` wrote; nothing where it has not run, or where the table is damaged."""
-    import csv
-
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        return [Flag(uncell(r["image"]), uncell(r["class"]), float(r["probability"]), r["reason"]) for r in rows]
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error):
+        rows = read_table(path, FLAG_COLUMNS)
+        return [Flag(row["image"], row["class"], float(row["probability"]), row["reason"]) for row in rows]
+    except (OSError, ValueError):
         return []

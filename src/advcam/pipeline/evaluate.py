@@ -225,9 +225,8 @@ def scored(run: Run, split: str, boxes: bool = True) -> list[tuple[Record, Score
     ledger, found = run.ledger(f"{run.kind}/scores"), []
     for record in run.limited(run.mapped_sets[split]).records:
         truth = true_corners(record) if boxes else record.mask is not None and not record.boxes
-        path = run.folder.scores(run.kind, record.id)
-        if truth and ledger.key(record.id) is not None and path.exists():
-            found.append((record, ScoreMapFile.load(path)))
+        if truth and ledger.key(record.id) is not None and run.folder.scores(run.kind, record.id).exists():
+            found.append((record, run.read_scores(run.kind, record)))
     return found
 
 

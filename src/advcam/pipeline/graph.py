@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 
 from advcam.errors import RunError, UserError
 from advcam.io.files import remove
+from advcam.io.progress import show
 from advcam.pipeline import stages
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.evaluate import measured
@@ -123,28 +123,24 @@ def status(config: RunConfig) -> None:
     found = states(run)
     width = max(map(len, found))
     for state in found.values():
-        _line(f"{state.name:<{width}}  {state.condition:<10}  {state.why}".rstrip())
+        show(f"{state.name:<{width}}  {state.condition:<10}  {state.why}".rstrip())
     for name in run.record.artifacts:
         # Some are made on the way to one of the table, such as the edges of an IRN.
         if not any(name == other or name.startswith(f"{other}/") for other in found):
-            _line(f"{name:<{width}}  {'kept':<10}  of other settings than the run goes on with")
+            show(f"{name:<{width}}  {'kept':<10}  of other settings than the run goes on with")
     for split, problems in run.record.content.left_out.items():
-        _line(f"left out of {split}: {len(problems)} images (first: {problems[0]})")
+        show(f"left out of {split}: {len(problems)} images (first: {problems[0]})")
     gone = {image for name in found for image in run.ledger(name).lines} - {record.id for record in _all(run)}
     if gone:
-        _line(f"no longer in the data set: {len(gone)} images, such as {min(gone)}")
+        show(f"no longer in the data set: {len(gone)} images, such as {min(gone)}")
     asked = {stage.verb for stage in stages.in_run(run.config)}
     todo = [state for state in found.values() if state.condition != "fresh" and state.verb in asked]
     stale = any(state.condition == "stale" and state.verb not in ("evaluate", "report") for state in todo)
     if todo:
-        _line(f"\nto bring it up to date: advcam run --out {shlex.quote(config.out)}{' --overwrite' * stale}")
+        show(f"\nto bring it up to date: advcam run --out {shlex.quote(config.out)}{' --overwrite' * stale}")
     else:
-        _line("\nall is up to date")
+        show("\nall is up to date")
     run.fingerprints.keep()
-
-
-def _line(text: str) -> None:
-    sys.stdout.write(text + "\n")
 
 
 def _all(run: Run) -> list:

@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.masks import voc_palette
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError
 from advcam.evaluate.detections import RIGHT, DetectionCounts, count_boxes
 from advcam.evaluate.result import ThresholdSource
-from advcam.io.files import write_json, write_text, writing
+from advcam.io.files import write_json, writing
 from advcam.io.progress import progress, say
-from advcam.localize.detection import Detection, boxes_table, coco_boxes, read_boxes
+from advcam.localize.detection import Detection, coco_boxes, read_boxes, write_boxes
 from advcam.localize.objects import Objects, find_objects, objects_above
 from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
@@ -109,7 +108,7 @@ def localize(run: Run) -> None:
                 detections += detections_of(found, run.class_names)
                 images.append((found.record.id, file_name(found.record, roots[found.record.id]), found.size))
                 advance()
-        write_text(run.folder.boxes, boxes_table(detections))
+        write_boxes(run.folder.boxes, detections)
         write_json(run.folder.boxes.with_suffix(".json"), coco_boxes(images, run.class_names, detections))
         ledger.renew(wanted)
         made.entry.result = {
@@ -141,7 +140,7 @@ def choose(run: Run) -> tuple[LocalizeSettings, ThresholdSource | None]:
     counts = [DetectionCounts()] * len(TRIED)
 
     def work(record: Record) -> list[DetectionCounts]:
-        result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
+        result = run.read_maps(run.kind, record)
         maps = full_maps(result, result.image_size)
         own = [DetectionCounts()] * len(TRIED)
         for index, score_map in zip(result.classes.tolist(), maps, strict=True):
@@ -171,7 +170,7 @@ def truth_of(record: Record, index: int) -> list[tuple[float, float, float, floa
 
 def image_boxes(run: Run, record: Record, settings: LocalizeSettings) -> ImageBoxes:
     """The objects on the stored maps of one image."""
-    result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
+    result = run.read_maps(run.kind, record)
     maps = full_maps(result, result.image_size)
     classes = result.classes.tolist()
     objects = {

@@ -22,6 +22,7 @@ import yaml
 from advcam import __version__
 from advcam.errors import RunError
 from advcam.io.files import read_json, unwritable, write_text
+from advcam.io.yaml import read_yaml
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import plain
 
@@ -191,28 +192,21 @@ class RunRecord:
 
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _read(path: Path) -> Content:
-    try:
-        value = yaml.load(path.read_bytes(), Loader=_LOADER)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _damaged(path, " ".join(str(error).split())) from error
-    found = value.get("schema") if isinstance(value, dict) else None
+    fix = (
+        "restore it from a copy, or choose another --out; the trained classifier can be taken over with --classifier "
+        + shlex.quote(str(path.parent / "classifier"))
+    )
+    value = read_yaml(path, dict[str, Any], fix)
+    found = value.get("schema")
     if isinstance(found, int) and found > SCHEMA:
         raise RunError(f"{path} has schema {found}, and this version reads {SCHEMA}: update advcam")
     try:
         return msgspec.convert(value, Content)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _damaged(path: Path, reason: str) -> RunError:
-    return RunError(
-        f"{path} is damaged ({reason}): restore it from a copy, or choose another --out; the trained classifier can be "
-        f"taken over with --classifier {shlex.quote(str(path.parent / 'classifier'))}"
-    )
+    except msgspec.ValidationError as error:
+        raise RunError(f"{path} is damaged ({error}): {fix}") from error
 
 
 @contextmanager

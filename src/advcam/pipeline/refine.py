@@ -203,7 +203,7 @@ def draw_overlays(run: Run) -> None:
 
     def draw(record: Record) -> None:
         subject = Subject.read(run, record, run.kind)
-        mask = resized_labels(read_prediction(run.folder.mask(run.kind, record.id)), subject.size)
+        mask = resized_labels(read_prediction(run, record, run.folder.mask(run.kind, record.id)), subject.size)
         with writing(run.folder.overlay(run.kind, record.id)) as temporary:
             Image.fromarray(mask_overlay(subject.image, mask, voc_palette())).save(temporary, "JPEG", quality=90)
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from advcam.attribute.result import LocalizationMaps
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
 from advcam.io.files import contents_digest
@@ -186,11 +185,7 @@ def learnable(run: Run, kind: str) -> tuple[Record, ...]:
     """
     split = run.config.psa.train_split
     candidates = run.wanted if split is None else run.limited(run.mapped_sets[split]).records
-    found = [
-        record
-        for record in candidates
-        if run.has_maps(kind, record) and LocalizationMaps.load(run.folder.maps(kind, record.id)).maps.any()
-    ]
+    found = [record for record in candidates if run.has_maps(kind, record) and run.read_maps(kind, record).maps.any()]
     if not found:
         raise DataError(
             f"{run.folder.root}: none of the {len(candidates)} images to learn affinities from has a map that is not "

@@ -61,7 +61,7 @@ class Subject:
     @classmethod
     def read(cls, run: Run, record: Record, kind: str, window: int = 0) -> Subject:
         """The image and its maps of one kind; not reduced where it is longer than ``window``, unless that is 0."""
-        result = LocalizationMaps.load(run.folder.maps(kind, record.id))
+        result = run.read_maps(kind, record)
         image = read_image(record.image)
         large = 0 < window < max(image.shape)
         return cls(record, image if large else reduce(image, run.config.refine.max_side), result)

@@ -15,13 +15,13 @@ import yaml
 from jaxtyping import UInt8
 from PIL import Image
 
-from advcam.attribute.result import LocalizationMaps
 from advcam.attribute.settings import ClimbSettings, climbs
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, resized_labels, voc_palette
 from advcam.data.record import Record
+from advcam.evaluate.metrics import read_metrics
 from advcam.export.source import REVIEW
-from advcam.io.files import read_json, write_text
+from advcam.io.files import write_text
 from advcam.io.progress import duration, progress, say
 from advcam.localize.detection import read_boxes
 from advcam.pipeline.attribute import Flag, read_flags
@@ -56,7 +56,6 @@ from advcam.review.table import by_image, read_table
 NAME = STAGE = "report"
 WORST, BOX_SHOTS = 8, 12
 TRAININGS = (("Classifier", "classifier"), ("Segmentation network", "segmentation"))
-MEND = "run `advcam evaluate` with the same --out, which writes it anew"
 
 
 def report(run: Run) -> None:
@@ -68,10 +67,14 @@ def report(run: Run) -> None:
 
 def page(run: Run) -> Page:
     """All that the page shows."""
-    metrics = read_json(run.folder.metrics, dict[str, Any], MEND) if run.folder.metrics.exists() else None
+    metrics = read_metrics(run.folder.metrics)
     figures = read_figures(metrics)
     found = headline(figures)
-    flags = sorted(read_flags(run.folder.flagged), key=lambda flag: flag.probability)
+    known = {record.id for record in run.wanted}
+    flags = [
+        flag for flag in read_flags(run.folder.flagged) if flag.image in known and flag.class_name in run.class_names
+    ]
+    flags = sorted(flags, key=lambda flag: flag.probability)
     cards, strips = pictures(run, flags)
     classifier = entry_of(run, "classifier").result or None
     palette = voc_palette()
@@ -233,7 +236,7 @@ def everything(run: Run) -> dict[str, Any]:
     tiles = []
     with progress(f"{STAGE}: images", len(shown)) as advance:
         for record in shown:
-            mask = read_prediction(run.folder.mask(run.kind, record.id))
+            mask = read_prediction(run, record, run.folder.mask(run.kind, record.id))
             overlay = run.folder.overlay(run.kind, record.id)
             drawn = overlay if overlay.exists() else mask_overlay(read_image(record.image), mask, voc_palette())
             own = queue.get(record.id, [])
@@ -274,7 +277,7 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
     maps, masks = {}, run.ledger(f"{run.kind}/masks")
     for kind in run.kinds:
         if run.has_maps(kind, record):
-            result = LocalizationMaps.load(run.folder.maps(kind, record.id))
+            result = run.read_maps(kind, record)
             maps[name_of_masks(kind)] = full_maps(result, size).numpy()
     mask = run.folder.mask(run.kind, record.id)
     has_mask = masks.key(record.id) is not None and mask.exists()
@@ -287,7 +290,7 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
         maps=maps,
         steps=step_masks(run, record, size),
         edges=edge_picture(run, record, size),
-        mask=resized_labels(read_prediction(mask), size) if has_mask else None,
+        mask=resized_labels(read_prediction(run, record, mask), size) if has_mask else None,
         truth=None if record.mask is None else resized_labels(read_mask(record, image.shape[:2]), size),
         saliency=reduced_saliency(run, record, size),
         warnings=tuple(f"{flag.class_name}: {flag.reason} (probability {flag.probability:.2f})" for flag in flags),
@@ -333,12 +336,12 @@ def step_masks(run: Run, record: Record, size: tuple[int, int]) -> dict[str, UIn
     chosen = [ChosenThreshold.of(one.result["threshold"]) for one in made if one and one.result["method"] == "crf"]
     found = {}
     if chosen and chosen[0] is not None:
-        result = LocalizationMaps.load(run.folder.maps(run.kind, record.id))
+        result = run.read_maps(run.kind, record)
         threshold = chosen[0].value
         found["seed"] = seed_labels(full_maps(result, size), torch.from_numpy(result.classes), threshold).numpy()
     path = run.folder.mask(run.kind, record.id, "crf")
     if run.ledger(f"{run.kind}/crf").key(record.id) is not None and path.exists():
-        found["seed + CRF"] = resized_labels(read_prediction(path), size)
+        found["seed + CRF"] = resized_labels(read_prediction(run, record, path), size)
     return found
 
 

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from advcam.attribute.result import LocalizationMaps
 from advcam.data import leave_out_unreadable, open_dataset, splits
+from advcam.data.images import image_size
 from advcam.data.record import ImageSet, Record
 from advcam.errors import RunError, SettingsError
 from advcam.io.files import remove, remove_leftovers
@@ -21,6 +23,9 @@ from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plai
 from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunFolder, RunRecord
 from advcam.report.wording import Notice, counted
 from advcam.review.truth import with_corrections
+
+if TYPE_CHECKING:
+    from advcam.attribute.wsol import ScoreMapFile
 
 # Which lists are taken where none is named, in this order.
 TRAIN_LISTS = ("train_aug", "train", "train2017", "train2014", "trainval")
@@ -245,6 +250,18 @@ class Run:
 
     def has_maps(self, kind: str, record: Record) -> bool:
         return self.ledger(f"{kind}/maps").key(record.id) is not None and self.folder.maps(kind, record.id).exists()
+
+    def read_maps(self, kind: str, record: Record) -> LocalizationMaps:
+        """The maps of an image; RunError unless they are of its size, and of classes that there are."""
+        path = self.folder.maps(kind, record.id)
+        return LocalizationMaps.load(path, image_size(record.image), len(self.class_names))
+
+    def read_scores(self, kind: str, record: Record) -> ScoreMapFile:
+        """As ``read_maps``, the raw maps of a localization run."""
+        from advcam.attribute.wsol import ScoreMapFile
+
+        path = self.folder.scores(kind, record.id)
+        return ScoreMapFile.load(path, image_size(record.image), len(self.class_names))
 
     def content(self, name: str, verb: str, folder: str = "") -> str:
         """The digest of a network in the run folder, which others are made from.

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
-from advcam.data.images import open_picture, read_image
+from advcam.data.images import read_image
 from advcam.data.masks import read_mask
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError
@@ -85,7 +86,7 @@ def without_masks(run: Run, kind: str, rule: str, maps_of: MapsOf | None) -> tup
 
     def loaded() -> Iterator[tuple[Record, Tensor]]:
         for record in run.mapped(kind):
-            result = LocalizationMaps.load(run.folder.maps(kind, record.id))
+            result = run.read_maps(kind, record)
             yield record, torch.from_numpy(result.maps).float() if maps_of is None else maps_of(record, result)
 
     if rule == "auto":
@@ -126,7 +127,7 @@ def sweep_split(
 
     def images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for record in records:
-            result = LocalizationMaps.load(run.folder.maps(kind, record.id))
+            result = run.read_maps(kind, record)
             target = read_mask(record, result.image_size, len(run.class_names))
             if maps_of is None:
                 maps = full_size(torch.from_numpy(result.maps).float(), result.image_size)
@@ -156,16 +157,16 @@ def score_records(run: Run, files: Sequence[tuple[Record, Path]]) -> Segmentatio
         return None
     matrix = ConfusionMatrix(len(run.class_names) + 1)
     for record, path in files:
-        prediction = read_prediction(path)
+        prediction = read_prediction(run, record, path)
         target = read_mask(record, prediction.shape, len(run.class_names))
         matrix.update(torch.from_numpy(prediction), torch.from_numpy(target))
     return matrix.compute()
 
 
-def read_prediction(path: Path) -> np.ndarray:
-    """A mask that the run wrote: UInt8[H W]."""
+def read_prediction(run: Run, record: Record, path: Path) -> UInt8[np.ndarray, "H W"]:
+    """A mask that the run wrote; RunError unless it is whole, of the image's size, and of classes that there are."""
     try:
-        with open_picture(path) as image:
-            return np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise RunError(f"{path} is not a whole mask ({error}): delete it and run the same command again") from error
+        return read_mask(replace(record, mask=path), num_classes=len(run.class_names))
+    except DataError as error:
+        reason = error.message.partition(": ")[0]
+        raise RunError(f"{path} is not a whole mask ({reason}): delete it and run the same command again") from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from advcam.data.images import open_picture
+from advcam.analyse.result import read_analysis
+from advcam.data.images import open_image
 from advcam.report.pictures import Picture, picture
 
 # Figures told of one analysis; its files hold the others.
@@ -48,10 +48,10 @@ def by_number(path: Path) -> tuple[str, int]:
 
 def section(path: Path) -> AnalysisSection:
     """What one analysis wrote."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_analysis(path)
     plot = None
     if (drawn := path.with_suffix(".png")).is_file():
-        with open_picture(drawn) as image:
+        with open_image(drawn) as image:
             plot = picture(found["title"], found["caption"], np.asarray(image.convert("RGB")))
     numbers, paper = found["numbers"], found["paper"]
     told = [name for name in numbers if name in paper] + [name for name in numbers if name not in paper]

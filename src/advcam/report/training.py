@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from markupsafe import Markup
 
 from advcam.data.images import read_image
 from advcam.errors import DataError
+from advcam.io.files import read_table
 from advcam.report.charts import Curve, curves
 from advcam.report.pictures import Picture, picture, reduce_picture, reduced_size
 
@@ -55,10 +55,9 @@ def training_section(title: str, folder: Path) -> TrainingSection | None:
 def read_columns(path: Path) -> dict[str, list[float]]:
     """The columns of a table of numbers; nothing where it is not there or not whole."""
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+        rows = read_table(path)
         return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return {}
 
 

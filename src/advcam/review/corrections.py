@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from advcam.data.masks import write_mask
-from advcam.data.text import read_text
-from advcam.errors import DataError, RunError
-from advcam.io.files import write_text
+from advcam.errors import RunError
+from advcam.io.files import read_table, write_table
 
 FOLDER, LABELS = "corrected", "labels.csv"
 
@@ -56,18 +53,15 @@ class Corrected:
         if not path.exists():
             return {}
         try:
-            rows = list(csv.DictReader(read_text(path).splitlines()))
-            return {row["image"]: tuple(filter(None, row["labels"].split(";"))) for row in rows}
-        except (KeyError, AttributeError, DataError) as error:
+            rows = read_table(path, ("image", "labels"))
+        except (OSError, ValueError) as error:
             raise RunError(f"{path} is not a whole table with the columns image and labels: restore it") from error
+        return {row["image"]: tuple(filter(None, row["labels"].split(";"))) for row in rows}
 
     def relabel(self, labels: Mapping[str, Sequence[str]]) -> None:
         """Note the labels of images, beside those noted before."""
-        text = io.StringIO(newline="")
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(("image", "labels"))
-        table.writerows((image, ";".join(names)) for image, names in sorted({**self.labels(), **labels}.items()))
-        write_text(self.folder / LABELS, text.getvalue())
+        rows = ((image, ";".join(names)) for image, names in sorted({**self.labels(), **labels}.items()))
+        write_table(self.folder / LABELS, [("image", "labels"), *rows])
 
 
 def changed(before: UInt8[np.ndarray, "H W"], after: UInt8[np.ndarray, "h w"]) -> bool:

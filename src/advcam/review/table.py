@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from advcam.errors import RunError
-from advcam.io.files import write_text
+from advcam.io import files
 
 COLUMNS = ("image", "class", "doubt", "reasons", "decision")
 Decision = Literal["", "accepted", "rejected", "corrected", "relabelled"]
@@ -39,32 +38,33 @@ def read_table(path: Path) -> list[Entry]:
     if not path.exists():
         return []
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            return [
-                Entry(
-                    row["image"],
-                    row["class"],
-                    float(row["doubt"]),
-                    tuple(filter(None, row["reasons"].split("; "))),
-                    row["decision"],
-                )
-                for row in csv.DictReader(lines)
-            ]
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return [
+            Entry(
+                row["image"],
+                row["class"],
+                _doubt(row["doubt"]),
+                tuple(filter(None, row["reasons"].split("; "))),
+                row["decision"],
+            )
+            for row in files.read_table(path, COLUMNS)
+        ]
+    except (OSError, ValueError) as error:
         raise RunError(
             f"{path} is not a whole table with the columns {', '.join(COLUMNS)} ({error}): restore it, or remove it "
             "and run `advcam review` again"
         ) from error
 
 
+def _doubt(text: str) -> float:
+    if not math.isfinite(doubt := float(text)):
+        raise ValueError(f"a doubt is {text}")
+    return doubt
+
+
 def write_table(path: Path, entries: Iterable[Entry]) -> None:
     """Write the queue in one go."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for entry in entries:
-        table.writerow((entry.image, entry.class_name, f"{entry.doubt:.4f}", "; ".join(entry.reasons), entry.decision))
-    write_text(path, text.getvalue())
+    rows = ((e.image, e.class_name, f"{e.doubt:.4f}", "; ".join(e.reasons), e.decision) for e in entries)
+    files.write_table(path, [COLUMNS, *rows])
 
 
 def renewed(old: Sequence[Entry], new: Sequence[Entry]) -> list[Entry]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from advcam.io.files import unwritable, write_text, writing
+from advcam.io.files import unwritable, write_table, writing
 from advcam.training.state import FitState
 
 
@@ -45,15 +43,14 @@ class TrainingLogs:
     def tables(self, state: FitState) -> None:
         """Write both tables whole."""
         rows = (
-            {"update": update + 1, "lr": f"{state.rates[update]:.6g}"}
-            | {name: f"{values[update]:.6g}" for name, values in state.losses.items()}
+            [update + 1, *(f"{values[update]:.6g}" for values in (state.rates, *state.losses.values()))]
             for update in range(state.updates)
         )
-        write_table(self.folder / "log.csv", ("update", "lr", *state.losses), rows)
+        write_table(self.folder / "log.csv", [("update", "lr", *state.losses), *rows])
         if state.validations:
             names = tuple(state.validations[0])
-            scores = ({name: f"{row[name]:.6g}" for name in names} for row in state.validations)
-            write_table(self.folder / "validation.csv", names, scores)
+            scores = ([f"{row[name]:.6g}" for name in names] for row in state.validations)
+            write_table(self.folder / "validation.csv", [names, *scores])
 
     def close(self) -> None:
         if self._events is not None:
@@ -80,12 +77,3 @@ class TrainingLogs:
             self._events.flush()
         except OSError as error:
             raise unwritable(path, error) from error
-
-
-def write_table(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write rows as CSV in one go."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -13,11 +12,12 @@ import torch
 
 from advcam.analyse import ANALYSES, Analysis, analysis
 from advcam.analyse.paper import paper
+from advcam.analyse.result import read_analysis
 from advcam.analyse.settings import AnalyseVerb
 from advcam.analyse.subject import Subject, open_subject
 from advcam.data import ImageSet, Record, image_size, open_dataset
 from advcam.errors import SettingsError, UserError
-from advcam.io.files import read_json
+from advcam.evaluate.metrics import read_metrics
 from advcam.io.progress import progress, say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import plain
@@ -146,10 +146,9 @@ class Source:
 
     def paper(self) -> Analysis:
         """The run's numbers, and those of its analyses, beside the paper's."""
-        metrics = self.root / "metrics.json"
-        made = [json.loads(path.read_text()) for name in ANALYSES if (path := self.folder / f"{name}.json").is_file()]
+        made = [read_analysis(path) for name in ANALYSES if (path := self.folder / f"{name}.json").is_file()]
         return paper(
-            read_json(metrics) if metrics.is_file() else None,
+            read_metrics(self.root / "metrics.json"),
             plain(asdict(self.config)),
             made,
             classes=len(self.images.class_names),

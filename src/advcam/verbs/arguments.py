@@ -224,9 +224,9 @@ def settings_from(kind: type[Settings], found: Mapping[str, Any], source: str | 
     try:
         return msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, SettingsError):
-            raise SettingsError(str(error.__cause__)) from None
         place = f"{source}: " if source else ""
+        if isinstance(error.__cause__, SettingsError):
+            raise SettingsError(f"{place}{error.__cause__}") from None
         raise SettingsError(f"{place}{str(error).replace('`', '').replace('$.', '')}: see --help") from None
     except RecursionError:
         raise SettingsError(f"{source}: settings are nested without end: correct the file") from None

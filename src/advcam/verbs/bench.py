@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import torch
 
 from advcam.attribute.settings import AttributeSettings, ClimbSettings
 from advcam.bench import walk
 from advcam.bench.contest import Contest, Outcome, hold
 from advcam.bench.timing import in_turns
-from advcam.io.progress import duration, say
+from advcam.io.progress import duration, say, show
 from advcam.pipeline.run import choose_device
 from advcam.verbs.settings import BenchSettings
 
@@ -25,15 +23,15 @@ def bench(settings: BenchSettings) -> None:
     device = choose_device(settings.device)
     threads = torch.get_num_threads()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {threads} threads"
-    _line(f"climb on {name}, {settings.size[0]} x {settings.size[1]} pixels, batches of {settings.pairs}")
-    _line("ms per image, class and step: a the authors' structure, b advcam, c one bare forward and backward pass")
-    _line(f"{'network':<14}{'bits':>5}{'threads':>8}{'a':>9}{'b':>9}{'c':>9}{'a/b':>7}{'b/c':>7}{'27 steps a/b':>14}")
+    show(f"climb on {name}, {settings.size[0]} x {settings.size[1]} pixels, batches of {settings.pairs}")
+    show("ms per image, class and step: a the authors' structure, b advcam, c one bare forward and backward pass")
+    show(f"{'network':<14}{'bits':>5}{'threads':>8}{'a':>9}{'b':>9}{'c':>9}{'a/b':>7}{'b/c':>7}{'27 steps a/b':>14}")
     for network in settings.networks:
         for precision in settings.precision:
             for count in (1, threads) if device.type == "cpu" and threads > 1 else (threads,):
                 contest = Contest(network, settings.size, settings.pairs, 1, device.type, precision, count)
                 found = hold(contest, settings.turns)
-                _line(f"{network:<14}{precision:>5}{count:>8}{_figures(found)}")
+                show(f"{network:<14}{precision:>5}{count:>8}{_figures(found)}")
             say(f"bench: {network} in {precision} at four scales: {_forecast(found, settings.pairs)}")
     torch.set_num_threads(threads)
     _random_walk(settings.turns)
@@ -62,10 +60,5 @@ def _random_walk(turns: int) -> None:
         turns,
     )
     sparse, dense = times["sparse"].wall, times["dense"].wall
-    _line(f"random walk on the CPU, {CELLS[0]} x {CELLS[1]} cells, {CLASSES} classes, 256 steps")
-    _line(f"dense matrix {1000 * dense:.0f} ms, advcam {1000 * sparse:.0f} ms: {dense / sparse:.0f} times as fast")
-
-
-def _line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    show(f"random walk on the CPU, {CELLS[0]} x {CELLS[1]} cells, {CLASSES} classes, 256 steps")
+    show(f"dense matrix {1000 * dense:.0f} ms, advcam {1000 * sparse:.0f} ms: {dense / sparse:.0f} times as fast")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import torch
 
@@ -11,7 +10,7 @@ from advcam.classify.measure import measure_classifier
 from advcam.data import open_dataset
 from advcam.data.check import SplitSummary, examine_dataset
 from advcam.errors import DataError, SettingsError
-from advcam.io.progress import counted
+from advcam.io.progress import counted, show
 from advcam.models.checkpoint import load_classifier
 from advcam.pipeline.record import machine, versions
 from advcam.pipeline.run import choose_device
@@ -36,7 +35,7 @@ def examine(settings: DoctorSettings) -> None:
 
 def _line(what: str, value: object) -> None:
     # The option as it is typed.
-    sys.stdout.write(f"{what:<12} {value}\n".replace(" skip_bad", " --skip-bad"))
+    show(f"{what:<12} {value}".replace(" skip_bad", " --skip-bad"))
 
 
 def _installation() -> None:

@@ -5,7 +5,6 @@ Nothing heavy is imported before a verb has its settings: ``--help`` should answ
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -109,22 +108,23 @@ def tune(verb: str, words: Words) -> None:
 
 def recipes(verb: str, words: Words) -> None:
     from advcam.errors import Help
+    from advcam.io.progress import show
     from advcam.verbs import recipes as library
 
     if any(word in ("-h", "--help", "--help-all") for word in words):
         raise Help(f"usage: advcam recipes [NAME]\n\n{VERBS[verb].description}")
     names = [word for word in words if not word.startswith("-")]
     if names:
-        sys.stdout.write(library.find(names[0]).read_text(encoding="utf-8"))
+        show(library.find(names[0]).read_text(encoding="utf-8").rstrip("\n"))
         return
     known = library.recipes()
     width = max(map(len, known))
     for name, path in known.items():
         said = library.comments(path)
-        sys.stdout.write(f"{name:<{width}}  {said.get('what', '')}\n")
+        show(f"{name:<{width}}  {said.get('what', '')}")
         for part in ("cost", "expected"):
             if part in said:
-                sys.stdout.write(f"{'':<{width}}    {part}: {said[part]}\n")
+                show(f"{'':<{width}}    {part}: {said[part]}")
 
 
 def analyse(verb: str, words: Words) -> None:
