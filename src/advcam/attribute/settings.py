@@ -14,10 +14,10 @@ from advcam.errors import SettingsError
 AUTHORS_INPUT_RANGE = (1 - 0.406) / 0.225 + 0.485 / 0.229
 AUTHORS_CHANNELS = 2048
 AUTHORS_STRIDE = 16
-AUTHORS_SIDE = 500
+AUTHORS_SIDE = 500.0
 # Of their networks for localization: cells of 8 pixels (28 x 28 maps).
 LOCALIZATION_STRIDE = 8
-LOCALIZATION_SIDE = 224
+LOCALIZATION_SIDE = 224.0
 
 
 @dataclass(frozen=True)
