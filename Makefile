@@ -9,7 +9,7 @@ APART := .venv-apart
 DOCS := .venv-docs
 DIST := .venv-dist
 
-.PHONY: help install demo test test-python test-formats test-app test-tutorials docs dist lint format clean
+.PHONY: help install demo test test-python test-formats test-app test-tutorials attack docs dist lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test-formats  our files read by the programs they are for, in an environment of its own"
 	@echo "make test-app  the page, in a browser where there is one, in the same environment"
 	@echo "make test-tutorials  the notebooks of the documentation run from top to bottom"
+	@echo "make attack  100 kills and 30 full disks over all stages; an hour"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make dist    wheel and sdist, and the tests of the sdist against the wheel"
 	@echo "make lint    ruff and mypy"
@@ -67,6 +68,10 @@ $(APART)/.ready: pyproject.toml | $(READY)
 
 test-tutorials: $(READY)
 	ADVCAM_TUTORIALS=1 $(BIN)/python -m pytest -m tutorials tests/test_site.py
+
+# Kills and full disks: every run ends in the bytes of an undisturbed one.
+attack: $(READY)
+	$(BIN)/python benchmarks/attack.py
 
 # The site is made from the pages and the docstrings; nothing of the project is run.
 docs:

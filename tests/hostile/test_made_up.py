@@ -86,10 +86,19 @@ def test_settings(tmp_path: Path, value: Any) -> None:
 
 
 @FEW
-@given(st.fixed_dictionaries({}, optional={"maps": arrays(scalar_dtypes(), array_shapes(max_dims=4, max_side=4)),
-    "classes": arrays(scalar_dtypes(), array_shapes(max_dims=2, max_side=3)),
-    "image_size": arrays(scalar_dtypes(), array_shapes(max_dims=1, max_side=3)),
-    "scores": arrays(scalar_dtypes(), array_shapes(max_dims=1, max_side=3))}), st.binary(max_size=200), st.integers(0, 400))
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "maps": arrays(scalar_dtypes(), array_shapes(max_dims=4, max_side=4)),
+            "classes": arrays(scalar_dtypes(), array_shapes(max_dims=2, max_side=3)),
+            "image_size": arrays(scalar_dtypes(), array_shapes(max_dims=1, max_side=3)),
+            "scores": arrays(scalar_dtypes(), array_shapes(max_dims=1, max_side=3)),
+        },
+    ),
+    st.binary(max_size=200),
+    st.integers(0, 400),
+)
 def test_maps(tmp_path: Path, changed: dict[str, np.ndarray], noise: bytes, place: int) -> None:
     """Arrays of any kind in place of the sound ones; and bytes of a sound file written over."""
     sound = {"classes": np.array([0], np.int16), "maps": np.ones((1, 3, 4), np.float16)}
