@@ -102,9 +102,15 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write rows as CSV in one go, the names of the columns first. See ``cell``."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
-    write_text(path, text.getvalue())
+    text, lines = io.StringIO(newline=""), []
+    # Cells with one of the characters of this line end are quoted; a lone \r ends a row for many readers.
+    writer = csv.writer(text, lineterminator="\r\n")
+    for row in rows:
+        text.seek(0)
+        text.truncate()
+        writer.writerow([cell(value) for value in row])
+        lines.append(text.getvalue()[:-2] + "\n")
+    write_text(path, "".join(lines))
 
 
 def read_table(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:

@@ -6,7 +6,6 @@ A run of localization (``wsol.method``) trains by a method of its benchmark; eve
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -181,7 +180,7 @@ def tell_notices(run: Run) -> None:
     counts = Counter(index for record in images.values() for index in record.classes)
     odd = odd_classes(str(run.config.data), run.class_names, counts, len(images))
     for notice in dict.fromkeys((*(notice for found in sets for notice in found.notices), *odd)):
-        sys.stdout.write(f"notice: {notice}\n")
+        show(f"notice: {notice}")
 
 
 def _only_ignored(sets: Sequence[ImageSet]) -> bool:

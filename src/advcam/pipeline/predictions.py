@@ -83,7 +83,7 @@ def false_areas(run: Run) -> list[dict[str, Any]]:
         for record in images.records:
             path = run.folder.prediction(record.id, look.folder)
             if ledger.fresh(record.id, keys[record.id], path):
-                found, seen = found.plus(read_prediction(path), record.classes), seen + 1
+                found, seen = found.plus(read_prediction(run, record, path), record.classes), seen + 1
         if found.images.any():
             told = {"masks": entry.result["method"], "split": split, "images": seen}
             results.append(told | found.to_json(run.class_names))
