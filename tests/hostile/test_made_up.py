@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,6 +37,8 @@ FEW = settings(
 NUMBERS = st.integers() | st.floats()
 LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=20)
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+# Python 3.10 reads no NUL in a table.
+WRITTEN = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
 CELLS = st.lists(st.lists(st.text(max_size=8), max_size=4).map(",".join), max_size=6)
 
 
@@ -55,13 +59,13 @@ def test_tables(tmp_path: Path, heading: str, rows: list[str] | bytes) -> None:
 
 
 @FEW
-@given(st.lists(st.lists(st.text(), min_size=2, max_size=2)))
+@given(st.lists(st.lists(st.text(WRITTEN), min_size=2, max_size=2)))
 def test_a_table_comes_back_as_it_was_and_no_cell_is_a_formula(tmp_path: Path, rows: list[list[str]]) -> None:
     path = tmp_path / "a.csv"
     files.write_table(path, [("image", "labels"), *rows])
     assert [list(row.values()) for row in files.read_table(path)] == rows
-    for line in path.read_bytes().split(b"\n"):
-        assert not line.startswith((b"=", b"+", b"-", b"@"))
+    with path.open(encoding="utf-8", newline="") as lines:
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for row in csv.reader(lines) for cell in row)
 
 
 @FEW
@@ -85,20 +89,15 @@ def test_settings(tmp_path: Path, value: Any) -> None:
         RunRecord(tmp_path)
 
 
+ARRAYS = {
+    name: arrays(scalar_dtypes(), array_shapes(max_dims=dims, max_side=4))
+    for name, dims in {"maps": 4, "classes": 2, "image_size": 1, "scores": 1}.items()
+}
+
+
 @FEW
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "maps": arrays(scalar_dtypes(), array_shapes(max_dims=4, max_side=4)),
-            "classes": arrays(scalar_dtypes(), array_shapes(max_dims=2, max_side=3)),
-            "image_size": arrays(scalar_dtypes(), array_shapes(max_dims=1, max_side=3)),
-            "scores": arrays(scalar_dtypes(), array_shapes(max_dims=1, max_side=3)),
-        },
-    ),
-    st.binary(max_size=200),
-    st.integers(0, 400),
-)
+@pytest.mark.filterwarnings("ignore")
+@given(st.fixed_dictionaries({}, optional=ARRAYS), st.binary(max_size=200), st.integers(0, 400))
 def test_maps(tmp_path: Path, changed: dict[str, np.ndarray], noise: bytes, place: int) -> None:
     """Arrays of any kind in place of the sound ones; and bytes of a sound file written over."""
     sound = {"classes": np.array([0], np.int16), "maps": np.ones((1, 3, 4), np.float16)}

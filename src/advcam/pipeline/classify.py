@@ -21,7 +21,7 @@ from advcam.data.masks import IGNORE, mask_size, read_mask
 from advcam.data.record import ImageSet
 from advcam.errors import DataError, ModelError, RunError, SettingsError
 from advcam.io.files import contents_digest
-from advcam.io.progress import say
+from advcam.io.progress import say, show
 from advcam.models.checkpoint import load_classifier
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
