@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from test_everything import VERBS
+from commands import VERBS
 
 from advcam.cli import main
 from advcam.data.scenes import SceneSettings, dataset
