@@ -49,7 +49,7 @@ class SEAM(nn.Module):
         shallow, middle, _ = self._taps[0].channels[-3:]
         self.f8_3 = nn.Conv2d(shallow, WIDTHS[0], 1, bias=False)
         self.f8_4 = nn.Conv2d(middle, WIDTHS[1], 1, bias=False)
-        self.f9 = nn.Conv2d(sum(WIDTHS) + 3, sum(WIDTHS), 1, bias=False)
+        self.f9 = nn.Conv2d(sum(WIDTHS) + len(classifier.mean), sum(WIDTHS), 1, bias=False)
         nn.init.kaiming_normal_(self.f8_3.weight)
         nn.init.kaiming_normal_(self.f8_4.weight)
         nn.init.xavier_uniform_(self.f9.weight, gain=4)
