@@ -76,6 +76,9 @@ def test_what_a_run_leaves_behind(config):
     assert {name: entry.status for name, entry in record.artifacts.items()} == dict.fromkeys(made, "done")
     assert record.content.versions["torch"]
     assert record.content.settings == config
+    widths = [LocalizationMaps.load(root / "cam/maps" / f"{name}.npz").width for name in sorted(names)]
+    result = record.artifacts["advcam/maps"].result
+    assert result["width"] == pytest.approx(np.nanmean(widths), abs=1e-4)
     with (root / "flagged.csv").open() as lines:
         assert {"image", "class", "probability", "reason"} == set(csv.DictReader(lines).fieldnames)
     assert not [path for path in root.rglob("*") if path.name.startswith(".")]

@@ -41,6 +41,17 @@ class LocalizationMaps:
         """Classes whose map is zero everywhere: the classifier finds no trace of them in this image."""
         return tuple(int(c) for c, map_hw in zip(self.classes, self.maps, strict=True) if not map_hw.any())
 
+    @property
+    def width(self) -> float:
+        """The part of the image where a map is at least half of its maximum, mean over the classes that are seen.
+
+        >>> maps = np.array([[[1, 0.6], [0.2, 0]]])
+        >>> LocalizationMaps(np.array([3]), maps, (8, 8), np.ones(1)).width
+        0.5
+        """
+        seen = [map_hw for map_hw in self.maps if map_hw.any()]
+        return float(np.mean([(map_hw >= map_hw.max() / 2).mean() for map_hw in seen])) if seen else float("nan")
+
     def save(self, path: Path) -> None:
         """Write ``path`` (npz, no pickle) in one go: it is whole or it is not there. Equal maps give equal bytes."""
         refuse_nan(path, self.maps, self.scores)

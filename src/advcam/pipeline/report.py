@@ -24,7 +24,7 @@ from advcam.export.source import REVIEW
 from advcam.io.files import write_text
 from advcam.io.progress import duration, progress, say
 from advcam.localize.detection import read_boxes
-from advcam.pipeline.attribute import Flag, read_flags
+from advcam.pipeline.attribute import WIDE, Flag, read_flags
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.evaluate import measured, scored
 from advcam.pipeline.keys import Artifact, Steps, plain
@@ -50,7 +50,17 @@ from advcam.report.pictures import picture, reduce_picture, reduced_size
 from advcam.report.selection import choose_images
 from advcam.report.tiles import Tile, image_iou, small_picture
 from advcam.report.training import training_section
-from advcam.report.wording import Notice, claim, claim_details, classifier_notice, counted, doubts, not_measured, place
+from advcam.report.wording import (
+    Notice,
+    claim,
+    claim_details,
+    classifier_notice,
+    counted,
+    doubts,
+    not_measured,
+    place,
+    wide_maps,
+)
 from advcam.review.table import by_image, read_table
 
 NAME = STAGE = "report"
@@ -179,7 +189,9 @@ def notices(
     """What a reader must know first."""
     judgement = None if not classifier else classifier_notice(classifier["level"], classifier["sentence"])
     limit = (metrics or {}).get("limit") or run.config.limit
-    return ([] if judgement is None else [judgement]) + list(run.notices) + doubts(found, edges, limit)
+    width = entry_of(run, f"{run.kind}/maps").result.get("width", 0.0)
+    wide = [Notice("note", "Wide maps", wide_maps(width))] if width > WIDE else []
+    return ([] if judgement is None else [judgement]) + list(run.notices) + wide + doubts(found, edges, limit)
 
 
 def situation(

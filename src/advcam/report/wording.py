@@ -171,6 +171,14 @@ def classifier_notice(level: str, sentence: str) -> Notice | None:
     return Notice("warning", f"The classifier is {level}", sentence)
 
 
+def wide_maps(width: float) -> str:
+    """What maps as wide as objects mean for climbing, and what to do."""
+    return (
+        f"Plain maps are above half of their maximum on {width:.0%} of an image, as wide as objects are, and climbing "
+        f"such maps gains little: see 'When climbing gains' in docs/climbing.md for networks with narrower maps."
+    )
+
+
 def doubts(found: Headline | None, edges: Sequence[str], limit: int | None) -> list[Notice]:
     """Reasons to trust the figures less.
 
