@@ -6,20 +6,15 @@ A run of localization (``wsol.method``) trains by a method of its benchmark; eve
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from advcam.data.check import odd_classes, similar_names
 from advcam.data.ids import fraction
-from advcam.data.images import image_size
-from advcam.data.masks import IGNORE, mask_size, read_mask
 from advcam.data.record import ImageSet
-from advcam.errors import DataError, ModelError, RunError, SettingsError
+from advcam.data.sets import notices_of, refuse_wrong
+from advcam.errors import ModelError, RunError, SettingsError
 from advcam.io.files import contents_digest
 from advcam.io.progress import say, show
 from advcam.models.checkpoint import load_classifier
@@ -144,27 +139,8 @@ def check(config: RunConfig) -> None:
 
 
 def check_data(run: Run) -> None:
-    """Refuse what is surely wrong in the data; what only looks odd is told by ``tell_notices``.
-
-    Of every picture and mask only the header is read, and of masks the first ones, until one shows a class.
-
-    Raises:
-        DataError: a picture is none; a mask is of another size than its image; names of classes differ only in case or
-            blanks; or the masks of all images with a class hold only 0 and 255.
-    """
-    where, sets = str(run.config.data), sets_in_use(run)
-    for record in {record.image: record for images in sets for record in images.records}.values():
-        size = image_size(record.image)
-        if isinstance(record.mask, Path) and mask_size(record.mask) != size:
-            # Says what is wrong.
-            read_mask(record, size)
-    for wrong in similar_names(where, run.class_names):
-        raise DataError(wrong.message, wrong.file)
-    if _only_ignored(sets):
-        raise DataError(
-            f"no mask holds anything but 0 and {IGNORE}, which means ignore: write the number of the class (1, 2, ...)",
-            where,
-        )
+    """Refuse what is surely wrong in the data; what only looks odd is told by ``tell_notices``."""
+    refuse_wrong(str(run.config.data), run.class_names, sets_in_use(run))
 
 
 def sets_in_use(run: Run) -> list[ImageSet]:
@@ -175,28 +151,8 @@ def sets_in_use(run: Run) -> list[ImageSet]:
 
 def tell_notices(run: Run) -> None:
     """Print what in the data is not used or looks odd, as the doctor does."""
-    sets = sets_in_use(run)
-    images = {record.image: record for found in sets for record in found.records}
-    counts = Counter(index for record in images.values() for index in record.classes)
-    odd = odd_classes(str(run.config.data), run.class_names, counts, len(images))
-    for notice in dict.fromkeys((*(notice for found in sets for notice in found.notices), *odd)):
+    for notice in notices_of(str(run.config.data), run.class_names, sets_in_use(run)):
         show(f"notice: {notice}")
-
-
-def _only_ignored(sets: Sequence[ImageSet]) -> bool:
-    """Whether there are masks of images with a class, and they hold 0 and 255 only, as black and white pictures do."""
-    ignored = False
-    for record in (record for images in sets for record in images.records):
-        if record.classes and isinstance(record.mask, Path):
-            try:
-                mask = read_mask(record)
-            except DataError:
-                # Told by the stage that needs it.
-                return False
-            if np.any((mask != 0) & (mask != IGNORE)):
-                return False
-            ignored |= bool(np.any(mask == IGNORE))
-    return ignored
 
 
 def trained(run: Run) -> dict[str, Any]:
