@@ -28,7 +28,7 @@ from advcam.data.images import read_image
 from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize
-from advcam.pipeline.parts import go_through
+from advcam.pipeline.engines import go_through
 from advcam.pipeline.predictions import batches_of, on_device
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
@@ -106,11 +106,11 @@ def bare_training(task: DeepLabTask, device: torch.device) -> Seconds:
 def ours_prediction(segmenter: Segmenter, images: ImageSet, out: Path) -> Seconds:
     """Masks and overlays of all images, by the parts of ``advcam predict``."""
     predictions = Predictions(out, CLASSES, True, "benchmark")
-    files = {record.id: record.image for record in images.records}
     start = clock(segmenter.device)
-    missing = predictions.missing(files)
+    missing = predictions.missing({record.id: record.image for record in images.records})
     work = PredictWork(segmenter, InferenceSettings(), predictions)
-    for _, outcome in go_through(work, batches_of(segmenter, work.settings, sized(files, predictions)), missing):
+    batches = batches_of(segmenter, work.settings, sized(images.records, predictions))
+    for _, outcome in go_through(lambda: work, batches, missing):
         predictions.note(outcome)
     return elapsed(start, clock(segmenter.device))
 

@@ -17,9 +17,10 @@ import advcam.pipeline.predictions
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.parts import plan, process_count
+from advcam.pipeline.parts import plan
 from advcam.pipeline.predictions import batches_of
 from advcam.pipeline.run import Run
+from advcam.pipeline.through import process_count
 from advcam.segment import InferenceSettings, Segmenter
 
 MADE = ("advcam/maps", "cam/maps", "advcam/masks", "cam/masks")

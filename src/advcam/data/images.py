@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from advcam.data.tiff import is_tiff, read_tiff, tiff_size
 from advcam.data.values import STRIP, other_channels, sixteen_bits, to_8_bit
 from advcam.errors import DataError
+from advcam.io.stored import Stored
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp",
@@ -100,7 +101,7 @@ def open_picture(file: str | Path | IO[bytes] | BytesIO) -> Image.Image:
     # Pillow warns of a size that is refused below. Appended once for all threads: a filter that is set and reset in one
     # thread is left behind by another.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning, append=True)
-    return Image.open(file, formats=_known_formats())
+    return Image.open(file.open() if isinstance(file, Stored) else file, formats=_known_formats())
 
 
 @cache

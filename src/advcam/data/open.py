@@ -19,6 +19,7 @@ from advcam.data.listing import data_folders, list_images
 from advcam.data.mvtec import MVTec, is_mvtec
 from advcam.data.reader import Reader
 from advcam.data.record import ImageSet, Problem
+from advcam.data.shards import Shards, at_url, expanded
 from advcam.data.table import SUFFIXES as TABLE_SUFFIXES
 from advcam.data.voc import VOC
 from advcam.data.voc_labels import IMAGES as VOC_IMAGES
@@ -45,7 +46,8 @@ def open_dataset(
     are distributed, the layouts of MVTec (``train/good``, ``test``) and of PASCAL VOC (``JPEGImages``), COCO
     (``annotations/*.json``, or the JSON file itself), a folder with a label table (``metadata.csv``, ``labels.csv`` or
     the only table there; CSV, TSV or JSON lines; or the table itself), and one folder for each
-    class. The images are in the order of their ids. No image is opened: ``leave_out_unreadable`` does that.
+    class; and tar files of samples (webdataset). A URL is read as ``shards.py`` says. The images are in the order of
+    their ids. No image is opened: ``leave_out_unreadable`` does that.
 
     Args:
         path: the folder, or the file with the labels.
@@ -112,6 +114,10 @@ def recognise(path: str | Path, *, labels: str | Path | None = None, classes: Cl
     Raises:
         DataError: there is nothing, or nothing that is known.
     """
+    if "://" in str(path):
+        return at_url(str(path), classes)
+    if str(path).endswith(".tar"):
+        return Shards(Path(path).parent, expanded(str(path)), classes)
     path = Path(path)
     labels = Path(labels) if labels is not None else None
     if not path.exists():
@@ -157,6 +163,8 @@ def _from_folder(path: Path, labels: Path | None, classes: ClassList | None) -> 
         return reader
     if labels is not None:
         raise DataError(f"this file belongs to the layout of VOC, but {path} has no {VOC_IMAGES}: use a CSV", labels)
+    if shards := sorted(map(str, path.glob("*.tar"))):
+        return Shards(path, tuple(shards), classes)
     return _with_boxes(_plain_folder(path, classes), path)
 
 

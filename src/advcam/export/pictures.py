@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ class Pictures:
         """Copy the picture of an item into a folder under the item's name, if pictures are copied."""
         if self.copied and not same_file(item.file, folder / item.name):
             with writing(folder / item.name) as temporary:
-                shutil.copyfile(item.file, temporary)
+                temporary.write_bytes(item.file.read_bytes())
 
 
 def same_file(source: Path, target: Path) -> bool:

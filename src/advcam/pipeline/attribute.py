@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,13 +15,10 @@ from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Artifact, Steps, key_of
 from advcam.pipeline.mapping import Mapping, SquareMapping, is_wsol
-from advcam.pipeline.parts import (
-    Wanted,
-    process_count,
-    work_through,
-)
+from advcam.pipeline.parts import Plan, Wanted
 from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import saliency_facts, saliency_keys
+from advcam.pipeline.through import process_count, work_through
 from advcam.report.wording import wide_maps
 
 if TYPE_CHECKING:
@@ -53,7 +50,7 @@ def facts(run: Run, kind: str) -> dict[str, Any]:
     return found
 
 
-def keys(run: Run, kind: str, records: tuple[Record, ...]) -> dict[str, str]:
+def keys(run: Run, kind: str, records: Sequence[Record]) -> dict[str, str]:
     """The key of each image's maps: of the classes that it is labelled with, from the picture that it is now."""
     static, pictures = key_of(facts(run, kind)), run.pictures(records)
     held = saliency_keys(run) if climbs(kind) and not is_wsol(run) else {}
@@ -67,32 +64,31 @@ def attribute(run: Run) -> None:
     found = {kind: facts(run, kind) for kind in kinds(run.config)}
     # Before the baseline, whose maps may be fresh, is begun.
     run.refuse_stale(f"{run.kind}/maps", found[run.kind], [f"{run.kind}/maps"])
-    wanted = [Wanted(f"{kind}/maps", keys(run, kind, run.wanted), partial(run.folder.maps, kind)) for kind in found]
+    wanted = [Wanted(f"{kind}/maps", partial(keys, run, kind), partial(run.folder.maps, kind)) for kind in found]
     if square:
         wanted.append(Wanted(f"{run.kind}/scores", wanted[0].keys, partial(run.folder.scores, run.kind)))
     with ExitStack() as stack:
         entries = {k: stack.enter_context(run.making(f"{k}/maps", found[k], [f"{k}/maps"])).entry for k in run.kinds}
         mapping = (SquareMapping if square else Mapping).of(run, run.class_names)
-        processes = process_count(run)
         # Rounding depends on the batch: what was settled when the folder was begun holds to its end.
-        settled: dict[str, Any] = {}
-        for entry in entries.values():
-            settled |= entry.settled
-        settled.setdefault("batch_pixels", run.config.attribute.batch_pixels or mapping.batch_pixels(processes))
-        for entry in entries.values():
-            entry.settled = dict(settled)
-        batches = mapping.plan(run, settled["batch_pixels"])
-        build = partial(_build, square=square, class_names=run.class_names, batch_pixels=settled["batch_pixels"])
-        missing, told = work_through(run, wanted, batches, build, "attribute", processes=processes)
-        if told["unheld"] and found[run.kind].get("saliency"):
-            say(
-                f"attribute: {told['unheld']} images were climbed without region D: no saliency map, or one without an "
-                "object"
-            )
+        pixels = run.settle(
+            [f"{kind}/maps" for kind in run.kinds],
+            "batch_pixels",
+            lambda: run.config.attribute.batch_pixels or mapping.batch_pixels(),
+        )
+        plan = Plan(run.records, partial(mapping.plan, run, pixels))
+        build = partial(_build, square=square, class_names=run.class_names, batch_pixels=pixels)
+        done = work_through(run, wanted, plan, run.wanted, build, "attribute")
+        if (unheld := done.told.get("unheld")) and found[run.kind].get("saliency"):
+            say(f"attribute: {unheld} images were climbed without region D: no saliency map, or one without an object")
         now = {"images": len(run.wanted), "of": len(run.records), "device": str(run.device), **mapping.described}
         for kind, entry in entries.items():
             entry.result = now | ({} if kind == run.kind else {"kind": kind, "climb": None})
-        entries[run.kind].result |= {"made": len(missing), "processes": processes, "flagged": write_flags(run)}
+        entries[run.kind].result |= {
+            "made": done.made,
+            "processes": process_count(run),
+            "flagged": write_flags(run),
+        }
         if climbs(run.kind) and (width := width_of(run)) is not None:
             entries[run.kind].result["width"] = width
             if width > WIDE:

@@ -95,6 +95,7 @@ def classify(run: Run) -> None:
     wsol = run.config.wsol.method != "none"
     if run.config.classifier is None:
         tell_statistics(run.config.backbone)
+    run.for_one("the classifier's training")
     with run.making(NAME, facts(run), [NAME]) as made:
         if made.fresh and (run.folder.classifier / CONFIG_NAME).exists():
             say(f"classify: the classifier is there already and kept. {made.entry.result['sentence']}")

@@ -12,6 +12,7 @@ from advcam.errors import SettingsError
 from advcam.evaluate.settings import BoxAccSettings, SweepSettings
 from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
+from advcam.pipeline.share import Part
 from advcam.refine.affinity_settings import AffinitySettings
 from advcam.refine.chain_links import check_chain
 from advcam.refine.crf_settings import CRFSettings
@@ -187,6 +188,12 @@ class RunConfig:
     processes: int | None = None
     """Processes that share the work on images, each with its part of the cores; on GPUs each has one of its own. None
     takes one process, or as many as there are GPUs."""
+    engine: Literal["local", "ray"] = "local"
+    """Who works on images: processes of this machine, or those of Ray, here or on a cluster."""
+    ray_address: str | None = None
+    """The cluster, such as "auto" or "ray://head:10001"; None starts Ray on this machine alone."""
+    part: str | None = None
+    """Of a stage that goes image by image, part i of n only, as i/n; `advcam collect` closes the stage."""
     limit: int | None = None
     """Use only so many images of every split, spread evenly over it: a dry run."""
     overwrite: bool = False
@@ -208,3 +215,5 @@ class RunConfig:
             )
         if self.processes is not None and not 1 <= self.processes <= 4096:
             raise SettingsError(f"processes must be from 1 to 4096, not {self.processes}")
+        if self.part is not None:
+            Part.parse(self.part)

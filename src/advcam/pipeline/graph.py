@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from advcam.errors import RunError, UserError
+from advcam.errors import RunError, SettingsError, UserError
 from advcam.io.files import remove
-from advcam.io.progress import show
+from advcam.io.progress import say, show
 from advcam.pipeline import stages
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.evaluate import measured
 from advcam.pipeline.keys import Artifact, plain
-from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, locked
-from advcam.pipeline.run import KEYS, Run, StaleError
+from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, Paused, locked
+from advcam.pipeline.run import KEYS, Run, StaleError, saved_form
 from advcam.pipeline.stages import BY_VERB, Stage
 from advcam.report.wording import Notice
 
@@ -71,6 +71,9 @@ def _state(run: Run, artifact: Artifact, stage: Stage, before: dict[str, State])
         return state("unfinished", entry.status)
     if artifact.per_image is None:
         return state("fresh", run.outdated(artifact.name))
+    if run.part is not None:
+        # A part looks at its own images.
+        return state("fresh")
     keys, ledger = artifact.per_image(run), run.ledger(artifact.name)
     changed = frozenset(i for i, key in keys.items() if i in changed or ledger.key(i) not in (None, key))
     fresh = sum(ledger.key(image) == key for image, key in keys.items() if image not in changed)
@@ -149,9 +152,28 @@ def _all(run: Run) -> list:
     return [*run.records, *(record for images in sets for record in images.records)]
 
 
-def run_stages(config: RunConfig, verbs: Sequence[str]) -> None:
-    """Work through stages on one run folder, which no other command may hold meanwhile."""
+def collect(config: RunConfig) -> None:
+    """Close the stage that parts have worked on, up to the next work for parts.
+
+    Raises:
+        RunError: no part has worked on any stage, or not all parts are there.
+    """
+    run = Run.open(replace(config, part=None), clean=False)
+    begun = {folder.relative_to(run.folder.root / KEYS) for folder in (run.folder.root / KEYS).rglob("*.parts")}
+    names = {folder.with_suffix("").as_posix() for folder in begun}
+    for stage in stages.STAGES:
+        own = [artifact.name for artifact in stage.load().artifacts(run.config)]
+        if any(name == one or name.startswith(f"{one}/") for name in names for one in own):
+            run_stages(run.config, (stage.verb,), collecting=True)
+            return
+    raise RunError(f"{run.folder.root}: no part of a stage is there: run some, such as `advcam attribute --part 1/8`")
+
+
+def run_stages(config: RunConfig, verbs: Sequence[str], *, collecting: bool = False) -> None:
+    """Work through stages on one run folder, which no other command may hold meanwhile, but for parts of a stage."""
     wanted = [BY_VERB[verb] for verb in verbs]
+    if config.part is not None and len(wanted) > 1:
+        raise SettingsError("--part is for one stage: name it, such as `advcam attribute --part 1/8`")
     if len(wanted) > 1:
         check_ahead(config, verbs)
     root = Path(config.out)
@@ -159,12 +181,12 @@ def run_stages(config: RunConfig, verbs: Sequence[str]) -> None:
     # Whatever is wrong with the folder is said before anything is written to it.
     Run.open(config, clean=False)
     try:
-        with locked(root):
-            _work(config, wanted)
+        with locked(root, shared=config.part is not None):
+            _work(config, wanted, collecting)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what is done is kept in {root}") from None
     finally:
-        if fresh:
+        if fresh and config.part is None:
             remove_if_empty(root)
 
 
@@ -174,10 +196,10 @@ def check_ahead(config: RunConfig, verbs: Sequence[str]) -> None:
         BY_VERB[verb].load().check(config)
 
 
-def _work(config: RunConfig, wanted: Sequence[Stage]) -> None:
+def _work(config: RunConfig, wanted: Sequence[Stage], collecting: bool) -> None:
     from advcam.pipeline.classify import tell_notices
 
-    run = Run.open(config)
+    run = replace(Run.open(config, clean=config.part is None), collecting=collecting)
     before = run.record.content.settings
     for stage in wanted if len(wanted) > 1 else ():
         stage.load().check_data(run)
@@ -186,12 +208,15 @@ def _work(config: RunConfig, wanted: Sequence[Stage]) -> None:
     made: list[str] = []
     for number, stage in enumerate(wanted):
         refuse_stale_inputs(run, stage, made)
-        run = replace(run, goes_on=settled(run, before, wanted[: number + 1]))
+        run = replace(run, goes_on=settled(run, before, wanted[: number + 1]), verb=stage.verb)
         own = list(stage.load().artifacts(config))
         if any(artifact.facts is None for artifact in own):
             run = replace(run, notices=notices(run, [artifact.name for artifact in own]))
         try:
             stage.load().make(run)
+        except Paused as pause:
+            say(str(pause))
+            return
         except StaleError as error:
             # The settings of a command that is refused are not those that the folder goes on with.
             if run.record.there:
@@ -212,7 +237,7 @@ def settled(run: Run, before: RunConfig, done: Sequence[Stage]) -> RunConfig:
         for section in stage.sections
         if not any(section in other.sections for other in done)
     }
-    return replace(run.config, **kept, overwrite=False, limit=None)
+    return replace(saved_form(run.config), **kept)
 
 
 def told(run: Run, error: StaleError) -> RunError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -18,20 +20,22 @@ from advcam.data.record import Record
 from advcam.errors import DataError, RunError
 from advcam.evaluate.detections import RIGHT, DetectionCounts, count_boxes
 from advcam.evaluate.result import ThresholdSource
-from advcam.io.files import write_json, writing
+from advcam.io.files import read_json, write_json, writing
 from advcam.io.progress import progress, say
 from advcam.localize.detection import Detection, coco_boxes, read_boxes, write_boxes
 from advcam.localize.objects import Objects, find_objects, objects_above
 from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.engines import in_threads
 from advcam.pipeline.keys import Artifact, Facts, Steps, key_of, plain
-from advcam.pipeline.parts import in_threads
+from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
+from advcam.pipeline.through import work_through
 from advcam.report.box_overlays import DrawnBox, box_overlay
 
-NAME = "boxes"
+NAME, FOUND, OVERLAYS = "boxes", "boxes/images", "boxes/overlays"
 OUTPUTS = ("boxes.csv", "boxes.json")
 # They say what is drawn and when, and change no box.
 WITHOUT_NUMBERS = ("in_run", "overlays")
@@ -92,25 +96,22 @@ def localize(run: Run) -> None:
         if len(records) < len(run.wanted):
             say(f"localize: {len(run.wanted) - len(records)} images have no maps yet and get no boxes")
         roots = {record.id: images.root for images in run.mapped_sets.values() for record in images.records}
-        ledger, wanted = run.ledger(NAME), keys(run, plain(facts))
+        own = keys(run, plain(facts))
+        wanted = [Wanted(FOUND, own, partial(found_file, run))]
+        if config.overlays:
+            wanted.append(Wanted(OVERLAYS, own, run.folder.box_overlay))
+        work_through(run, wanted, Plan(records, in_turn), records, partial(BoxWork, settings=chosen), "localize")
         detections: list[Detection] = []
         images = []
-
-        def work(record: Record) -> ImageBoxes:
-            found = image_boxes(run, record, chosen)
-            same = ledger.key(record.id) == wanted[record.id] and run.folder.box_overlay(record.id).exists()
-            if config.overlays and not same:
-                write_overlay(run, found)
-            return found
-
-        with progress("localize", len(records)) as advance:
-            for found in in_threads(work, records, torch.get_num_threads()):
-                detections += detections_of(found, run.class_names)
-                images.append((found.record.id, file_name(found.record, roots[found.record.id]), found.size))
-                advance()
+        for record in records:
+            found = read_json(found_file(run, record.id), FoundBoxes)
+            detections += [
+                Detection(record.id, run.class_names[index], score, box) for index, box, score in found.boxes
+            ]
+            images.append((record.id, file_name(record, roots[record.id]), found.size))
         write_boxes(run.folder.boxes, detections)
         write_json(run.folder.boxes.with_suffix(".json"), coco_boxes(images, run.class_names, detections))
-        ledger.renew(wanted)
+        run.ledger(NAME).renew(own)
         made.entry.result = {
             "images": len(records),
             "of": len(run.records),
@@ -180,6 +181,43 @@ def image_boxes(run: Run, record: Record, settings: LocalizeSettings) -> ImageBo
     return ImageBoxes(record, result.image_size, objects, dict(zip(classes, result.scores.tolist(), strict=True)))
 
 
+class FoundBoxes(msgspec.Struct):
+    """The boxes of an image in the run folder: class, corners, score."""
+
+    size: tuple[int, int]
+    boxes: list[tuple[int, tuple[int, int, int, int], float]]
+
+
+def found_file(run: Run, image: str) -> Path:
+    return run.folder.file(NAME, image, ".json")
+
+
+@dataclass(frozen=True)
+class BoxWork:
+    """The boxes of an image, and the image with them."""
+
+    run: Run
+    settings: LocalizeSettings
+    threaded: bool = True
+
+    def load(self, batch: Batch) -> Record:
+        return batch.records[0]
+
+    def make(self, batch: Batch, loaded: Record) -> ImageBoxes:
+        return image_boxes(self.run, loaded, self.settings)
+
+    def save(self, batch: Batch, made: ImageBoxes, missing: Any) -> Outcome:
+        image, outcome = made.record.id, Outcome()
+        if OVERLAYS in missing[image]:
+            write_overlay(self.run, made)
+            outcome.files.append((OVERLAYS, image, self.run.folder.box_overlay(image)))
+        if FOUND in missing[image]:
+            boxes = [(index, tuple(map(int, box)), score) for index, box, score in scored_boxes(made)]
+            write_json(found_file(self.run, image), {"size": made.size, "boxes": boxes})
+            outcome.files.append((FOUND, image, found_file(self.run, image)))
+        return outcome
+
+
 def scored_boxes(found: ImageBoxes) -> list[tuple[int, Any, float]]:
     """Class, corners and score of each box: the class's probability times the map's height in the box."""
     return [
@@ -187,11 +225,6 @@ def scored_boxes(found: ImageBoxes) -> list[tuple[int, Any, float]]:
         for index, objects in found.objects.items()
         for box, peak in zip(objects.boxes.tolist(), objects.scores.tolist(), strict=True)
     ]
-
-
-def detections_of(found: ImageBoxes, class_names: Sequence[str]) -> list[Detection]:
-    """The boxes of an image as the table has them."""
-    return [Detection(found.record.id, class_names[index], score, box) for index, box, score in scored_boxes(found)]
 
 
 def write_overlay(run: Run, found: ImageBoxes) -> None:

@@ -3,6 +3,7 @@ localization run. All that touches ``advcam.attribute`` is here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from advcam.data.transforms import resize_long_side, scale_image
 from advcam.errors import DataError, SettingsError
 from advcam.io.progress import say
 from advcam.pipeline.classify import run_classifier
-from advcam.pipeline.parts import Batch, Outcome, pass_over, plan, sized
+from advcam.pipeline.parts import Batch, Outcome, in_turn, pass_over, plan, sized
 from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import held_regions, salient_region
 
@@ -73,11 +74,10 @@ class Mapping:
         softmax = run.record.artifacts["classifier"].result.get("loss") == "softmax"
         return cls(run, map_, attributor(config.attribute, climb), described, softmax, batch_pixels)
 
-    def batch_pixels(self, processes: int) -> int:
-        """Pixels in one batch, such that every process has room for it."""
-        return room(self.map, processes)
+    def batch_pixels(self) -> int:
+        return room(self.map)
 
-    def plan(self, run: Run, pixels: int) -> list[Batch]:
+    def plan(self, run: Run, pixels: int, records: Sequence[Record]) -> list[Batch]:
         """Batches of one size; an image without a class by itself."""
 
         def most(size: tuple[int, int]) -> int:
@@ -86,8 +86,8 @@ class Mapping:
             mapped = size[0] * size[1] * min(1.0, run.config.attribute.max_side / max(size)) ** 2
             return max(1, int(pixels / (self.method.views * mapped)))
 
-        empty = [Batch((record,)) for record in run.records if not record.classes]
-        batches = plan(sized(run, (record for record in run.records if record.classes)), most)
+        empty = [Batch((record,)) for record in records if not record.classes]
+        batches = plan(sized(run, (record for record in records if record.classes)), most)
         side = run.config.attribute.max_side
         if reduced := sum(
             len(b.records) for b in batches if b.size and max(b.size) > side and not self.windowed(b.size)
@@ -222,13 +222,13 @@ def climb_on(run: Run, map_: PictureMap) -> ClimbSettings:
     return adapted(run.config.climb, map_.units) if run.config.attribute.adapt else run.config.climb
 
 
-def room(map_: PictureMap, processes: int) -> int:
-    """Pixels in one batch, such that every process has room for it."""
+def room(map_: PictureMap) -> int:
+    """Pixels in one batch, such that every core has room for its own."""
     from advcam.attribute.memory import batch_pixels, free_memory
 
     free = free_memory(map_.device)
     shared = map_.device.type == "cpu" and free is not None
-    return batch_pixels(map_, free // processes if shared and free is not None else free)
+    return batch_pixels(map_, free // torch.get_num_threads() if shared and free is not None else free)
 
 
 def reduce(image: UInt8[np.ndarray, "H W C"], max_side: int) -> UInt8[np.ndarray, "h w C"]:
@@ -263,14 +263,12 @@ class SquareMapping:
         }
         return cls(run, network, map_, climb, described)
 
-    def batch_pixels(self, processes: int) -> int:
-        """Pixels in one batch, such that every process has room for it."""
-        return room(self.map, processes)
+    def batch_pixels(self) -> int:
+        return room(self.map)
 
-    def plan(self, run: Run, pixels: int) -> list[Batch]:
+    def plan(self, run: Run, pixels: int, records: Sequence[Record]) -> list[Batch]:
         """All images in their order: the views are of one size."""
-        count = max(1, pixels // run.config.wsol.crop**2)
-        return [Batch(run.records[start : start + count]) for start in range(0, len(run.records), count)]
+        return in_turn(records, max(1, pixels // run.config.wsol.crop**2))
 
     def load(self, batch: Batch) -> Any:
         from advcam.attribute.inputs import to_input

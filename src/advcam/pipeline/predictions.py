@@ -19,9 +19,10 @@ from advcam.evaluate import SegmentationResult, WeightsSource
 from advcam.evaluate.false_area import FalseArea
 from advcam.pipeline.classify import training_sets
 from advcam.pipeline.keys import key_of
-from advcam.pipeline.parts import Batch, Outcome, Wanted, plan, process_count, sized, work_through
+from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, plan, sized
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import read_prediction, score_records
+from advcam.pipeline.through import work_through
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 
@@ -153,15 +154,14 @@ def predict_split(run: Run, split: str, images: ImageSet) -> None:
     """Write the network's labels of a split, for each look that is asked for."""
     for look in looks(run.config.segment.multi_scale, run.config.segment.crf):
         name = f"{NAME}/{look.folder}"
-        wanted = Wanted(
-            name, prediction_keys(run, look, images.records), partial(run.folder.prediction, look=look.folder)
-        )
-        ready = loaded(run)
-        batches = batches_of(ready, look.settings, sized(run, images.records))
+        wanted = Wanted(name, partial(prediction_keys, run, look), partial(run.folder.prediction, look=look.folder))
+        planned = Plan(images.records, partial(_planned, run, loaded(run), look))
         build = partial(PredictionWork.of, look=look)
-        work_through(
-            run, [wanted], batches, build, f"segment: labels of {split}{look.words}", processes=process_count(run)
-        )
+        work_through(run, [wanted], planned, images.records, build, f"segment: labels of {split}{look.words}")
+
+
+def _planned(run: Run, segmenter: Segmenter, look: Look, records: Sequence[Record]) -> list[Batch]:
+    return batches_of(segmenter, look.settings, sized(run, records))
 
 
 def loaded(run: Run) -> Segmenter:

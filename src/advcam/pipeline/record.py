@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shlex
@@ -22,6 +23,7 @@ import yaml
 from advcam import __version__
 from advcam.errors import RunError
 from advcam.io.files import read_json, unwritable, write_text
+from advcam.io.progress import say
 from advcam.io.yaml import read_yaml
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import plain
@@ -99,6 +101,10 @@ class RunFolder:
         return self.file(f"segmentation/{look}", image)
 
 
+class Paused(Exception):
+    """The work that one command does ends here, and nothing is wrong: others, or a later command, go on with it."""
+
+
 class Entry(msgspec.Struct, omit_defaults=True):
     """How one artifact was made."""
 
@@ -151,6 +157,11 @@ class RunRecord:
             )
         self.content = _read(self.path) if self.there else Content(SCHEMA, now(), RunConfig())
 
+    def reload(self) -> None:
+        """Take over what another process wrote."""
+        if self.path.exists():
+            self.content, self.there = _read(self.path), True
+
     @property
     def artifacts(self) -> dict[str, Entry]:
         return self.content.artifacts
@@ -183,6 +194,8 @@ class RunRecord:
         except (KeyboardInterrupt, SystemExit):
             entry.status = "interrupted"
             raise
+        except Paused:
+            raise
         except BaseException:
             entry.status = "failed"
             raise
@@ -209,9 +222,19 @@ def _read(path: Path) -> Content:
         raise RunError(f"{path} is damaged ({error}): {fix}") from error
 
 
+# What a file system says that knows no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(root: Path, name: str = LOCK_FILE, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold a run folder, as long as this process lives at most.
+
+    Args:
+        root: the folder.
+        name: of the lock in it.
+        shared: with others that hold it so.
+        wait: until it is free.
 
     Raises:
         RunError: another command holds it; the sentence says which, and since when.
@@ -221,17 +244,21 @@ def locked(root: Path) -> Iterator[None]:
     except ImportError:  # A system without it has no such locks.
         yield
         return
-    path = root / LOCK_FILE
+    path = root / name
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
     except OSError as error:
         raise unwritable(path, error) from error
     with file:
         try:
             # Belongs to the process: neither a child nor a dead one keeps it.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                say(f"{root} is on a file system without locks: let no two commands but parts work on it at a time")
+                yield
+                return
             raise RunError(f"{root} is in use by {_holder(path)}: wait for it, or choose another --out") from None
         file.truncate(0)
         file.write(msgspec.json.encode({"command": command(), "process": str(os.getpid()), "since": now()}))

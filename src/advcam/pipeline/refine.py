@@ -20,8 +20,8 @@ from advcam.io.progress import say
 from advcam.pipeline.attribute import kinds
 from advcam.pipeline.classify import check_weights
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.engines import in_threads
 from advcam.pipeline.keys import Artifact, Facts, Steps, key_of, plain
-from advcam.pipeline.parts import in_threads
 from advcam.pipeline.refiner import (
     CRF,
     NONE,

@@ -3,7 +3,7 @@ that walk up to them, and one mask per object (the stage ``instances``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -154,6 +154,7 @@ def trained_irn(run: Run, kind: str) -> str:
                     torch.manual_seed(settings.seed)
                     network = new_network(run)
                 write_labels(run, kind)
+                run.for_one("IRN's training")
                 made.entry.result = train(run, kind, network, made.entry.key)
             made.entry.content = run.network_content(folder)
     return run.network_content(folder)
@@ -239,8 +240,11 @@ def make_edges(run: Run, kind: str) -> None:
     }
     with run.making(name, found, [name]) as made:
         records = [record for record in run.mapped(kind) if record.classes]
-        static, pictures = key_of(found), run.pictures(records)
-        keys = {record.id: key_of([static, pictures[record.id]]) for record in records}
+        static = key_of(found)
+
+        def keys(some: Sequence[Record]) -> dict[str, str]:
+            return {image: key_of([static, content]) for image, content in run.pictures(some).items()}
+
         count = each_image(
             run, name, keys, partial(edges_path, run, kind), records, partial(edge_work, kind=kind), "irn edges"
         )

@@ -160,6 +160,7 @@ def trained_network(run: Run, kind: str, psa: PSASettings) -> str:
         examples = [AffinityExample(record.image, label_path(run, kind, record.id)) for record in records]
         task = AffinityTask(network, examples, psa)
         make_labels(run, kind, records, psa)
+        run.for_one("AffinityNet's training")
         with FitProgress("refine: AffinityNet") as shown:
             result = fit(task, folder, origin={"key": made.entry.key}, device=run.config.device, on_event=shown)
         save_affinity_net(folder, network)

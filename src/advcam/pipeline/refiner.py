@@ -24,9 +24,10 @@ from advcam.data.windows import Window, middle_of, windows
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Facts, plain
 from advcam.pipeline.mapping import reduce
-from advcam.pipeline.parts import Batch, Outcome, Wanted, process_count, singles, work_through
+from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn
 from advcam.pipeline.run import Run, few_of
 from advcam.pipeline.scoring import ChosenThreshold, choose, mask_contents, no_truth, scored_records
+from advcam.pipeline.through import work_through
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,14 @@ class EachImage:
 def each_image(
     run: Run,
     name: str,
-    keys: Mapping[str, str],
+    keys: Mapping[str, str] | Callable[[Sequence[Record]], Mapping[str, str]],
     file: Callable[[str], Path],
     records: Sequence[Record],
     build: Callable[[Run], EachImage],
     what: str,
 ) -> int:
     """Make what is missing of an artifact of one file for each image; returns how many were."""
-    wanted = [Wanted(name, keys, file)]
-    return len(work_through(run, wanted, singles(records), build, what, processes=process_count(run))[0])
+    return work_through(run, [Wanted(name, keys, file)], Plan(records, in_turn), records, build, what).made
 
 
 @dataclass(frozen=True)

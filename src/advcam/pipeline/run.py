@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,8 @@ from advcam.io.files import remove, remove_leftovers
 from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plain
-from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunFolder, RunRecord
+from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunFolder, RunRecord, command, locked, now
+from advcam.pipeline.share import Part
 from advcam.report.wording import Notice, counted
 from advcam.review.truth import with_corrections
 
@@ -71,6 +73,10 @@ class Run:
     record: RunRecord
     goes_on: RunConfig | None = None
     """What the folder goes on with, where that is not all of ``config`` yet."""
+    verb: str = ""
+    """The stage that is being made."""
+    collecting: bool = False
+    """Whether the stage is closed over what parts have made, and no image is worked on."""
     notices: tuple[Notice, ...] = ()
     """What a reader of the figures must know of the artifacts that they show."""
     opened: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -104,6 +110,28 @@ class Run:
     def device(self) -> torch.device:
         return choose_device(self.config.device)
 
+    @cached_property
+    def part(self) -> Part | None:
+        """The part of the images that is worked on; None where it is all of them."""
+        return None if self.config.part is None else Part.parse(self.config.part)
+
+    @property
+    def part_name(self) -> str | None:
+        return None if self.part is None else self.part.name
+
+    def again(self, part: Part | None = None) -> str:
+        """The command that works on the stage, or on a part of it."""
+        return f"advcam {self.verb} --out {shlex.quote(self.config.out)}" + (f" --part {part}" if part else "")
+
+    def for_one(self, what: str) -> None:
+        """Stop before what no part can do: it needs all images, or makes one file.
+
+        Raises:
+            RunError: this is the work of a part.
+        """
+        if self.part is not None:
+            raise RunError(f"{what} is no work for a part: run `advcam collect --out {shlex.quote(self.config.out)}`")
+
     def image_set(self, split: str | None) -> ImageSet:
         """All labelled images of one split, without regard to ``limit``; what was left out is noted."""
         if split in self._sets:
@@ -130,7 +158,7 @@ class Run:
         listed += new
         if not listed:
             del self.record.content.left_out[split or "all"]
-        if new and self.record.there:
+        if new and self.record.there and self.part is None:
             self.record.write()
 
     @cached_property
@@ -199,12 +227,12 @@ class Run:
     def ledger(self, name: str) -> Ledger:
         """Which images of an artifact are there."""
         if name not in self._ledgers:
-            self._ledgers[name] = Ledger(self.folder.root / KEYS / f"{name}.jsonl")
+            self._ledgers[name] = Ledger(self.folder.root / KEYS / f"{name}.jsonl", self.part_name)
         return self._ledgers[name]
 
     @cached_property
     def fingerprints(self) -> Fingerprints:
-        return Fingerprints(self.folder.root / KEYS / "files.jsonl")
+        return Fingerprints(self.folder.root / KEYS / "files.jsonl", self.part_name)
 
     def pictures(self, records: Sequence[Record]) -> dict[str, str]:
         """The content of each image's file."""
@@ -249,7 +277,10 @@ class Run:
         return [record for record in self.wanted if self.has_maps(kind, record)]
 
     def has_maps(self, kind: str, record: Record) -> bool:
-        return self.ledger(f"{kind}/maps").key(record.id) is not None and self.folder.maps(kind, record.id).exists()
+        if self.ledger(f"{kind}/maps").key(record.id) is None:
+            return False
+        # A part would ask the file system for every image of all.
+        return self.part is not None or self.folder.maps(kind, record.id).exists()
 
     def read_maps(self, kind: str, record: Record) -> LocalizationMaps:
         """The maps of an image; RunError unless they are of its size, and of classes that there are."""
@@ -305,8 +336,12 @@ class Run:
 
         Raises:
             StaleError: it was made with other facts, and not ``overwrite``.
+            RunError: likewise, for a part, which replaces nothing.
         """
         facts = plain(facts)
+        if self.part is not None:
+            yield self._making_a_part(name, dict(facts), outputs)
+            return
         why = "" if always else self.refuse_stale(name, facts, outputs)
         outdated = "" if always or why else self.outdated(name)
         entry = self.record.artifacts.get(name)
@@ -324,10 +359,51 @@ class Run:
             entry = Entry(key_of(facts), dict(facts))
             self.keep_learnt(name)
         self.folder.root.mkdir(parents=True, exist_ok=True)
-        self.fingerprints.keep()
+        self.fingerprints.keep(gather=True)
         self.record.describe(saved_form(self.goes_on or self.config))
         with self.record.making(name, entry) as made:
             yield Making(made, fresh)
+
+    def _making_a_part(self, name: str, facts: dict[str, Any], outputs: Sequence[str]) -> Making:
+        """As ``making``, for one of several parts: the first that comes begins the artifact for all."""
+        with self.alone():
+            why = self.why_stale(name, facts, outputs)
+            if why:
+                raise RunError(
+                    f"{self.folder.root} holds {name} made otherwise ({why}): parts replace nothing, so choose another "
+                    f"--out, or remove {', '.join(outputs)} in it first"
+                )
+            entry = self.record.artifacts.get(name)
+            gone = not any((self.folder.root / output).exists() for output in outputs)
+            if entry is None or (gone and entry.key != key_of(facts)):
+                self.keep_learnt(name)
+                entry = Entry(key_of(facts), facts, started=now(), command=command())
+                self.record.artifacts[name] = entry
+                self.record.describe(saved_form(self.goes_on or self.config))
+                self.record.write()
+            there = all((self.folder.root / output).exists() for output in outputs)
+            return Making(entry, entry.status == "done" and there)
+
+    def settle(self, names: Sequence[str], what: str, chosen: Callable[[], Any]) -> Any:
+        """What holds for some artifacts from their beginning to their end, whoever works on them: chosen only once."""
+        with self.alone():
+            entries = [self.record.artifacts[name] for name in names]
+            known = [entry.settled[what] for entry in entries if what in entry.settled]
+            value = known[-1] if known else chosen()
+            for entry in entries:
+                entry.settled[what] = value
+            self.record.write()
+            return value
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For a part: write to ``run.yaml`` while no other part does, and from what is in it now."""
+        if self.part is None:
+            yield
+            return
+        with locked(self.folder.root, f"{KEYS}/run.lock", wait=True):
+            self.record.reload()
+            yield
 
     def refuse_stale(self, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
         """As ``why_stale``; StaleError where an artifact would be replaced and ``overwrite`` is not given."""
@@ -391,7 +467,7 @@ def spread(items: Sequence[Any], limit: int | None) -> Sequence[Any]:
 
 def saved_form(config: RunConfig) -> RunConfig:
     """Settings as a run folder keeps them: what was asked of one command only is not kept."""
-    return replace(config, overwrite=False, limit=None)
+    return replace(config, overwrite=False, limit=None, part=None)
 
 
 def choose_device(name: str) -> torch.device:

@@ -3,7 +3,7 @@ and those maps as the stages after it read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,8 +24,9 @@ from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.classify import check_weights
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Artifact, Steps, key_of
-from advcam.pipeline.parts import Batch, Outcome, Wanted, pass_over, work_through
+from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn, pass_over
 from advcam.pipeline.run import Run, spread
+from advcam.pipeline.through import work_through
 from advcam.saliency.folder import FolderMaps, few, read_map
 from advcam.saliency.opencv import CLASSES, OpenCVDetector
 from advcam.saliency.pairs import find_pairs
@@ -77,12 +78,12 @@ def folder_maps(run: Run) -> FolderMaps:
     return run.opened[NAME]
 
 
-def keys(run: Run) -> dict[str, str]:
-    """The key of each wanted image's saliency map; none for those that have no map to begin with."""
-    static, pictures = key_of(facts(run)), run.pictures(run.wanted)
+def keys(run: Run, records: Sequence[Record] | None = None) -> dict[str, str]:
+    """The key of each image's saliency map, of the wanted ones unless told; none for those that have no map."""
+    static, pictures = key_of(facts(run)), run.pictures(run.wanted if records is None else records)
     if run.config.saliency.source != "folder":
         return {image: key_of([static, picture]) for image, picture in pictures.items()}
-    files = folder_maps(run).files
+    files = {image: path for image, path in folder_maps(run).files.items() if image in pictures}
     given = run.fingerprints.of({f"saliency:{image}": path for image, path in files.items()})
     return {image: key_of([static, pictures[image], given[f"saliency:{image}"]]) for image in files}
 
@@ -99,20 +100,20 @@ def saliency(run: Run) -> None:
     with run.making(NAME, facts(run), [NAME]) as made:
         if run.config.saliency.source == "folder" and (missing := folder_maps(run).missing):
             say(f"saliency: {len(missing)} images have no map and will be climbed without: {few(missing)}")
-        wanted = keys(run)
         config = run.config.saliency
         size = (
             1 if config.source not in NETWORKS else config.batch_size or (1 if run.device.type == "cpu" else GPU_BATCH)
         )
         # Over all images of the run, whichever are wanted: a map must not depend on what else was asked for.
-        batches = [Batch(run.records[start : start + size]) for start in range(0, len(run.records), size)]
+        plan = Plan(run.records, partial(in_turn, count=size))
         build = partial(SaliencyWork, given=folder_maps(run) if config.source == "folder" else None)
-        missing_now, _ = work_through(run, [Wanted(NAME, wanted, run.folder.saliency)], batches, build, "saliency")
+        wanted = Wanted(NAME, partial(keys, run), run.folder.saliency)
+        done = work_through(run, [wanted], plan, run.wanted, build, "saliency")
         without = sorted({record.id for record in run.wanted if run.ledger(NAME).key(record.id) is None})
         made.entry.result = {
             "images": len(run.wanted),
             "of": len(run.records),
-            "made": len(missing_now),
+            "made": done.made,
             "device": str(run.device),
             "source": config.source,
             "folder": config.folder,
@@ -232,6 +233,7 @@ def train_detector(run: Run) -> None:
     with run.making(DETECTOR, found, [DETECTOR]) as made:
         if made.fresh and (folder / CONFIG_NAME).exists():
             return
+        run.for_one("the detector's training")
         pairs, held = pairs_of(run)
         say(f"saliency: training {source} on {len(pairs)} masks of images that this run does not map")
         check_pairs([*pairs, *held])
@@ -269,7 +271,8 @@ def saliency_facts(run: Run) -> dict[str, Any] | None:
     lacking = [
         one.id
         for one in run.wanted
-        if one.id not in known and (ledger.key(one.id) is None or not run.folder.saliency(one.id).exists())
+        if one.id not in known
+        and (ledger.key(one.id) is None or (run.part is None and not run.folder.saliency(one.id).exists()))
     ]
     if entry is None or lacking:
         named = f" of {few(lacking)}" if lacking and entry else ""

@@ -40,6 +40,7 @@ def segment(run: Run) -> None:
     found = facts(run, sets)
     with run.making(NAME, found, [NAME]) as made:
         if not made.fresh or not (run.folder.segmentation / WEIGHTS_NAME).exists():
+            run.for_one("the network's training")
             training = cct_training(run, sets) if run.config.segment.method == "cct" else deeplab_training(run, sets)
             made.entry.result = training.said | train(run, training, sets, made.entry.key)
         made.entry.content = run.network_content(run.folder.segmentation)

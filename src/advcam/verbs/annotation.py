@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from advcam.export.write import write
 from advcam.io.progress import say
 from advcam.models.checkpoint import load_classifier
 from advcam.pipeline.record import locked
+from advcam.pipeline.share import Part
 from advcam.report.wording import counted
 from advcam.review.coming_back import take
 from advcam.review.queue import queue
@@ -33,6 +35,10 @@ def export(asked: ExportVerb) -> None:
     folder = Path(asked.out) / FOLDER / asked.format if asked.to is None else Path(asked.to)
     pictures = {"auto": None, "copy": True, "reference": False}[asked.pictures]
     found = annotated(view, asked.what)
+    if asked.part is not None:
+        part = Part.parse(asked.part)
+        folder /= part.name
+        found = replace(found, ids=tuple(found.ids[place] for place in part.of(len(found))))
     path = write(found, folder, asked.format, pictures=pictures)
     say(f"export: {asked.what} of {counted(len(found), 'image')} as {asked.format}: {path}")
 

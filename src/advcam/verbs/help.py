@@ -22,7 +22,10 @@ from advcam.verbs.recipes import hints, must_be
 # Lines of a verb's help, at most.
 HELP_LINES = 60
 # Settings that every stage has.
-COMMON = ("data", "out", "labels", "classes", "splits", "device", "processes", "limit", "overwrite", "skip_bad")
+COMMON = (
+    "data", "out", "labels", "classes", "splits", "device", "processes", "engine", "ray_address", "part", "limit",
+    "overwrite", "skip_bad",
+)  # fmt: skip
 # Verbs that are no stage and take the settings of one.
 AS_OF = {"tune": "refine"}
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from advcam.data.classes import BACKGROUND
 from advcam.data.ids import image_id
-from advcam.data.images import IMAGE_SUFFIXES, image_size, open_picture, read_image
+from advcam.data.images import IMAGE_SUFFIXES, open_picture, read_image
 from advcam.data.listing import list_images
 from advcam.data.masks import resized_labels, voc_palette, write_mask
 from advcam.data.record import Record
@@ -24,10 +24,12 @@ from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.files import read_json, remove, remove_leftovers, uncell, write_json, write_table, writing
 from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
-from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, plain
-from advcam.pipeline.parts import Batch, Outcome, go_through
+from advcam.pipeline.engines import go_through, one_core_each
+from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, of_parts, plain
+from advcam.pipeline.parts import Batch, Outcome, Plan
 from advcam.pipeline.predictions import batches_of, on_device
 from advcam.pipeline.run import KEYS, choose_device, spread
+from advcam.pipeline.share import Mark, Part
 from advcam.report.overlays import OverlaySettings, mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
 from advcam.segment.inference import Segmenter
@@ -55,31 +57,49 @@ def predict(asked: PredictVerb) -> None:
     """
     if asked.model is None:
         raise SettingsError("no network is named: give --model RUN, a run folder whose stage segment is done")
-    segmenter = on_device(load(asked.model), choose_device(asked.device))
+    device = choose_device(asked.device)
+    segmenter = on_device(load(asked.model), device)
     inference = InferenceSettings(**{field.name: getattr(asked, field.name) for field in fields(InferenceSettings)})
     settings = {"network": fingerprint(asked.model), "classes": segmenter.class_names, **asdict(inference)}
-    out = Predictions(Path(asked.out), segmenter.class_names, asked.overlays, key_of(settings))
+    part = None if asked.part is None else Part.parse(asked.part)
+    out = Predictions(Path(asked.out), segmenter.class_names, asked.overlays, key_of(settings), part)
     every = images_of(Path(asked.images), out)
-    files = {name: every[name] for name in spread(list(every), asked.limit)}
     out.prepare(settings, asked.overwrite)
+    # The batches are planned over all of them: rounding depends on the batch.
+    records = [Record(name, path, ()) for name, path in every.items()]
+    plan = Plan(records, lambda block: batches_of(segmenter, inference, sized(block, out)))
+    batches = plan.of() if part is None else list(plan.of(part))
+    names = set(spread(list(every), asked.limit))
+    if part is not None:
+        names &= {record.id for batch in batches for record in batch.records}
+    files = {name: path for name, path in every.items() if name in names}
     missing = out.missing(files)
     if len(missing) < len(files):
         say(f"predict: {len(files) - len(missing)} of {len(files)} images are there already and kept")
-    # The batches are planned over all of them: rounding depends on the batch.
-    planned = batches_of(segmenter, inference, sized(every, out))
-    batches = [batch for batch in planned if any(record.id in missing for record in batch.records)]
-    if not inference.window and any(max(batch.size or (0,)) > inference.max_side for batch in batches):
-        say(f"predict: images longer than {inference.max_side} pixels are reduced: --window keeps their own size")
-    work = PredictWork(segmenter, inference, out)
+    ready = [PredictWork(segmenter, inference, out)]
+
+    def work() -> PredictWork:
+        return ready.pop() if ready else PredictWork(on_device(load(str(asked.model)), device), inference, out)
+    reduced = False
     try:
-        with progress("predict", len(files), len(files) - len(missing)) as advance:
-            for batch, outcome in go_through(work, batches, missing) if batches else ():
+        with progress("predict", len(files), len(files) - len(missing)) as advance, one_core_each() as cores:
+            mine = (batch for batch in batches if any(record.id in missing for record in batch.records))
+            for batch, outcome in go_through(work, mine, missing, cores, on_gpu=device.type == "cuda"):
                 out.note(outcome)
                 advance(sum(record.id in missing for record in batch.records))
+                reduced |= not inference.window and max(batch.size or (0,)) > inference.max_side
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what is done is kept in {asked.out}") from None
     finally:
-        out.write_areas(every)
+        out.fingerprints.keep()
+        if part is None:
+            out.write_areas(every)
+    if reduced:
+        say(f"predict: images longer than {inference.max_side} pixels are reduced: --window keeps their own size")
+    if part is not None:
+        Mark(str(part), len(missing), problems=list(out.left_out.values())).write(of_parts(out.ledger.path))
+        say(f"predict: part {part} is done; after all of them the same command without --part writes {AREAS_FILE}")
+        return
     left_out = {name: reason for name, reason in out.left_out.items() if name in files or name not in every}
     total = len(files) + sum(name not in every for name in left_out)
     if len(left_out) == total:
@@ -96,13 +116,13 @@ def predict(asked: PredictVerb) -> None:
     say(f"predict: masks, {'overlays ' if asked.overlays else ''}and {AREAS_FILE} are in {asked.out}")
 
 
-def sized(files: Mapping[str, Path], out: Predictions) -> Any:
+def sized(records: Iterable[Record], out: Predictions) -> Iterator[tuple[Record, tuple[int, int]]]:
     """Images with their sizes; those whose header cannot be read are noted."""
-    for name, path in files.items():
+    for record in records:
         try:
-            yield Record(name, path, ()), image_size(path)
+            yield record, out.fingerprints.shape(record.id, record.image)
         except DataError as error:
-            out.note_unreadable(name, error)
+            out.note_unreadable(record.id, error)
 
 
 def images_of(path: Path, out: Predictions) -> dict[str, Path]:
@@ -136,19 +156,26 @@ class Predictions:
         class_names: without the background.
         overlays: whether pictures are written beside the masks.
         key: of the network and the settings.
+        part: the images that this is about, where it is not all.
     """
 
     root: Path
     class_names: tuple[str, ...]
     overlays: bool
     key: str
+    part: Part | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     """Images that cannot be read, and why."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """The key that the mask of each image must have."""
 
-    def __post_init__(self) -> None:
-        self.__dict__["ledger"] = Ledger(self.root / KEYS / "masks.jsonl")
-        self.__dict__["fingerprints"] = Fingerprints(self.root / KEYS / "files.jsonl")
-        self.__dict__["keys"] = {}
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.root / KEYS / "masks.jsonl", None if self.part is None else self.part.name)
+
+    @cached_property
+    def fingerprints(self) -> Fingerprints:
+        return Fingerprints(self.root / KEYS / "files.jsonl", None if self.part is None else self.part.name)
 
     def prepare(self, settings: Mapping[str, Any], overwrite: bool) -> None:
         """Note what the predictions are made with.
@@ -159,10 +186,10 @@ class Predictions:
         path = self.root / SETTINGS_FILE
         if path.exists():
             changed = differences(read_json(path, dict[str, Any]), plain(settings))
-            if changed and not overwrite:
+            if changed and (not overwrite or self.part is not None):
                 raise RunError(
                     f"{self.root} holds predictions made otherwise ({'; '.join(changed[:3])}): choose another --out, "
-                    "or give --overwrite to replace them"
+                    "or give --overwrite to replace them (not with --part)"
                 )
             if changed:
                 say(f"predict: replacing predictions made otherwise ({'; '.join(changed[:3])})")
@@ -170,9 +197,13 @@ class Predictions:
                     remove(self.root / name)
         elif self.root.is_dir() and any(not entry.name.startswith(".") for entry in self.root.iterdir()):
             raise RunError(f"{self.root} holds other files and no {SETTINGS_FILE}: choose an empty --out")
-        if self.root.is_dir():
+        if self.part is None and self.root.is_dir():
             remove_leftovers(self.root)
-        write_json(path, plain(settings))
+        if self.part is None or not path.exists():
+            write_json(path, plain(settings))
+        if self.part is None:
+            self.ledger.gather()
+            remove(of_parts(self.ledger.path))
 
     def listed(self) -> dict[str, str]:
         """The images that were left out, and why, as the table has them."""
@@ -190,22 +221,19 @@ class Predictions:
 
     def missing(self, files: Mapping[str, Path]) -> dict[str, frozenset[str]]:
         """The images that have no mask of this network, these settings and this picture."""
-        found = self.__dict__["fingerprints"].of(files)
-        self.__dict__["fingerprints"].keep()
-        keys = self.__dict__["keys"]
-        keys |= {name: key_of([self.key, found[name]]) for name in files}
-        ledger: Ledger = self.__dict__["ledger"]
+        found = self.fingerprints.of(files)
+        self.fingerprints.keep()
+        self.keys.update({name: key_of([self.key, found[name]]) for name in files})
         return {
             name: frozenset({MASKS})
             for name in files
-            if not ledger.fresh(name, keys[name], self.mask(name))
+            if not self.ledger.fresh(name, self.keys[name], self.mask(name))
             or (self.overlays and not self.overlay(name).exists())
         }
 
     def note(self, outcome: Outcome) -> None:
         """Remember what was written."""
-        keys = self.__dict__["keys"]
-        self.__dict__["ledger"].note([Line(name, keys[name], path.stat().st_size) for _, name, path in outcome.files])
+        self.ledger.note([Line(name, self.keys[name], path.stat().st_size) for _, name, path in outcome.files])
 
     def write(self, name: str, image: UInt8[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]) -> Path:
         """Write an image's files, its mask last, so that where it is the other one is."""
@@ -227,10 +255,9 @@ class Predictions:
         """The table of the classes' areas, a row per image and label that is in it, of the masks that are there."""
         names = (BACKGROUND, *self.class_names)
         rows: list[tuple[Any, ...]] = [AREA_COLUMNS]
-        ledger, keys = self.__dict__["ledger"], self.__dict__["keys"]
         for name in files:
             # One that this command did not look at counts as it was made.
-            if ledger.fresh(name, keys.get(name, ledger.key(name)), self.mask(name)):
+            if self.ledger.fresh(name, self.keys.get(name, self.ledger.key(name)), self.mask(name)):
                 with open_picture(self.mask(name)) as opened:
                     counts = opened.histogram()[: len(names)]
                 total = sum(counts)

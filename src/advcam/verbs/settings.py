@@ -7,6 +7,7 @@ from typing import Literal
 
 from advcam.data.scenes.settings import SceneSettings
 from advcam.errors import SettingsError
+from advcam.pipeline.share import Part
 from advcam.segment.inference_settings import InferenceSettings
 
 
@@ -74,6 +75,8 @@ class PredictVerb(InferenceSettings):
     """Where the network runs; "auto" takes a GPU where there is one."""
     limit: int | None = None
     """Label only so many images, spread evenly over the folder: a dry run."""
+    part: str | None = None
+    """Part i of n only, as i/n; after all of them the same command without it writes the tables."""
     overwrite: bool = False
     """Replace predictions of another network or with other settings, instead of stopping."""
 
@@ -81,6 +84,8 @@ class PredictVerb(InferenceSettings):
         super().__post_init__()
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit must be at least 1, not {self.limit}")
+        if self.part is not None:
+            Part.parse(self.part)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class ExportVerb:
     """Copy the pictures beside the annotations, or name them; "auto" copies where the format's readers need it."""
     images: str | None = None
     """The pictures that predictions are of."""
+    part: str | None = None
+    """Part i of n of the images only, as i/n, as an export of its own below the folder."""
     model: str | None = None
     """The network: a run folder whose stage segment is done, or a folder with model.safetensors and config.json."""
 

@@ -98,6 +98,13 @@ def status(verb: str, words: Words) -> None:
     show(config)
 
 
+def collect(verb: str, words: Words) -> None:
+    config = of_run(verb, words)
+    from advcam.pipeline.graph import collect as close
+
+    close(config)
+
+
 def tune(verb: str, words: Words) -> None:
     config = of_run(verb, words)
     from advcam.pipeline.run import Run
@@ -218,6 +225,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb("the whole chain on generated scenes; ends with a report", demo),
     "run": Verb("all stages of a recipe or of a configuration, on your data", run),
     **{stage.verb: Verb(stage.summary, one_stage) for stage in STAGES},
+    "collect": Verb("close a stage that was made in parts (--part i/n)", collect),
     "status": Verb("what is there, what is stale, and why", status),
     "recipes": Verb("the recipes, with cost and expected figures; or one of them", recipes),
     "analyse": Verb("a figure or table of the paper, of a run: fig2 to fig16, table9 to table13, paper", analyse),
