@@ -11,9 +11,10 @@ from PIL import Image
 
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
+from advcam.models.ranges import min_max
 from advcam.saliency import FolderMaps, OpenCVDetector, SaliencySource, U2Net, U2NetDetector
 from advcam.saliency.detector import fold, network_input, squared
-from advcam.saliency.maps import min_max, resized
+from advcam.saliency.maps import resized
 from advcam.saliency.settings import SaliencySettings
 from advcam.saliency.u2net import PLANS
 
@@ -156,7 +157,7 @@ def test_a_black_picture_is_no_division_by_zero():
 
 
 def test_constant_maps():
-    assert not min_max(np.full((3, 4), 0.7, np.float32)).any()
+    assert not min_max(torch.full((3, 4), 0.7)).any()
 
 
 @pytest.mark.parametrize("method", ["fine_grained", "spectral_residual"])

@@ -19,6 +19,7 @@ from advcam.analyse.climbs import all_steps, object_shares
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
 from advcam.data import read_mask
+from advcam.saliency.threshold import otsu
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,25 +89,10 @@ def spread(maps: Sequence[Float[Tensor, "T _"]]) -> list[dict[str, float]]:
     ]
 
 
-def otsu(values: Float[Tensor, "h w"], bins: int = 128) -> float:
-    """Otsu's threshold of a map, relative to its maximum: where its high part ends, by the map alone. NaN for zeros.
-
-    >>> import torch
-    >>> 0.15 < otsu(torch.tensor([[0.0, 0.1, 0.15, 0.9, 1.0]])) < 0.9
-    True
-    """
-    if values.max() <= 0:
-        return float("nan")
-    relative = (values.relu() / values.max()).double().numpy().ravel()
-    counts, edges = np.histogram(relative, bins=bins, range=(0, 1))
-    middle = (edges[1:] + edges[:-1]) / 2
-    below, sums = counts.cumsum(), (counts * middle).cumsum()
-    above = below[-1] - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    best = np.nan_to_num(between, nan=-1.0)
-    # Where several thresholds part the map equally well, the middle of them.
-    return float(edges[1:][best >= best.max() * (1 - 1e-9)].mean())
+def own_threshold(values: Float[Tensor, "h w"]) -> float:
+    """Otsu's threshold of a map, relative to its maximum: where its high part ends, by the map alone. NaN for zeros."""
+    found = otsu((values.relu() / values.max()).numpy()) if values.max() > 0 else float("inf")
+    return found if np.isfinite(found) else float("nan")
 
 
 @dataclass
@@ -153,7 +139,7 @@ def fig2(subject: Subject) -> Analysis:
                 for class_index, maps_Thw in zip(record.classes, steps.maps, strict=True):
                     found = growth(maps_Thw)
                     climbs[scale] += [found] if found else []
-                    levels[scale].append(otsu(maps_Thw[0]))
+                    levels[scale].append(own_threshold(maps_Thw[0]))
                     if mask is not None:
                         grid = (maps_Thw.shape[1], maps_Thw.shape[2])
                         bands[scale].update(maps_Thw[0], object_shares(mask, class_index, grid))

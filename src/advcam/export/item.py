@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
+from advcam.data.masks import IGNORE
 from advcam.errors import DataError
 
-BACKGROUND, IGNORE = 0, 255
+BACKGROUND = 0
 What = Literal["masks", "instances", "boxes"]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from advcam.errors import SettingsError
 from advcam.localize.settings import Normalization
+from advcam.models import ranges
 
 PAS_QUANTILE = 0.9
 IVR_QUANTILE = 0.6
@@ -24,10 +25,7 @@ def min_max(score_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
     >>> min_max(torch.tensor([[-1.0, 0.0, 3.0]]))
     tensor([[0.0000, 0.2500, 1.0000]])
     """
-    if _is_void(score_map):
-        return torch.zeros_like(score_map)
-    shifted = score_map - score_map.min()
-    return shifted / shifted.max()
+    return torch.zeros_like(score_map) if _is_void(score_map) else ranges.min_max(score_map)
 
 
 def maximum(score_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from advcam.data.masks import IGNORE
 from advcam.errors import DataError, SettingsError
 
 Picture = UInt8[np.ndarray, "H W 3"]
-IGNORE = 255
 # Matplotlib's colour map inferno (CC0), red, green and blue of 256 levels: equal steps look equal, in grey print too.
 _INFERNO = np.frombuffer(
     base64.b85decode(

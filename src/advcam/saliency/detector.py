@@ -11,7 +11,8 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD
-from advcam.saliency.maps import min_max, resized
+from advcam.models.ranges import min_max
+from advcam.saliency.maps import resized
 from advcam.saliency.u2net import U2Net, Unit
 
 # Height and width of the published networks' input.
@@ -57,8 +58,8 @@ class U2NetDetector:
         batch = torch.from_numpy(np.stack([network_input(squared(image, self.size)) for image in images]))
         with torch.inference_mode():
             logits = self.network(batch.to(self.device).contiguous(memory_format=torch.channels_last))
-            maps = logits[:, 0].sigmoid().float().cpu().numpy()
-        return [resized(min_max(found), image.shape[:2]) for found, image in zip(maps, images, strict=True)]
+            maps = min_max(logits[:, 0].sigmoid().float().cpu()).numpy()
+        return [resized(found, image.shape[:2]) for found, image in zip(maps, images, strict=True)]
 
 
 def squared(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:

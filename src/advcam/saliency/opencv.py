@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Float32, UInt8
 
 from advcam.errors import SettingsError
-from advcam.saliency.maps import min_max
+from advcam.models.ranges import min_max
 
 CLASSES = {
     "fine_grained": "StaticSaliencyFineGrained",
@@ -61,4 +62,4 @@ class OpenCVDetector:
         saliency = np.asarray(found, dtype=np.float32)
         if not done or not np.isfinite(saliency).all():
             return np.zeros(image.shape[:2], np.float32)
-        return min_max(saliency)
+        return min_max(torch.from_numpy(saliency)).numpy()

@@ -16,12 +16,13 @@ from advcam.classify.wsol.build import method_on
 from advcam.classify.wsol.cam import CAM
 from advcam.classify.wsol.cutmix import CutMix, cut_box, mix
 from advcam.classify.wsol.has import HaS, hide
-from advcam.classify.wsol.method import LocalizationMethod, min_max_maps
+from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.places import fast_parameters, method_layers
 from advcam.classify.wsol.settings import METHODS, WSOLSettings
 from advcam.classify.wsol.spg import SPG, guided, sure
 from advcam.errors import ModelError, SettingsError
 from advcam.models import BackboneSettings, build_classifier
+from advcam.models.ranges import min_max
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_acol_erases_what_the_first_head_sees(batch) -> None:
     features, maps = torch.ones(1, 2, 1, 4), torch.tensor([[[-1.0, 0.0, 2.0, 3.0]]])
     assert erased(features, maps, 0.7)[0, 0, 0].tolist() == [1, 1, 0, 0]
     assert fused(maps, -maps).tolist() == [[[1.0, 0.75, 0.75, 1.0]]]
-    assert min_max_maps(torch.full((1, 2, 2), 4.0)).tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
+    assert min_max(torch.full((1, 2, 2), 4.0)).tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
     network = ACoL(tiny(tail=True)).eval()
     with torch.no_grad():
         first, second, logits = network.both_maps(*batch)
@@ -133,7 +134,7 @@ def test_acol_erases_what_the_first_head_sees(batch) -> None:
     torch.testing.assert_close(maps, fused(first, second))
     own = network.classifier.mapper().class_maps(batch[0])[torch.arange(4), batch[1]]
     # The bias of the class layer belongs to the benchmark's maps; min-max takes it out.
-    torch.testing.assert_close(min_max_maps(first), min_max_maps(own.detach()))
+    torch.testing.assert_close(min_max(first), min_max(own.detach()))
     torch.testing.assert_close(logits, network.classifier(batch[0]).detach())
     with pytest.raises(ModelError, match="needs a network with a head of convolutions"):
         ACoL(tiny())

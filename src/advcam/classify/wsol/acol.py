@@ -9,10 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, cross_entropy
 
-from advcam.classify.wsol.method import LocalizationMethod, min_max_maps
+from advcam.classify.wsol.method import LocalizationMethod
 from advcam.errors import ModelError
 from advcam.models.classifier import Classifier
 from advcam.models.mapper import of_class
+from advcam.models.ranges import min_max
 from advcam.models.tails import Init, TailedFeatures, convolutions
 
 
@@ -98,10 +99,10 @@ def erased(
     >>> erased(torch.ones(1, 1, 1, 3), torch.tensor([[[0.0, 7.0, 10.0]]]), 0.7).flatten().tolist()
     [1.0, 0.0, 0.0]
     """
-    seen = min_max_maps(maps.detach()) < threshold
+    seen = min_max(maps.detach()) < threshold
     return features * seen[:, None].to(features.dtype)
 
 
 def fused(maps_a: Float[Tensor, "n h w"], maps_b: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
     """The higher one, in each cell, of two maps that are each brought into [0, 1]."""
-    return torch.maximum(min_max_maps(maps_a), min_max_maps(maps_b))
+    return torch.maximum(min_max(maps_a), min_max(maps_b))

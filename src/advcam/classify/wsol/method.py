@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -41,14 +40,3 @@ class LocalizationMethod(Protocol):
 def plain_loss(classifier: Classifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Softmax cross-entropy."""
     return {"loss": cross_entropy(classifier(images), labels)}
-
-
-def min_max_maps(maps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
-    """Each map in [0, 1] between its own extremes; a constant one becomes zeros.
-
-    >>> min_max_maps(torch.tensor([[[1.0, 3.0]], [[2.0, 2.0]]])).tolist()
-    [[[0.0, 1.0]], [[0.0, 0.0]]]
-    """
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
-    width = high - low
-    return torch.where(width > 0, (maps - low) / width.clamp(min=torch.finfo(maps.dtype).tiny), 0.0)

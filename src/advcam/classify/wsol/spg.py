@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy, interpolate
 
-from advcam.classify.wsol.method import LocalizationMethod, min_max_maps
+from advcam.classify.wsol.method import LocalizationMethod
 from advcam.models.classifier import Classifier
 from advcam.models.mapper import of_class
+from advcam.models.ranges import min_max
 from advcam.models.tails import initialise
 from advcam.models.taps import outputs_of
 
@@ -58,7 +59,7 @@ class SPG(nn.Module, LocalizationMethod):
         head = self.classifier.head
         logits = head(features.mean(dim=(2, 3)))
         class_maps = of_class(conv2d(features, head.weight[:, :, None, None], head.bias), labels).detach()
-        attention_N1HW = min_max_maps(enlarged(class_maps[:, None], size)[:, 0])[:, None]
+        attention_N1HW = min_max(enlarged(class_maps[:, None], size)[:, 0])[:, None]
         fused_N1HW = (early_N1HW.detach().sigmoid() + late_N1HW.detach().sigmoid()) / 2
         h1, l1, h2, l2, h3, l3 = self.thresholds
         parts = {

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageFilter
 
+from advcam.data.masks import IGNORE
 from advcam.data.scenes.canvas import Sheet, draw_finish
 from advcam.data.scenes.ground import ground
 from advcam.data.scenes.light import illumination
 from advcam.data.scenes.litter import litter
 from advcam.data.scenes.things import KINDS
 
-IGNORE = 255
 # Share of stones in a body's finish among what lies about; they keep a finish from proving a class.
 DECOYS = 0.25
 # Radius of the things, in units of the shorter side: alone, in twos, in threes.
