@@ -9,7 +9,7 @@ APART := .venv-apart
 DOCS := .venv-docs
 DIST := .venv-dist
 
-.PHONY: help install demo test test-python test-formats test-app test-tutorials attack docs dist lint format clean
+.PHONY: help install demo test test-python test-formats test-app test-tutorials attack mutate docs dist lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test-app  the page, in a browser where there is one, in the same environment"
 	@echo "make test-tutorials  the notebooks of the documentation run from top to bottom"
 	@echo "make attack  100 kills and 30 full disks over all stages; an hour"
+	@echo "make mutate  whether the tests notice changed operators and numbers in the numeric cores"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make dist    wheel and sdist, and the tests of the sdist against the wheel"
 	@echo "make lint    ruff and mypy"
@@ -43,6 +44,9 @@ $(READY): pyproject.toml
 
 demo: $(READY)
 	$(BIN)/advcam demo --out $(DEMO)
+
+mutate: $(READY)
+	$(BIN)/python benchmarks/mutate.py
 
 test: test-python
 	@if $(MAKE) --silent --no-print-directory $(APART)/.ready 2>$(APART).log; then \

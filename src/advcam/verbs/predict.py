@@ -80,6 +80,7 @@ def predict(asked: PredictVerb) -> None:
 
     def work() -> PredictWork:
         return ready.pop() if ready else PredictWork(on_device(load(str(asked.model)), device), inference, out)
+
     reduced = False
     try:
         with progress("predict", len(files), len(files) - len(missing)) as advance, one_core_each() as cores:
