@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from advcam.analyse.amplification import Bands, fig2, growth, otsu
+from advcam.analyse.amplification import Bands, fig2, growth, own_threshold
 from advcam.analyse.subject import Subject
 
 
@@ -28,7 +28,7 @@ def test_ratios_by_region_and_what_overshoots() -> None:
 
 def test_otsu_lies_between_two_heights() -> None:
     values = torch.cat([torch.full((50,), 0.2), torch.full((20,), 0.9), torch.ones(1)])[None]
-    assert 0.2 < otsu(values) < 0.9
+    assert 0.2 < own_threshold(values) < 0.9
 
 
 def test_bands_count_cells_by_the_plain_map() -> None:
