@@ -50,6 +50,9 @@ class RayHands:
             raise SettingsError("--engine ray needs the package ray: pip install 'advcam[ray]'")
         # Before the package is read. A busy machine takes its time.
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "300"}
+        if address is None:
+            # Without clusters Ray knows this machine by its loopback address, and listens there only.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         import ray
 
         self.ray, self.device, self.processes = ray, device, processes
@@ -124,7 +127,6 @@ def start(address: str | None, processes: int | None) -> None:
         own |= {
             "num_cpus": processes or torch.get_num_threads(),
             "include_dashboard": False,
-            "_node_ip_address": LOOPBACK,
             "object_store_memory": 2**28,
             # Workers as nice as this process: Ray would have them yield to everything.
             "_system_config": {"task_oom_retries": RETRIES, "worker_niceness": 0},
