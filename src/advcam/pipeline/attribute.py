@@ -135,7 +135,7 @@ def _build(run: Run, *, square: bool, class_names: tuple[str, ...], batch_pixels
 def width_of(run: Run) -> float | None:
     """How wide the plain maps are, mean over the images (``LocalizationMaps.width``)."""
     kind = run.config.attribute.map
-    found = [LocalizationMaps.load(run.folder.maps(kind, record.id)).width for record in run.mapped(kind)]
+    found = [run.read_maps(kind, record).width for record in run.mapped(kind)]
     kept = [width for width in found if width == width]
     return round(sum(kept) / len(kept), 4) if kept else None
 
