@@ -3,7 +3,8 @@
     python benchmarks/review_study.py RUN
 
 RUN is a run folder whose images have true masks. Of each pair of image and class: Spearman's rank correlation of the
-doubt with 1 - IoU, and how much of the worst tenth is found in the first fifth of the queue (0.2 by chance).
+doubt with 1 - IoU, and how much of the worst tenth is found in the first fifth of the queue (0.2 by chance). Of labels:
+how many the classifier would name were they taken away, and how many it names that no image has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from advcam.data import open_dataset, splits
 from advcam.data.masks import read_mask
 from advcam.export.source import open_view
 from advcam.review.doubt import disagreement, found_early, rank_correlation, together
-from advcam.review.queue import pairs_of
+from advcam.review.queue import SEEN, pairs_of
+from advcam.verbs.annotation import looking
 
 
 def true_overlaps(run: Path, images: list[str], classes: list[int]) -> np.ndarray:
@@ -47,6 +49,17 @@ def main() -> None:
     for name, values in {**reasons, "together": together(reasons)}.items():
         rho, early = rank_correlation(values, 1 - iou[known]), found_early(values, iou[known], 0.1, 0.2)
         print(f"{name:<10} {rho:>16.2f} {early:>27.2f}")
+    view = open_view(run)
+    if (look := looking(view)) is not None:
+        named = {image: {k for k, p in look(image).items() if p >= SEEN} for image in dict.fromkeys(pairs.images)}
+        own = {image: set(view.labels[image]) for image in named}
+        found, wrong = (
+            sum(len(part) for part in parts)
+            for parts in zip(*((named[image] & own[image], named[image] - own[image]) for image in named), strict=True)
+        )
+        labels = sum(map(len, own.values()))
+        others = len(own) * len(view.class_names) - labels
+        print(f"unlabelled: {found} of {labels} labels would be named, and {wrong} of {others} that no image has")
 
 
 if __name__ == "__main__":
