@@ -270,7 +270,8 @@ class Run:
         ):
             return ""
         changed, of = self.changed_since(name)
-        return f"{counted(len(changed), 'image')} of the {of} that it learnt from changed since: {few(changed)}"
+        said = f"{counted(len(changed), 'image')} of the {of} that it learnt from changed since: {few(changed)}"
+        return said if changed else ""
 
     def mapped(self, kind: str) -> list[Record]:
         """The wanted images that have maps of a kind."""
