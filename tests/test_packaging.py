@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import advcam
+
 tomllib = pytest.importorskip("tomllib", reason="TOML is read from Python 3.11 on")
 ROOT = Path(__file__).resolve().parents[1]
 # Where the name that is imported is not that of the package.
@@ -29,8 +31,10 @@ def test_nothing_is_asked_for_that_is_not_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for group, wanted in {"": project["dependencies"], **project["optional-dependencies"]}.items():
         # The package itself, its tests, or what is measured.
-        folders = ["src"] if group not in ("dev", "bench") else ["src", "tests", "benchmarks"]
-        texts = [path.read_text(encoding="utf-8") for name in folders for path in (ROOT / name).rglob("*.py")]
+        folders = [Path(advcam.__file__).parent]
+        if group in ("dev", "bench"):
+            folders += [ROOT / "tests", ROOT / "benchmarks"]
+        texts = [path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py")]
         for requirement in wanted:
             name = re.split(r"[\[<>=;!~ ]", requirement)[0].lower().replace("_", "-")
             if name in RUN:
