@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return show(f"advcam {__version__}")
     # Threads that wait should sleep: spinning ones slow everything down many times where other programs use the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What torch's convolutions keep of every size of picture that they have met: 1024 of them take hundreds of MB.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     name, *rest = words
     if name not in VERBS:
         return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")

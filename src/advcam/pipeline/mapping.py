@@ -117,22 +117,28 @@ class Mapping:
         return LoadedImages(records, pictures, regions, problems)
 
     def make(self, batch: Batch, loaded: LoadedImages) -> tuple[LoadedImages, MappedPairs | None]:
-        from advcam.attribute.engine import map_pictures
-        from advcam.models.precision import tensor_float
+        from advcam.attribute.memory import give_back
 
         if batch.size is None or not loaded.records:
             return loaded, None
-        if self.windowed(batch.size):
-            return loaded, self.in_windows(loaded)
-        held = held_regions(loaded.regions, batch.size)
+        found = self.in_windows(loaded) if self.windowed(batch.size) else self.whole(loaded, batch.size)
+        give_back(self.map.device)
+        return loaded, found
+
+    def whole(self, loaded: LoadedImages, size: tuple[int, int]) -> MappedPairs:
+        """Maps of images of one size."""
+        from advcam.attribute.engine import map_pictures
+        from advcam.models.precision import tensor_float
+
+        held = held_regions(loaded.regions, size)
         with tensor_float(self.run.config.attribute.precision):
-            return loaded, map_pictures(
+            return map_pictures(
                 self.map,
                 loaded.pictures,
                 [record.classes for record in loaded.records],
                 self.method,
                 scales=self.run.config.attribute.scales,
-                size=batch.size,
+                size=size,
                 batch_pixels=self.pixels,
                 saliency=None if held is None else held.to(self.map.device),
             )
