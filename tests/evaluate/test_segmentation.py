@@ -205,8 +205,11 @@ def test_what_cannot_be_scored_is_named():
         segmentation([np.full((2, 3), -1)], [TARGET], 3)
     with pytest.raises(SettingsError, match="num_classes must be at least 1"):
         segmentation([PREDICTION], [TARGET], 0)
-    with pytest.raises(SettingsError, match="ignore_index must not be a class"):
-        segmentation([PREDICTION], [TARGET], 3, ignore_index=1)
+    for index in (0, 2):
+        with pytest.raises(SettingsError, match="ignore_index must not be a class"):
+            segmentation([PREDICTION], [TARGET], 3, ignore_index=index)
+    # An ignored pixel is no label out of range, not even where there is one class only.
+    assert segmentation([np.array([[0, 0]])], [np.array([[255, 0]])], 1).miou == 1.0
 
 
 def test_ignored_targets_hide_any_prediction():
