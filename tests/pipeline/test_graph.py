@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from runs import entry
+from runs import contents, entry
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.classify import ClassifySettings
