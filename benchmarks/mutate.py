@@ -27,7 +27,7 @@ CORES = {
     "refine/seeds.py": ["refine/test_seeds.py"],
     "refine/unary.py": ["refine/test_crf.py"],
     "pipeline/parts.py": ["pipeline/test_share.py", "pipeline/test_parts.py"],
-    "pipeline/share.py": ["pipeline/test_share.py"],
+    "io/share.py": ["pipeline/test_share.py"],
     "io/stored.py": ["data/test_shards.py"],
 }
 SWAPS: dict[type, type] = {

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from advcam.data import open_dataset
+from advcam.io.share import Part
 from advcam.pipeline.keys import Fingerprints
 from advcam.pipeline.parts import Batch, Plan, plan
-from advcam.pipeline.share import Part
 
 SIZES = ((375, 500), (333, 500), (500, 375), (500, 333), (400, 500), (500, 500))
 SHARD = 1000

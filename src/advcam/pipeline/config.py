@@ -10,9 +10,9 @@ from advcam.classify.settings import ClassifySettings, SubCategorySettings
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.errors import SettingsError
 from advcam.evaluate.settings import BoxAccSettings, SweepSettings
+from advcam.io.share import Part
 from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
-from advcam.pipeline.share import Part
 from advcam.refine.affinity_settings import AffinitySettings
 from advcam.refine.chain_links import check_chain
 from advcam.refine.crf_settings import CRFSettings

@@ -15,8 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from advcam.data.record import Record
 from advcam.errors import DataError
+from advcam.io.share import Part
 from advcam.pipeline.run import Run
-from advcam.pipeline.share import Part
 
 Size = tuple[int, int]
 # Images that are planned together.

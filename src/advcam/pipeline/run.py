@@ -19,10 +19,10 @@ from advcam.data.record import ImageSet, Record
 from advcam.errors import RunError, SettingsError
 from advcam.io.files import remove, remove_leftovers
 from advcam.io.progress import say
+from advcam.io.share import Part
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plain
 from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunFolder, RunRecord, command, locked, now
-from advcam.pipeline.share import Part
 from advcam.report.wording import Notice, counted
 from advcam.review.truth import with_corrections
 

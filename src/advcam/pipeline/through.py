@@ -15,6 +15,7 @@ from advcam.data.record import Record
 from advcam.errors import RunError, SettingsError
 from advcam.io.files import read_json, write_json
 from advcam.io.progress import progress, say
+from advcam.io.share import Mark, lacking_parts, read_marks
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.engines import (
     PIECE,
@@ -31,7 +32,6 @@ from advcam.pipeline.keys import Line, of_parts
 from advcam.pipeline.parts import Batch, Plan, Wanted, Work
 from advcam.pipeline.record import Paused, locked
 from advcam.pipeline.run import KEYS, Run, StaleError, few_of
-from advcam.pipeline.share import Mark, lacking_parts, read_marks
 
 
 @dataclass(frozen=True)

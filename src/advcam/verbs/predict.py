@@ -23,13 +23,13 @@ from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.io.files import read_json, remove, remove_leftovers, uncell, write_json, write_table, writing
 from advcam.io.progress import progress, say
+from advcam.io.share import Mark, Part
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.engines import go_through, one_core_each
 from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, of_parts, plain
 from advcam.pipeline.parts import Batch, Outcome, Plan
 from advcam.pipeline.predictions import batches_of, on_device
 from advcam.pipeline.run import KEYS, choose_device, spread
-from advcam.pipeline.share import Mark, Part
 from advcam.report.overlays import OverlaySettings, mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
 from advcam.segment.inference import Segmenter
