@@ -101,6 +101,7 @@ def main() -> None:
         ways["OpenCV contours, 1000 thresholds"] = by_thresholds
         ways["OpenCV contours, 255 grey levels"] = by_distinct_levels
     by_tree(*maps[0])  # compiles
+    reference: list[Curves] = []
 
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(arguments.passes):
