@@ -19,7 +19,7 @@ from PIL import Image
 import advcam
 from advcam.app.explain import Explainer
 from advcam.attribute.result import LocalizationMaps
-from advcam.export.source import RunView, read_indices
+from advcam.export.source import RunView
 from advcam.review.desk import Desk
 from advcam.review.table import Entry, read_table, write_table
 
@@ -133,7 +133,7 @@ def test_in_a_browser(address: str, run: Path, tmp_path: Path) -> None:
         page.click("#take")
         page.wait_for_function("document.querySelector('#queue').innerText.includes('corrected')")
         assert [entry.decision for entry in read_table(run / "review.csv")] == ["accepted", "rejected", "corrected"]
-        taken = read_indices(run / "corrected/masks/c.png")
+        taken = np.asarray(Image.open(run / "corrected/masks/c.png"))
         assert (taken == (np.arange(64) >= 32)).mean() > 0.95
         page.get_by_text("Paint the mask").click()
         page.wait_for_selector("#editor canvas")
@@ -148,7 +148,7 @@ def test_in_a_browser(address: str, run: Path, tmp_path: Path) -> None:
         page.mouse.up()
         page.click("#keep")
         deadline = time.time() + 60
-        while (painted := read_indices(run / "corrected/masks/c.png")).tolist() == taken.tolist():
+        while (painted := np.asarray(Image.open(run / "corrected/masks/c.png"))).tolist() == taken.tolist():
             assert time.time() < deadline
             time.sleep(0.2)
         page.keyboard.press("ArrowLeft")
