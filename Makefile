@@ -9,7 +9,7 @@ APART := .venv-apart
 DOCS := .venv-docs
 DIST := .venv-dist
 
-.PHONY: help install demo test test-python test-formats test-app test-tutorials attack mutate docs dist lint format clean
+.PHONY: help install demo test test-python test-runs test-parts test-formats test-app test-tutorials attack mutate docs dist lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,8 +55,16 @@ test: test-python
 	  echo "test-formats, test-app: skipped, since what they need could not be installed: $$(grep -v '^make' $(APART).log | tail -n 1)"; \
 	fi
 
+# In two halves of about the same time, side by side, each on one core.
+LONG := tests/pipeline tests/classify
 test-python: $(READY)
-	$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 test-runs test-parts
+
+test-runs: $(READY)
+	$(BIN)/python -m pytest -q $(LONG)
+
+test-parts: $(READY)
+	$(BIN)/python -m pytest -q tests $(LONG:%=--ignore=%)
 
 test-formats: $(APART)/.ready
 	$(APART)/bin/python -m pytest -m formats tests/export

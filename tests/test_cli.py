@@ -71,7 +71,7 @@ def test_help_loads_no_torch():
         (["run", "--attribute.scales", "1.0"], '--attribute.scales is 1.0, and must be a list such as "[1, 2]"'),
         (["run", "--seed.threshold", "high"], "must be a number or one of auto, regions, stability, swept"),
         (["run", "--limit", "x"], "--limit is x, and must be a whole number"),
-        (["run", "--climb.steps", "0"], "climb.steps must be at least 1"),
+        (["run", "--climb.steps", "0"], "climb.steps must be from 1 to 10,000, not 0"),
         (["run"], "no data set is named: give --data"),
         (["run", "--data", "nowhere"], "nowhere: there is no such file or folder"),
         (["run", "--data", "photos", "--backbone.architecture", "resnet5O"], "resnet50"),

@@ -78,7 +78,8 @@ class Disk:
         for name, number in self.names.get(folder, {}).items():
             if (folder / name) in self.names:
                 yield from self.old(folder / name)
-            elif number in self.contents:
+            # The number of a file that is gone may be a folder's by now.
+            elif number in self.contents and not (folder / name).is_dir():
                 yield str((folder / name).relative_to(self.root)), self.contents[number]
 
     def new(self) -> Iterator[tuple[str, bytes]]:

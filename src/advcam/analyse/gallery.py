@@ -150,7 +150,7 @@ def box_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int)
     for record in records:
         truth, (height, width) = true_corners(record), image_size(record.image)
         own = [
-            best_box(one, truth, (width, height), level) for one, level in zip(found[record.id], levels, strict=True)
+            best_box(one, truth, (height, width), level) for one, level in zip(found[record.id], levels, strict=True)
         ]
         boxes[record.id] = own
         area = max((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in truth) / (height * width)

@@ -76,6 +76,8 @@ def read_stored(folder: str | Path, what: str, fields: Mapping[str, Any]) -> dic
                 f"{path} is not the description of {what}, its {name} does not fit ({error}): name a folder that holds "
                 "one, restore the file, or train again"
             ) from None
+    if "mean" in fields and len(config["mean"]) != len(config["std"]):
+        raise ModelError(f"{path} has a mean and a std of different lengths: restore the file, or train again")
     return config
 
 

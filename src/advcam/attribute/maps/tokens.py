@@ -105,13 +105,13 @@ def embeddings_of(model: nn.Module, text: Any, prompts: Sequence[str]) -> Float[
 
 def embed(model: nn.Module, names: Sequence[str], prompts: Sequence[str]) -> Float[Tensor, "K D"]:
     """The mean embedding of each name in all prompts, by open_clip's tokenizer."""
+    encode: Any = getattr(model, "encode_text", None)
+    if encode is None:
+        raise ModelError(f"{type(model).__name__} embeds no text: give a CLIP of open_clip, or embeddings")
     try:
         import open_clip
     except ImportError as error:
         raise ModelError("classes by name need open_clip: pip install advcam[clip], or give embeddings") from error
-    encode: Any = getattr(model, "encode_text", None)
-    if encode is None:
-        raise ModelError(f"{type(model).__name__} embeds no text: give a CLIP of open_clip, or embeddings")
     device, _ = placed(model)
     with torch.no_grad():
         rows = [
