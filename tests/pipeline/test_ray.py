@@ -45,7 +45,10 @@ class Deadly:
 
 @pytest.mark.slow
 @needs_ray
-def test_tasks_of_ray_make_the_bytes_of_one_process_and_name_a_deadly_image(config):
+def test_tasks_of_ray_make_the_bytes_of_one_process_and_name_a_deadly_image(config, monkeypatch):
+    # Where the workers find what this file imports.
+    here = [str(Path(__file__).parents[1] / "support"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))
     alone = replace(config, out=config.out + " alone")
     run_stages(alone, ("classify", "attribute"))
     run_stages(config, ("classify",))

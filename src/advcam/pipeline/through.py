@@ -241,7 +241,7 @@ def outcomes(
         from advcam.pipeline.ray_engine import RayHands
 
         hands = RayHands(make, run.device.type, run.config.ray_address, run.config.processes)
-        count = hands.room() // 2
+        count = max(1, hands.workers())
     else:
         hands = Processes(make, count, run.device.type, cores)
     size = max(1, min(PIECE, len(missing) // (4 * count)))
