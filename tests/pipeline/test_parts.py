@@ -91,3 +91,32 @@ def test_a_batch_is_smaller_with_many_labels_and_large_scales(
     records = [(Record(name, tmp_path / f"{name}.png", ()), (SIDE, SIDE)) for name in "abcdefgh"]
     batches = batches_of(segmenter, InferenceSettings(scales), records)
     assert {len(batch.records) for batch in batches} == {expected}
+
+
+def test_all_works_are_built_before_the_first_begins():
+    """Tracing a network changes how modules are called in every thread."""
+    from advcam.data.record import Record
+    from advcam.pipeline.engines import go_through
+    from advcam.pipeline.parts import Outcome, in_turn
+
+    events: list[str] = []
+
+    class Traced:
+        threaded = False
+
+        def __init__(self) -> None:
+            events.append("built")
+
+        def load(self, batch):
+            return None
+
+        def make(self, batch, loaded):
+            events.append("made")
+
+        def save(self, batch, made, missing):
+            return Outcome()
+
+    batches = in_turn([Record(f"{number}", Path(), ()) for number in range(4)])
+    missing = {f"{number}": frozenset({"maps"}) for number in range(4)}
+    assert len(list(go_through(Traced, batches, missing, threads=2))) == 4
+    assert events == ["built"] * 2 + ["made"] * 4

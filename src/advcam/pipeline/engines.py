@@ -64,16 +64,18 @@ def go_through(
     if not first.threaded and (threads == 1 or on_gpu):
         yield from _overlapping(first, batches, missing)
         return
-    own, building, spare = threading.local(), threading.Lock(), [first]
+    # All before the first begins: tracing a network, as the folding of its batch norms does, changes how modules are
+    # called in every thread.
+    more = 0 if first.threaded else min(threads, max(1, len(missing))) - 1
+    own, spare = threading.local(), deque([first, *(build() for _ in range(more))])
 
     def whole(batch: Batch) -> tuple[Batch, Outcome]:
         if not hasattr(own, "work"):
-            with building:
-                own.work = first if first.threaded else spare.pop() if spare else build()
+            own.work = first if first.threaded else spare.popleft()
         work: Work = own.work
         return batch, work.save(batch, work.make(batch, work.load(batch)), missing)
 
-    yield from in_threads(whole, batches, threads)
+    yield from in_threads(whole, batches, threads if first.threaded else more + 1)
 
 
 def _overlapping(work: Work, batches: Iterable[Batch], missing: Missing) -> Outcomes:
