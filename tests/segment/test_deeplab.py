@@ -64,7 +64,7 @@ def test_deeplab_checkpoints_are_read_under_their_own_names(caffe: nn.Sequential
                 inner = f"{('reduce', 'conv3x3', 'increase')[int(part[-1]) - 1]}.{part[:-1]}.{rest[0]}"
             name = f"scope.layer{int(stage[-1]) + 1}.block{int(block) + 1}.{inner}"
         theirs[name] = value
-    renamed = own_names("caffe_resnet101", theirs)
+    renamed = own_names("caffe_resnet101", theirs, caffe.state_dict())
     assert [key.removeprefix("scope.") for key in renamed] == list(caffe.state_dict())
 
 

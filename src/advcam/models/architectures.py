@@ -114,13 +114,19 @@ def library_weights(architecture: str, weights: str) -> tuple[dict[str, Tensor],
     return _row(plain).weights(plain, weights)
 
 
-def own_names(architecture: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Tensors under the names that the architecture's parameters have here, whatever names they were published with."""
+def own_names(architecture: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors under the names that the architecture's parameters have here, whatever names they were published with.
+
+    Args:
+        architecture: a full name.
+        tensors: as a file has them.
+        expected: the parameters of the network that takes them, by the library's names.
+    """
     whole, mark, _ = architecture.partition(MARK)
     tensors = _row(whole.removesuffix(ACOL)).rename(tensors)
     if LOCAL in architecture:
-        return summed_taps(build_backbone(architecture), tensors)
-    return without_left_out(build_backbone(whole), build_backbone(architecture), tensors) if mark else tensors
+        return summed_taps(expected, tensors)
+    return without_left_out(build_backbone(whole), expected, tensors) if mark else tensors
 
 
 def _row(plain: str) -> Architecture:

@@ -154,7 +154,7 @@ class Classifier(nn.Module):
         head_names = [head] if head else list(dict.fromkeys([*own_head, "head", "classifier", "fc"]))
         fitted = fit_weights(
             expected,
-            own_names(self.architecture, tensors),
+            own_names(self.architecture, tensors, expected),
             head_names,
             self.head.in_features,
             source=source,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from advcam.errors import SettingsError
@@ -44,23 +43,14 @@ def local_from(backbone: Backbone, layer: str) -> Backbone:
     return replace(backbone, architecture=f"{backbone.architecture}{LOCAL}{layer}")
 
 
-def summed_taps(local: Backbone, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def summed_taps(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A file's tensors with the kernels of the local layers summed, under whatever names precede the library's."""
-    state = local.features.state_dict()
-    one = {
-        f".{key.removeprefix(local.prefix)}" for key, value in state.items() if value.ndim == 4 and is_one(value.shape)
+    one = tuple(f".{key}" for key, value in expected.items() if value.ndim == 4 and value.shape[2:] == (1, 1))
+    return {
+        # The sum of the one tap of a kernel that is 1 x 1 already is that kernel.
+        key: value.sum(dim=(2, 3), keepdim=True) if value.ndim == 4 and f".{key}".endswith(one) else value
+        for key, value in tensors.items()
     }
-
-    def own(key: str, value: Tensor) -> bool:
-        dotted = f".{key}"
-        return value.ndim == 4 and not is_one(value.shape) and any(dotted.endswith(name) for name in one)
-
-    return {key: value.sum(dim=(2, 3), keepdim=True) if own(key, value) else value for key, value in tensors.items()}
-
-
-def is_one(shape: torch.Size) -> bool:
-    """Whether a kernel is 1 x 1."""
-    return tuple(shape[2:]) == (1, 1)
 
 
 def _convolutions(backbone: Backbone, layer: str) -> Iterator[str]:

@@ -66,9 +66,11 @@ def truncated(backbone: Backbone, layer: str) -> Backbone:
     )
 
 
-def without_left_out(whole: Backbone, part: Backbone, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def without_left_out(
+    whole: Backbone, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """A file's tensors without those of the layers behind the cut, under whatever names precede the library's."""
-    kept = [key.removeprefix(part.prefix) for key in part.features.state_dict()]
+    kept = list(expected)
     left_out = {key.removeprefix(whole.prefix) for key in whole.features.state_dict()}.difference(kept)
     lead = next((key.removesuffix(kept[0]) for key in tensors if f".{key}".endswith(f".{kept[0]}")), "")
     return {key: value for key, value in tensors.items() if key.removeprefix(lead) not in left_out}

@@ -86,9 +86,8 @@ class AffinityNet(nn.Module):
             ModelError: tensors are missing or of another shape.
         """
         expected = self.published_state_dict()
-        fitted = fit_weights(
-            expected, own_names(self.architecture, tensors), [], 0, source=source, architecture=self.architecture
-        )
+        named = own_names(self.architecture, tensors, expected)
+        fitted = fit_weights(expected, named, [], 0, source=source, architecture=self.architecture)
         with torch.no_grad():
             for key, value in fitted.backbone.items():
                 expected[key].copy_(value)
