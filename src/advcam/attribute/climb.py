@@ -152,11 +152,6 @@ def as_climbable(mapper: ClassMapper | C, settings: ClimbSettings) -> CAM | C:
     return CAM(mapper, signed=settings.signed) if isinstance(mapper, ClassMapper) else mapper
 
 
-def stride_of(mapper: ClassMapper | Climbable) -> int:
-    """Pixels per cell of a classifier's map, or of another one."""
-    return mapper.output_stride if isinstance(mapper, ClassMapper) else mapper.units.stride
-
-
 def check_saliency(saliency: Tensor, expected: tuple[int, ...]) -> None:
     """Raise SettingsError unless there is a saliency map of each image's size."""
     if saliency.shape != expected:

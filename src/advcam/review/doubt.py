@@ -13,17 +13,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 Reason = Literal["unsure", "disagree", "unstable", "area", "small", "refined", "stray", "unlabelled"]
 REASONS: tuple[str, ...] = get_args(Reason)
-# In words, for tables and pages.
-SAID = {
-    "unsure": "the classifier is not sure of the class",
-    "disagree": "CAM and AdvCAM give other masks",
-    "unstable": "the mask hangs on the threshold",
-    "area": "an unusual size for the class",
-    "small": "the mask covers little of the image",
-    "refined": "refinement has changed the seed",
-    "stray": "much of the map lies outside the mask",
-    "unlabelled": "the classifier sees a class that the labels lack",
-}
 # How much each counts in all together; chosen on generated scenes, measured on others (docs/annotation.md).
 WEIGHTS = {"small": 2.0, "refined": 2.0, "stray": 2.0}
 # Steps of the background threshold at which a mask is tried, up and down.

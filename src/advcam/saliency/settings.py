@@ -11,7 +11,6 @@ from advcam.training.settings import FitSettings
 Source = Literal["none", "folder", "u2netp", "u2net", "fine_grained", "spectral_residual"]
 Rule = Literal["fixed", "otsu", "adaptive"]
 NETWORKS = ("u2netp", "u2net")
-TRAINING_FREE = ("fine_grained", "spectral_residual")
 
 
 @dataclass(frozen=True)
