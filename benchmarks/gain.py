@@ -19,8 +19,8 @@ import yaml
 from advcam.attribute.grid import full_size
 from advcam.attribute.result import LocalizationMaps
 from advcam.data import open_dataset, read_mask
-from advcam.evaluate import SweepCounts, SweepSettings
-from advcam.evaluate.bootstrap import miou
+from advcam.evaluate import SweepCounts, SweepSettings, segmentation
+from advcam.evaluate.bootstrap import miou, miou_of_draws
 
 THRESHOLDS = SweepSettings(low=0.01, high=0.7).thresholds
 
@@ -43,18 +43,14 @@ def masks(run: Path, kind: str, records: list, labels: int) -> np.ndarray:
     found = []
     for record in records:
         mask = read_mask(replace(record, mask=run / kind / "masks" / f"{record.id}.png"))
-        truth = read_mask(record, mask.shape)
-        known = truth != 255
-        joint = np.bincount(truth[known].astype(np.int64) * labels + mask[known], minlength=labels**2)
-        found.append(joint.reshape(labels, labels))
+        found.append(segmentation([mask], [read_mask(record, mask.shape)], labels).confusion.numpy())
     return np.stack(found)
 
 
 def told(name: str, plain: np.ndarray, climbed: np.ndarray, draws: int = 2000) -> None:
     """One line: both figures, the gain and its interval."""
     weights = np.random.default_rng(0).multinomial(len(plain), np.full(len(plain), 1 / len(plain)), size=draws)
-    flat = [part.reshape(len(part), -1) for part in (plain, climbed)]
-    drawn = [100 * miou((weights @ part).reshape(draws, *plain.shape[1:])) for part in flat]
+    drawn = [100 * miou_of_draws(weights, part) for part in (plain, climbed)]
     low, high = np.percentile(drawn[1] - drawn[0], [2.5, 97.5])
     both = [100 * float(miou(part.sum(axis=0))) for part in (plain, climbed)]
     print(f"{name:<8} CAM {both[0]:.2f}, AdvCAM {both[1]:.2f}, gain {both[1] - both[0]:+.2f} [{low:+.2f}, {high:+.2f}]")

@@ -76,11 +76,11 @@ def choose(confusions: Int64[np.ndarray, "n c K K"], draws: int = 1000, level: f
     best = int(np.nanargmax(on_all_c))
     generator = np.random.default_rng(seed)
     weights_Dn = generator.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    drawn_Dc = _miou_of_draws(weights_Dn, confusions)
+    drawn_Dc = miou_of_draws(weights_Dn, confusions)
     winner_D = np.nanargmax(drawn_Dc, axis=1)
     # A few draws may leave no image out.
     others_Dn = (weights_Dn == 0).astype(np.float64)
-    left_Dc = _miou_of_draws(others_Dn, confusions)[others_Dn.any(axis=1)]
+    left_Dc = miou_of_draws(others_Dn, confusions)[others_Dn.any(axis=1)]
     gain_D = left_Dc[np.arange(len(left_Dc)), winner_D[others_Dn.any(axis=1)]] - left_Dc.mean(axis=1)
     optimism = float(on_all_c[best] - on_all_c.mean() - gain_D.mean())
     tails = 100 * (1 - level) / 2
@@ -89,7 +89,7 @@ def choose(confusions: Int64[np.ndarray, "n c K K"], draws: int = 1000, level: f
     return Choice(best, float(on_all_c[best]), optimism, (float(low), float(high)), wins, count)
 
 
-def _miou_of_draws(weights_Dn: np.ndarray, confusions: np.ndarray) -> Float64[np.ndarray, "D c"]:
+def miou_of_draws(weights_Dn: np.ndarray, confusions: np.ndarray) -> Float64[np.ndarray, "D c"]:
     """mIoU of all candidates over images counted so many times; a block of draws at once, for the memory."""
     flat = confusions.reshape(len(confusions), -1).astype(np.float64)
     blocks = np.split(weights_Dn, range(_DRAWS_AT_ONCE, len(weights_Dn), _DRAWS_AT_ONCE))
