@@ -86,13 +86,14 @@ class RayHands:
         return given
 
     def take(self, given: Sequence[Any], *, waiting: bool = True) -> dict[Any, Result | Died | Exception]:
+        if not given:
+            return {}
         finished: list[Any] = []
-        while not finished:
+        if not waiting:
+            finished, _ = self.ray.wait(list(given), num_returns=len(given), timeout=0)
+        while waiting and not finished:
             # In turns, so that Ctrl-C is heard.
-            finished, _ = self.ray.wait(list(given), num_returns=1, timeout=1.0 if waiting else 0)
-            if not waiting:
-                finished, _ = self.ray.wait(list(given), num_returns=len(given), timeout=0)
-                break
+            finished, _ = self.ray.wait(list(given), num_returns=1, timeout=1.0)
         return {one: self._come_of(one) for one in finished}
 
     def _come_of(self, given: Any) -> Result | Died | Exception:
