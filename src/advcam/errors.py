@@ -1,5 +1,9 @@
 """Errors that a user can fix. Each message is one sentence that names the file or the setting and the fix."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class UserError(ValueError):
     """Something outside the program is wrong; the command line prints the sentence and exits with 2."""
@@ -37,3 +41,12 @@ class RunError(UserError):
 
 class Help(Exception):
     """The text that was asked for instead of a command."""
+
+
+def shortened(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, for a sentence.
+
+    >>> shortened(("a", "b", "c"), most=2)
+    'a, b, ...'
+    """
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

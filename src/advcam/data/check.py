@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from advcam.data.classes import ClassList, shortened
+from advcam.data.classes import ClassList
 from advcam.data.images import read_image
 from advcam.data.masks import IGNORE, read_mask, values_of
 from advcam.data.open import recognise, surely_wrong
 from advcam.data.reader import KnownDataset
 from advcam.data.record import ImageSet, Problem, Record, as_problem
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 # Called with how many images are done, and how many there are.
 Progress = Callable[[int, int], None]

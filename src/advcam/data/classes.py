@@ -9,7 +9,7 @@ from pathlib import Path
 
 from advcam.data.ids import BadEntry
 from advcam.data.text import read_text
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 # The name of a list of classes that lies in the data folder: one name a line, in the order of the mask values.
 CLASS_FILE = "classes.txt"
@@ -101,15 +101,6 @@ def class_indices(names: Sequence[str], index: Mapping[str, int]) -> tuple[int, 
         if name not in index:
             raise BadEntry(f"names the class {name!r}, which is {_unknown(name, tuple(index))}")
     return tuple(sorted({index[name] for name in names}))
-
-
-def shortened(names: Sequence[str], most: int = 5) -> str:
-    """The first few names, for a sentence.
-
-    >>> shortened(("a", "b", "c"), most=2)
-    'a, b, ...'
-    """
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advcam.data.classes import ClassList, is_background, known_classes, shortened
+from advcam.data.classes import ClassList, is_background, known_classes
 from advcam.data.coco_json import Annotation, CocoFile, read_coco
 from advcam.data.ids import BadEntry, existing, image_id, inside
 from advcam.data.outlines import IGNORED_CLASS
 from advcam.data.reader import chosen_split, collect
 from advcam.data.record import Box, ImageSet, Polygons, Problem, Record
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 _TRIED = 5
 

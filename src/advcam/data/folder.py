@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from advcam.data.classes import ClassList, class_indices, is_background, known_classes, shortened
+from advcam.data.classes import ClassList, class_indices, is_background, known_classes
 from advcam.data.ids import BadEntry, existing, image_id, spellings
 from advcam.data.labels import split_labels
 from advcam.data.listing import list_images
@@ -15,7 +15,7 @@ from advcam.data.mask_files import mask_folder
 from advcam.data.reader import chosen_split, collect, ordered
 from advcam.data.record import ImageSet, Problem, Record
 from advcam.data.table import Row, Table, read_table
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 MASK_FOLDER = "masks"
 IMAGE_FOLDER = "images"

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from advcam.data.classes import shortened
 from advcam.data.ids import image_id
 from advcam.data.listing import list_images
 from advcam.data.record import Problem
+from advcam.errors import shortened
 
 # What tools add to the name of an image to name its mask.
 _ADDED = re.compile(r"[ _.-](?:mask|masks|gt|seg|segmentation|label|labels|labelids|annotation)$", re.IGNORECASE)

@@ -11,7 +11,7 @@ from PIL import Image
 from advcam.data.images import image_size, open_image
 from advcam.data.outlines import draw
 from advcam.data.record import MaskFiles, Polygons, Record
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 from advcam.io.files import writing
 
 IGNORE = 255
@@ -212,7 +212,7 @@ def _check_size(where: Path, name: str, found: tuple[int, int], size: tuple[int,
 def _check_values(where: Path, name: str, mask: UInt8[np.ndarray, "H W"], num_classes: int) -> None:
     unknown = [value for value in values_of(mask) if num_classes < value < IGNORE]
     if unknown:
-        listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        listed = shortened([str(value) for value in unknown])
         raise DataError(
             f"{name} holds the values {listed}, but with {num_classes} classes only 0 to {num_classes} and {IGNORE} "
             "(ignore) mean something: correct the mask or the list of classes",

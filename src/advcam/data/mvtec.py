@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from advcam.data.classes import ClassList, class_indices, known_classes, shortened
+from advcam.data.classes import ClassList, class_indices, known_classes
 from advcam.data.ids import BadEntry, image_id
 from advcam.data.listing import data_folders, list_images
 from advcam.data.reader import chosen_split, collect, ordered
 from advcam.data.record import ImageSet, MaskFiles, Problem, Record
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 GOOD, TRAIN, TEST, TRUTH = "good", "train", "test", "ground_truth"
 _MASK = "_mask"

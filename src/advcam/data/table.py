@@ -13,9 +13,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from advcam.data.classes import is_background, shortened
+from advcam.data.classes import is_background
 from advcam.data.text import read_text
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 IMAGE_COLUMNS = ("file_name", "filename", "image", "path", "id")
 LABEL_COLUMNS = ("labels", "label", "classes", "class")

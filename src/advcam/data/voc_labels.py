@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from advcam.data.classes import CLASS_FILE, VOC_CLASSES, is_background, shortened
+from advcam.data.classes import CLASS_FILE, VOC_CLASSES, is_background
 from advcam.data.ids import BadEntry, image_id
 from advcam.data.labels import split_labels
 from advcam.data.pickled import load_arrays
@@ -18,7 +18,7 @@ from advcam.data.reader import ordered
 from advcam.data.record import Problem
 from advcam.data.table import Table, read_table
 from advcam.data.voc_xml import read_annotation
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 TABLE = "image_labels.csv"
 ARRAY = "cls_labels.npy"

@@ -11,7 +11,7 @@ from jaxtyping import Bool, UInt8
 
 from advcam.data.classes import BACKGROUND
 from advcam.data.ids import BadEntry, image_id, inside
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 
 # An annotation may claim any size; a larger picture is refused, as Pillow does.
 MAX_PIXELS = 2 * 89_478_485
@@ -69,5 +69,6 @@ def class_number(name: str | None, class_names: Sequence[str], where: str | Path
     try:
         return class_names.index(name or "")
     except ValueError:
-        listed = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
-        raise DataError(f"{where}: it names the class {name!r}, which is none of {listed}: rename it there") from None
+        raise DataError(
+            f"{where}: it names the class {name!r}, which is none of {shortened(class_names)}: rename it there"
+        ) from None

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from advcam.errors import ModelError
+from advcam.errors import ModelError, shortened
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
-from advcam.models.stored import WEIGHTS_NAME, few, read_stored, save_stored
+from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.weights import STATISTICS, read_weights
 
 
@@ -54,8 +54,8 @@ def load_classifier(folder: str | Path, class_names: Sequence[str] | None = None
     names = tuple(config["class_names"])
     if class_names is not None and tuple(class_names) != names:
         raise ModelError(
-            f"the classifier in {folder} knows {len(names)} classes ({few(names)}), the data has {len(class_names)} "
-            f"({few(class_names)}): use the classifier that was trained on this data"
+            f"the classifier in {folder} knows {len(names)} classes ({shortened(names, most=3)}), the data has "
+            f"{len(class_names)} ({shortened(class_names, most=3)}): use the classifier that was trained on this data"
         )
     file = read_weights(folder / WEIGHTS_NAME)
     settings = BackboneSettings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,3 @@ def read_stored(folder: str | Path, what: str, fields: Mapping[str, Any]) -> dic
     if "mean" in fields and len(config["mean"]) != len(config["std"]):
         raise ModelError(f"{path} has a mean and a std of different lengths: restore the file, or train again")
     return config
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names of classes, for a message."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

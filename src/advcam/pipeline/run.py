@@ -16,7 +16,7 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data import leave_out_unreadable, open_dataset, splits
 from advcam.data.images import image_size
 from advcam.data.record import ImageSet, Record
-from advcam.errors import RunError, SettingsError
+from advcam.errors import RunError, SettingsError, shortened
 from advcam.io.files import remove, remove_leftovers
 from advcam.io.progress import say
 from advcam.io.share import Part
@@ -270,8 +270,10 @@ class Run:
         ):
             return ""
         changed, of = self.changed_since(name)
-        said = f"{counted(len(changed), 'image')} of the {of} that it learnt from changed since: {few(changed)}"
-        return said if changed else ""
+        if not changed:
+            return ""
+        named = shortened(changed, most=3)
+        return f"{counted(len(changed), 'image')} of the {of} that it learnt from changed since: {named}"
 
     def mapped(self, kind: str) -> list[Record]:
         """The wanted images that have maps of a kind."""
@@ -429,7 +431,7 @@ class Run:
             changed, of = self.changed_since(name)
             if entry.status == "done" and few_of(len(changed), of):
                 return ""
-            return f"{len(changed)} of the {of} images that it learnt from changed since: {few(changed)}"
+            return f"{len(changed)} of the {of} images that it learnt from changed since: {shortened(changed, most=3)}"
         return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
 
 
@@ -440,10 +442,6 @@ def few_of(changed: int, of: int) -> bool:
     (True, False, True)
     """
     return changed <= max(1, of // 10)
-
-
-def few(images: Sequence[str]) -> str:
-    return ", ".join(images[:3]) + (", ..." if len(images) > 3 else "")
 
 
 @dataclass(frozen=True)

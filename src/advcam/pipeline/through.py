@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from advcam.data.record import Record
-from advcam.errors import RunError, SettingsError
+from advcam.errors import RunError, SettingsError, shortened
 from advcam.io.files import read_json, write_json
 from advcam.io.progress import progress, say
 from advcam.io.share import Mark, lacking_parts, read_marks
@@ -76,7 +76,7 @@ def todo(run: Run, known: Known, what: str) -> dict[str, frozenset[str]]:
             run.folder.root, known.wanted[0].name, f"{len(changed)} images of another data set, {min(elsewhere)}"
         )
     if changed:
-        names = ", ".join(sorted(changed)[:3]) + (", ..." if len(changed) > 3 else "")
+        names = shortened(sorted(changed), most=3)
         say(f"{what}: {counted(len(changed))} made again, since what they come from has changed ({names})")
     if kept := len(images) - len(missing):
         say(f"{what}: {kept} of {len(images)} images are there already and kept")
@@ -194,7 +194,7 @@ def close(run: Run, known: Known, what: str) -> Mark:
         )
     if lacking:
         parts = lacking_parts(folder)
-        numbers = ", ".join(str(part.index) for part in parts[:20]) + (", ..." if len(parts) > 20 else "")
+        numbers = shortened([str(part.index) for part in parts], most=20)
         which = f"part {numbers} of {parts[0].count} is not done" if parts else f"such as {lacking[0]}"
         raise RunError(
             f"{what}: {counted(len(lacking))} missing ({which}): run `{run.again(parts[0] if parts else None)}`"

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from torch import nn
 
-from advcam.errors import ModelError
+from advcam.errors import ModelError, shortened
 from advcam.io.files import contents_digest
 from advcam.models.architectures import build_backbone
 from advcam.models.match import fill
-from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, few, read_stored, save_stored
+from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, read_stored, save_stored
 from advcam.models.weights import STATISTICS, read_weights
 from advcam.segment.cct.network import CCTNetwork
 from advcam.segment.deeplab import DeepLab
@@ -70,8 +70,8 @@ def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmen
     names = tuple(config["class_names"])
     if class_names is not None and tuple(class_names) != names:
         raise ModelError(
-            f"the network in {folder} knows {len(names)} classes ({few(names)}), the data has {len(class_names)} "
-            f"({few(class_names)}): use the network that was trained on these classes"
+            f"the network in {folder} knows {len(names)} classes ({shortened(names, most=3)}), the data has "
+            f"{len(class_names)} ({shortened(class_names, most=3)}): use the network that was trained on these classes"
         )
     network = build_network(config["method"], config["build"], len(names) + 1)
     file = read_weights(folder / WEIGHTS_NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from advcam.data.record import ImageSet, Problem
-from advcam.errors import DataError
+from advcam.errors import DataError, shortened
 from advcam.segment.cct.splits import balanced_choice, main_label
 from advcam.segment.data import MaskedImages, check_masks
 
@@ -54,7 +54,7 @@ def semi_supervised(
     """
     labelled = choose(candidates, count)
     if labelled.untrained and not skip_bad:
-        listed = ", ".join(labelled.untrained[:3]) + (", ..." if len(labelled.untrained) > 3 else "")
+        listed = shortened(labelled.untrained, most=3)
         raise DataError(
             f"the masks of the {len(labelled.images)} images with masks have no pixel of {listed}, so it would never "
             f"be predicted: raise cct.labelled, take it out of the list of classes, or give skip_bad to train "
