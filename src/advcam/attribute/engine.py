@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from advcam.attribute.grid import stored
+from advcam.attribute.grid import divide_by_max, stored
 from advcam.attribute.inputs import PictureMap, to_inputs
 from advcam.attribute.methods import Attributor, joined
 from advcam.attribute.pairs import as_classes
@@ -58,6 +58,23 @@ def map_pictures(
     raw, raw_cam, logits_NK = raw_maps(map_, pictures, classes, attribute, scales, batch_pixels, saliency)
     stride = map_.units.stride
     return MappedPairs(stored(raw, size, stride), stored(raw_cam, size, stride), logits_NK)
+
+
+def guided(found: MappedPairs, guide: MappedPairs) -> MappedPairs:
+    """Maps, climbed and plain, times the plain maps of another network, under the root: their geometric mean.
+
+    Each is divided by its maximum. A map stays where the guide sees nothing of it.
+
+    Args:
+        found: of the network that climbs; its scores are kept.
+        guide: of the same pairs on the same grid.
+    """
+
+    def joined_with(maps: Float[Tensor, "n h4 w4"]) -> Float[Tensor, "n h4 w4"]:
+        product = divide_by_max((maps.relu() * guide.cam.relu()).sqrt())
+        return torch.where(product.amax(dim=(1, 2), keepdim=True) > 0, product, maps)
+
+    return replace(found, maps=joined_with(found.maps), cam=joined_with(found.cam))
 
 
 Raw = list[Float[Tensor, "n _ _"]]

@@ -212,6 +212,12 @@ class AttributeSettings:
     window: int = 0
     """Images with a longer side than this, in pixels, are mapped at their own size in overlapping windows of it, their
     maps averaged before each is divided by its maximum over the whole image; 0: such images are reduced."""
+    guide: str | None = None
+    """Folder of a second classifier of the same classes. All maps, climbed and plain, are joined with its plain ones
+    by their geometric mean: one network that sees much says which object is meant, one that sees little, and climbs,
+    how far it reaches (``guided``)."""
+    guide_scales: tuple[float, ...] = (1.0,)
+    """Factors on height and width at which the guide looks at an image."""
     batch_pixels: int | None = None
     """Pixels in one batch, mirror images counted; None takes what the free memory has room for, at most 2 ** 19 on a
     CPU and 2 ** 25 on a GPU. It is settled when the maps are begun and kept in the manifest."""
@@ -226,6 +232,9 @@ class AttributeSettings:
 
     def __post_init__(self) -> None:
         check_scales(self.scales)
+        check_scales(self.guide_scales)
+        if self.guide is not None and self.window:
+            raise SettingsError("attribute.guide looks at whole images: leave it or attribute.window out")
         if self.max_side < 32:
             raise SettingsError(f"attribute.max_side must be at least 32 pixels, not {self.max_side}")
         if self.window != 0 and self.window < 64:

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from advcam.attribute.settings import climbs
 from advcam.data.record import Record
+from advcam.errors import SettingsError
 from advcam.io.files import read_table, write_table
 from advcam.io.progress import say
+from advcam.pipeline.classify import taken_digest
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.keys import Artifact, Steps, key_of
 from advcam.pipeline.mapping import Mapping, SquareMapping, is_wsol
@@ -20,10 +23,6 @@ from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import saliency_facts, saliency_keys
 from advcam.pipeline.through import process_count, work_through
 from advcam.report.wording import wide_maps
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 FLAG_COLUMNS = ("image", "class", "probability", "reason")
 # Plain maps wider than this left climbing nothing to add in docs/results.md; those of 0.07 gained 4 points.
@@ -44,6 +43,8 @@ def facts(run: Run, kind: str) -> dict[str, Any]:
         found |= {"scales": list(config.scales), "max_side": config.max_side}
         if config.window:
             found["window"] = config.window
+        if config.guide:
+            found["guide"] = {"content": taken_digest(Path(config.guide)), "scales": list(config.guide_scales)}
     if climbs(kind):
         found |= {"climb": asdict(run.config.climb), "adapt": config.adapt, "batch_pixels": config.batch_pixels}
         found["saliency"] = None if is_wsol(run) else saliency_facts(run)
@@ -95,8 +96,21 @@ def attribute(run: Run) -> None:
                 say(f"attribute: {wide_maps(width)}")
 
 
+def check(config: RunConfig) -> None:
+    """The guide is there, and nothing that it cannot guide."""
+    if config.attribute.guide is None:
+        return
+    if config.wsol.method != "none":
+        raise SettingsError("attribute.guide is for whole images, not for runs of localization: leave it out")
+    taken_digest(Path(config.attribute.guide), "attribute.guide")
+
+
 def check_data(run: Run) -> None:
-    """Refuse what a localization run cannot map: images of several classes."""
+    """Refuse a guide of other classes, and what a localization run cannot map: images of several classes."""
+    if run.config.attribute.guide is not None:
+        from advcam.models.checkpoint import load_classifier
+
+        load_classifier(run.config.attribute.guide, run.class_names)
     if is_wsol(run):
         from advcam.classify.wsol.task import check_single_class
 
@@ -125,7 +139,7 @@ def _keys_of_wanted(kind: str, run: Run) -> dict[str, str]:
     return keys(run, kind, run.wanted)
 
 
-STEPS = Steps(attribute, artifacts, check_data=check_data)
+STEPS = Steps(attribute, artifacts, check, check_data)
 
 
 def _build(run: Run, *, square: bool, class_names: tuple[str, ...], batch_pixels: int) -> Mapping | SquareMapping:

@@ -77,10 +77,10 @@ def weights_fact(weights: str | None) -> Any:
     return weights if content is None else {"content": content}
 
 
-def taken_digest(source: Path) -> str:
+def taken_digest(source: Path, setting: str = "classifier") -> str:
     """The content of a classifier from elsewhere, whatever its place."""
     if not source.exists():
-        raise ModelError(f"--classifier {source}: there is no such folder or file: correct the path")
+        raise ModelError(f"--{setting} {source}: there is no such folder or file: correct the path")
     names = (WEIGHTS_NAME, CONFIG_NAME)
     files = {name: source / name for name in names} if source.is_dir() else {"": source}
     files |= {name: source / name for name in BRANCH_FILES if (source / name).is_file()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class LoadedImages:
 
     records: list[Record]
     pictures: list[list[UInt8[np.ndarray, "_ _ _"]]]
+    guides: list[list[UInt8[np.ndarray, "_ _ _"]]]
+    """Likewise for the guide, at its own scales."""
     regions: list[Bool[np.ndarray, "_ _"] | None]
     """For every image where its salient object is, if that is known."""
     problems: list[str]
@@ -57,6 +60,7 @@ class Mapping:
     """For the report: the climb as it is made on this network."""
     softmax: bool
     pixels: int
+    guide: PictureMap | None = None
     threaded: bool = False
 
     @classmethod
@@ -72,7 +76,8 @@ class Mapping:
             "scales": list(config.attribute.scales),
         }
         softmax = run.record.artifacts["classifier"].result.get("loss") == "softmax"
-        return cls(run, map_, attributor(config.attribute, climb), described, softmax, batch_pixels)
+        guide = guide_of(run, class_names)
+        return cls(run, map_, attributor(config.attribute, climb), described, softmax, batch_pixels, guide)
 
     def batch_pixels(self) -> int:
         return room(self.map)
@@ -111,10 +116,13 @@ class Mapping:
                 problems.append(pass_over(error, config.skip_bad))
         # Windows are scaled one by one, when they are mapped.
         scales = (1.0,) if batch.size is None or self.windowed(batch.size) else config.attribute.scales
-        pictures = [[scale_image(image, scale) for image in images] for scale in scales]
+        pictures, guides = (
+            [[scale_image(image, scale) for image in images] for scale in own]
+            for own in (scales, config.attribute.guide_scales if self.guide else ())
+        )
         held = climbs(self.run.kind) and config.saliency.source != "none"
         regions = [salient_region(self.run, record, batch.size or (0, 0)) if held else None for record in records]
-        return LoadedImages(records, pictures, regions, problems)
+        return LoadedImages(records, pictures, guides, regions, problems)
 
     def make(self, batch: Batch, loaded: LoadedImages) -> tuple[LoadedImages, MappedPairs | None]:
         from advcam.attribute.memory import give_back
@@ -127,21 +135,35 @@ class Mapping:
 
     def whole(self, loaded: LoadedImages, size: tuple[int, int]) -> MappedPairs:
         """Maps of images of one size."""
-        from advcam.attribute.engine import map_pictures
+        from advcam.attribute.engine import guided, map_pictures
+        from advcam.attribute.methods import Plain
         from advcam.models.precision import tensor_float
 
-        held = held_regions(loaded.regions, size)
-        with tensor_float(self.run.config.attribute.precision):
-            return map_pictures(
+        asked, held = self.run.config.attribute, held_regions(loaded.regions, size)
+        classes = [record.classes for record in loaded.records]
+        with tensor_float(asked.precision):
+            found = map_pictures(
                 self.map,
                 loaded.pictures,
-                [record.classes for record in loaded.records],
+                classes,
                 self.method,
-                scales=self.run.config.attribute.scales,
+                scales=asked.scales,
                 size=size,
                 batch_pixels=self.pixels,
                 saliency=None if held is None else held.to(self.map.device),
             )
+            if self.guide is None:
+                return found
+            plain = map_pictures(
+                self.guide,
+                loaded.guides,
+                classes,
+                Plain(),
+                scales=asked.guide_scales,
+                size=size,
+                batch_pixels=self.pixels,
+            )
+            return guided(found, plain)
 
     def in_windows(self, loaded: LoadedImages) -> MappedPairs:
         """Maps of one large image."""
@@ -219,6 +241,22 @@ def map_of_run(run: Run, class_names: tuple[str, ...] | None = None) -> tuple[Pi
         raise SettingsError("attribute.map seam is computed in single precision: leave attribute.precision out")
     own = network.map if is_wsol(run) and config.map == "cam" else config.map
     return map_of(own, Trained(network, mapper, config.layer, run.config.climb.signed)), network
+
+
+def guide_of(run: Run, class_names: tuple[str, ...]) -> PictureMap | None:
+    """Plain CAM of the classifier that guides the maps."""
+    from advcam.attribute.maps.table import Trained, map_of
+    from advcam.classify.methods import load_method
+    from advcam.models.fold import fold_batch_norm
+    from advcam.models.precision import in_precision
+
+    config = run.config.attribute
+    if config.guide is None:
+        return None
+    network: Any = load_method(Path(config.guide), class_names)[0]
+    network = network.to(run.device).to(memory_format=torch.channels_last)
+    mapper = in_precision(fold_batch_norm(network.classifier.mapper()), config.precision)
+    return map_of("cam", Trained(network, mapper, (), False))
 
 
 def climb_on(run: Run, map_: PictureMap) -> ClimbSettings:
