@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,36 @@ def test_bad_data_is_named_and_nothing_is_written(photos, capsys, name, content,
         assert code == 2
         assert sentence in message
         assert not list(Path().glob("runs/**/*.*"))
+
+
+STOPPED = """
+import signal, sys, threading, time
+from advcam import cli
+from advcam.verbs.table import VERBS, Verb
+
+def work(verb, words):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    print("at work", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            if {heard}:
+                raise
+
+VERBS["recipes"], cli.GRACE, sys.argv = Verb("", work), 0.2, ["advcam", "recipes"]
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_no_thread_keeps_a_command_that_is_stopped(number: signal.Signals, code: int, heard: bool) -> None:
+    words = [sys.executable, "-c", STOPPED.format(heard=heard)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "at work\n"
+        command.send_signal(number)
+        _, told = command.communicate(timeout=50)
+    assert command.returncode == code
+    assert "advcam recipes interrupted" in told

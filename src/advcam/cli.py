@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from advcam import __version__
 from advcam.errors import Help, UserError
@@ -15,6 +16,8 @@ from advcam.verbs.table import VERBS
 
 # Exit codes; an interrupted run ends as the shell's convention for SIGINT and SIGTERM has it.
 DONE, FAILED, BAD_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+# Seconds that threads have to finish what they are at when a command is stopped: a batch may take minutes, and is lost.
+GRACE = 5.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -22,8 +25,20 @@ class Terminated(KeyboardInterrupt):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code. A closed pipe, as of ``| head``, never fails a run."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    """Run the command line; returns the exit code. A closed pipe, as of ``| head``, never fails a run.
+
+    Without ``arguments`` this process is the command, and ends with it: no thread keeps it when it is stopped.
+    """
+    if arguments is not None:
+        return answer(list(arguments))
+    code = answer(sys.argv[1:], GRACE)
+    if code in (INTERRUPTED, TERMINATED):
+        leave(code)
+    return code
+
+
+def answer(words: list[str], grace: float | None = None) -> int:
+    """Do what a command line says; ``grace`` as for ``stoppable``."""
     keep_streams_open()
     if not words or words[0] in ("-h", "--help", "help"):
         return show(help_text())
@@ -37,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in VERBS:
         return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
     try:
-        with terminable():
+        with stoppable(name, grace):
             try:
                 VERBS[name].work(name, rest)
             except Help as text:
@@ -46,36 +61,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The option as it is typed.
         return complain(" ".join(str(error).split()).replace(" skip_bad", " --skip-bad"))
     except KeyboardInterrupt as interruption:
-        kept = f": {interruption}" if str(interruption) else ""
-        tell(f"\nadvcam {name} interrupted{kept}. The same command goes on from there.")
+        tell(interrupted(name, str(interruption)))
         stopped_by_term = isinstance(interruption, Terminated) or isinstance(interruption.__context__, Terminated)
+        if grace is not None:
+            # Before what waits for threads: the frames of the error hold them.
+            leave(TERMINATED if stopped_by_term else INTERRUPTED)
         return TERMINATED if stopped_by_term else INTERRUPTED
     except SystemExit as stop:
         # A training that SIGTERM stopped has saved its state.
         if stop.code != TERMINATED:
             raise
-        tell(f"\nadvcam {name} interrupted: what is done is kept. The same command goes on from there.")
+        tell(interrupted(name, "what is done is kept"))
         return TERMINATED
     finally:
         keep_streams_open()
     return DONE
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM stops a command as Ctrl-C does; only the main thread may say so."""
+def interrupted(name: str, kept: str) -> str:
+    return f"\nadvcam {name} interrupted{': ' * bool(kept)}{kept}. The same command goes on from there."
 
-    def stop(*_: object) -> None:
-        raise Terminated
+
+def leave(code: int) -> NoReturn:
+    """End this process now, whatever its threads are at: what they have not finished counts as not begun."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+@contextmanager
+def stoppable(name: str, grace: float | None) -> Iterator[None]:
+    """SIGTERM stops a command as Ctrl-C does; only the main thread may say so.
+
+    Args:
+        name: the verb.
+        grace: seconds after which this process ends by itself; None where it does more than this command.
+    """
+
+    def late(code: int) -> None:
+        tell(interrupted(name, "what is done is kept"))
+        leave(code)
+
+    def stop(number: int, _: object) -> None:
+        by_term = number == signal.SIGTERM
+        if grace is not None:
+            timer = threading.Timer(grace, late, (TERMINATED if by_term else INTERRUPTED,))
+            timer.daemon = True
+            timer.start()
+        raise Terminated if by_term else KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    stopping = [signal.SIGTERM]
+    if grace is not None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        stopping.append(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in stopping}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def keep_streams_open() -> None:

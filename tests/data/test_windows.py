@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from advcam.data.windows import GRID, blended_rows, middle_of, window_weights, windows
+from advcam.data.windows import GRID, blended, middle_of, window_weights, windows
 
 
 @pytest.mark.parametrize("size", [(40, 100), (513, 512), (1000, 333), (10_000, 10_000), (64, 64)])
@@ -40,20 +40,19 @@ def test_middles_tile_a_picture() -> None:
     assert seen.min() == seen.max() == 1
 
 
-def test_blended_rows_are_the_weighted_mean() -> None:
-    size, side = (170, 260), 64
+@pytest.mark.parametrize("size", [(170, 260), (70, 300), (300, 70), (60, 50)])
+def test_blended_is_the_weighted_mean(size: tuple[int, int]) -> None:
+    side = 64
     values = torch.rand(3, *size)
     noise = {str(window): torch.rand(3, 1, 1) for window in windows(size, side)}
-    found = torch.cat(
-        [
-            band
-            for _, band in blended_rows(size, side, lambda window: values[(slice(None), *window)] + noise[str(window)])
-        ],
-        dim=1,
-    )
+    found, seen = torch.zeros(3, *size), torch.zeros(size)
+    for part, of_part in blended(size, side, lambda window: values[(slice(None), *window)] + noise[str(window)]):
+        found[(slice(None), *part)] = of_part
+        seen[part] += 1
+    assert seen.min() == seen.max() == 1
     total, counted = torch.zeros(3, *size), torch.zeros(size)
     for window in windows(size, side):
         weights = window_weights(window[0].stop - window[0].start, window[1].stop - window[1].start)
         total[(slice(None), *window)] += weights * (values[(slice(None), *window)] + noise[str(window)])
         counted[window] += weights
-    torch.testing.assert_close(found, total / counted)
+    assert torch.equal(found, total / counted)

@@ -53,10 +53,12 @@ def window_weights(height: int, width: int) -> Float[Tensor, "{height} {width}"]
     return rows[:, None] * columns
 
 
-def blended_rows(
+def blended(
     size: tuple[int, int], side: int, of_window: Callable[[Window], Float[Tensor, "C _ _"]]
-) -> Iterator[tuple[slice, Float[Tensor, "C _ W"]]]:
-    """The weighted mean of overlapping windows, band by band from the top: no more than one row of windows is held.
+) -> Iterator[tuple[Window, Float[Tensor, "C _ _"]]]:
+    """The weighted mean of overlapping windows, part by part from the top left.
+
+    Beside a window, only what it shares with the next one and with those of the next row is held.
 
     Args:
         size: height and width of the picture.
@@ -64,29 +66,39 @@ def blended_rows(
         of_window: the values of each pixel of a window.
 
     Yields:
-        Rows that no later window reaches, and their values.
+        Parts that no later window reaches, and their values; together they tile the picture.
 
-    >>> bands = list(blended_rows((40, 100), 64, lambda window: torch.ones(2, 40, window[1].stop - window[1].start)))
-    >>> [(rows, tuple(values.shape), float(values.min())) for rows, values in bands]
-    [(slice(0, 40, None), (2, 40, 100), 1.0)]
+    >>> parts = blended((40, 100), 64, lambda window: torch.ones(2, 40, window[1].stop - window[1].start))
+    >>> [(columns, tuple(values.shape), float(values.min())) for (rows, columns), values in parts]
+    [(slice(0, 32, None), (2, 40, 32), 1.0), (slice(32, 100, None), (2, 40, 68), 1.0)]
     """
     height, width = size
-    spans = _spans(height, side)
-    tallest = max(span.stop - span.start for span in spans)
-    held, counted = torch.zeros(0, tallest, width), torch.zeros(tallest, width)
-    for rows, following in zip(spans, (*spans[1:], slice(height, height)), strict=True):
-        for columns in _spans(width, side):
+    down, across = _spans(height, side), _spans(width, side)
+    # Sums of weighted values and, last, of weights: of the rows that windows of the row above share with this one.
+    above: Tensor | None = None
+    for rows, lower in zip(down, (*down[1:], slice(height, height)), strict=True):
+        left: Tensor | None = None
+        shared = rows.stop - lower.start
+        for columns, after in zip(across, (*across[1:], slice(width, width)), strict=True):
             values = of_window((rows, columns)).float().cpu()
-            if not len(held):
-                held = values.new_zeros(len(values), tallest, width)
             weights = window_weights(*values.shape[1:])
-            held[:, : len(weights), columns] += values * weights
-            counted[: len(weights), columns] += weights
-        done = following.start - rows.start
-        yield slice(rows.start, following.start), held[:, :done] / counted[:done]
-        for sums in (held, counted[None]):
-            kept = sums[:, done:].clone()
-            sums.zero_()[:, : tallest - done] = kept
+            sums = torch.zeros(len(values) + 1, *values.shape[1:])
+            known = 0 if left is None else left.shape[2]
+            if left is not None:
+                sums[..., :known] = left
+            if above is not None:
+                sums[:, : above.shape[1], known:] = above[..., columns.start + known : columns.stop]
+            sums[:-1] += values * weights
+            sums[-1] += weights
+            done = sums[..., : after.start - columns.start]
+            left = sums[..., after.start - columns.start :].clone()
+            if lower.start < height:
+                if columns.start == 0:
+                    below = torch.empty(len(sums), shared, width)
+                below[..., columns.start : after.start] = done[:, -shared:]
+            inner = done[:, : lower.start - rows.start]
+            yield (slice(rows.start, lower.start), slice(columns.start, after.start)), inner[:-1] / inner[-1]
+        above = below if lower.start < height else None
 
 
 def middle_of(window: Window, size: tuple[int, int], side: int) -> tuple[Window, Window]:

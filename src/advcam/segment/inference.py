@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from advcam.data.masks import resized_labels
 from advcam.data.pixels import as_pixels
 from advcam.data.transforms import normalize, resize_long_side
-from advcam.data.windows import Window, blended_rows
+from advcam.data.windows import Window, blended
 from advcam.errors import ModelError
 from advcam.refine.crf import dense_crf
 from advcam.refine.crf_settings import CRFSettings
@@ -160,8 +160,10 @@ class Segmenter:
             found = self.logits([part], settings)[0].float().softmax(0)
             return by_crf(part, found) if settings.crf else found
 
-        bands = blended_rows((image.shape[0], image.shape[1]), settings.window, probabilities)
-        return np.concatenate([band.argmax(0).to(torch.uint8).numpy() for _, band in bands])
+        found = np.empty(image.shape[:2], np.uint8)
+        for part, values in blended((image.shape[0], image.shape[1]), settings.window, probabilities):
+            found[part] = values.argmax(0).to(torch.uint8).numpy()
+        return found
 
     @torch.inference_mode()
     def logits(
