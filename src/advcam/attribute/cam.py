@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from advcam.attribute.pairs import as_classes, check_pairs
+from advcam.attribute.pairs import as_classes, as_images, check_pairs, understood
+from advcam.data.pixels import takes_arrays
 from advcam.models.mapper import ClassMapper, of_class
 
 
+@takes_arrays
 def cam(
     mapper: ClassMapper, images: Float[Tensor, "n _ H W"], classes: Integer[Tensor, " n"] | Sequence[int]
 ) -> Float[Tensor, "n h w"]:
@@ -32,5 +34,6 @@ def cam(
     """
     classes_N = as_classes(classes, images.device)
     check_pairs(images, classes_N, mapper.num_classes)
-    with mapper.frozen(), torch.no_grad():
+    images = as_images(images, mapper)
+    with mapper.frozen(), torch.no_grad(), understood(images, mapper):
         return of_class(mapper.class_maps(images), classes_N).relu()

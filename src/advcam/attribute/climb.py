@@ -16,10 +16,11 @@ from torch import Tensor
 
 from advcam.attribute.maps.cam import CAM
 from advcam.attribute.objective import background, eq7, restricting_mask
-from advcam.attribute.pairs import add_views, as_classes, check_pairs
+from advcam.attribute.pairs import add_views, as_classes, as_images, check_pairs, understood
 from advcam.attribute.pixels import move, views
 from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings
+from advcam.data.pixels import takes_arrays
 from advcam.errors import SettingsError
 from advcam.models.mapper import ClassMapper
 from advcam.models.probe import climbing
@@ -42,6 +43,7 @@ class ClimbStep:
     """L of eq. 7, the quantity that is raised."""
 
 
+@takes_arrays
 def climb(
     mapper: ClassMapper | Climbable,
     images: Float[Tensor, "n _ H W"],
@@ -115,11 +117,13 @@ def climb_pairs(
         classes_N = as_classes(classes, images.device)
         check_pairs(images, classes_N, getattr(climbable, "num_classes", None))
         # A copy where the images were made in inference mode, which no gradient may pass.
+        images = as_images(images, climbable)
         x_NVCHW = views(climbable.start(images.clone() if images.is_inference() else images.detach()), settings.flip)
         lam, others = settings.weight_for(*images.shape[2:]), settings.suppress_others
         for step in range(settings.maps):
             last = step == settings.maps - 1  # the program computes one more update, which nothing ever sees
-            seen = climbable.see(x_NVCHW.requires_grad_(not last), classes_N)
+            with understood(images, climbable):
+                seen = climbable.see(x_NVCHW.requires_grad_(not last), classes_N)
             map_Nhw = add_views(seen.maps)
             kept_Nhw = map_Nhw.detach() if seen.kept is None else add_views(seen.kept.detach())
             if step == 0:

@@ -98,7 +98,7 @@ class AdvCAM:
         own = [[0]] * len(pictures) if wanted is None else _lists(wanted, len(pictures))
         found = []
         for picture, some in zip(pictures, own, strict=True):
-            input_13HW = to_input(as_pixels(picture), self.map)[None]
+            input_13HW = to_input(as_pixels(picture, len(self.map.mean)), self.map)[None]
             found.append(self._maps(input_13HW.expand(len(some), -1, -1, -1), some, None))
         return found[0] if one else found
 

@@ -54,7 +54,7 @@ def localization_maps(
     settings = settings or ClimbSettings.released()
     check_scales(scales)
     network = as_climbable(mapper, settings)
-    pixels = as_pixels(image)
+    pixels = as_pixels(image, len(network.mean))
     targets = as_classes(classes, network.device)
     held_NHW = None
     if saliency is not None:

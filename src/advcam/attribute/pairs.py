@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -18,10 +19,35 @@ def as_classes(classes: Tensor | np.ndarray | Sequence[int], device: torch.devic
     >>> as_classes([3, 1], torch.device("cpu")).dtype
     torch.int64
     """
-    found = torch.as_tensor(classes, device=device)
+    try:
+        found = torch.as_tensor(classes.copy() if isinstance(classes, np.ndarray) else classes, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise SettingsError(f"classes must be a list of class indices, not {classes!r}") from None
+    if found.shape == (0,):
+        return found.long()
     if found.is_floating_point() or found.dtype == torch.bool or found.is_complex() or found.ndim != 1:
         raise SettingsError(f"classes must be a list of class indices, not {found.dtype} of shape {tuple(found.shape)}")
     return found.long()
+
+
+def as_images(images: Float[Tensor, "n _ H W"], climbable: object) -> Float[Tensor, "n _ H W"]:
+    """Images in the floating point numbers of the network, where it says which these are."""
+    wanted = getattr(climbable, "dtype", None)
+    return images if wanted is None or not images.is_floating_point() else images.to(wanted)
+
+
+@contextmanager
+def understood(images: Float[Tensor, "n _ H W"], climbable: object) -> Iterator[None]:
+    """Where a first pass fails, the true reason if it is the number of channels."""
+    try:
+        yield
+    except RuntimeError as error:
+        channels = len(getattr(climbable, "mean", ()))
+        if channels in (0, images.shape[1]):
+            raise
+        raise SettingsError(
+            f"images must have shape n x {channels} x H x W for this network, not {tuple(images.shape)}"
+        ) from error
 
 
 def check_pairs(images: Shaped[Tensor, ...], classes: Int[Tensor, " n"], num_classes: int | None) -> None:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError
 from advcam.evaluate.boxes_iou import Boxes, ImageSize, boxes_on_map, level_ious
 from advcam.evaluate.boxes_result import GT_KNOWN, BoxCurves, BoxScores
@@ -75,7 +76,7 @@ def max_box_acc(
     for index, (score_map, true_boxes, image_size, *right) in enumerate(per_image(**columns)):
         flag = bool(right[0]) if right else None
         height_width = [int(side) for side in image_size][::-1]
-        accuracy.update(torch.as_tensor(score_map), true_boxes, height_width, flag, name=f"image {index}")
+        accuracy.update(score_map, true_boxes, height_width, flag, name=f"image {index}")
     return accuracy.compute()
 
 
@@ -115,6 +116,7 @@ class BoxAccuracy:
         self._classified: list[bool | None] = []
         self._best_iou: list[tuple[float, float]] = []
 
+    @takes_arrays
     def update(
         self,
         score_map: Float[Tensor, "h w"],

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int, Int32, UInt8
 from torch import Tensor
 
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
 from advcam.kernels import compiled
 from advcam.localize.components import LEVELS, Components, holes, outer_components, sort_pixels
@@ -28,6 +29,7 @@ class Contours:
     box: Int32[np.ndarray, "c 4"]
 
 
+@takes_arrays
 def boxes(score_map: Float[Tensor, "h w"], level: SupportsIndex, mode: Mode = "all") -> Int[Tensor, "m 4"]:
     """The boxes of the mask {trunc(255 s) > L} of a score map s, one for every contour or for the largest alone.
 

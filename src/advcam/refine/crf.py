@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError
 from advcam.refine import lattice_filter, lattice_torch
 from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.unary import unary_from_labels
 
 
+@takes_arrays
 def dense_crf(
     image: UInt8[Tensor, "height width 3"] | UInt8[np.ndarray, "height width 3"],
     unary: Float[Tensor, "K H W"],
@@ -44,14 +46,13 @@ def dense_crf(
     >>> dense_crf(image, unary, CRFSettings.irn()).argmax(dim=0).sum()
     tensor(0)
     """
-    # A copy where the array runs backwards, as cv2 users' image[..., ::-1] does.
-    pixels = torch.tensor(np.ascontiguousarray(image)) if isinstance(image, np.ndarray) else image
-    if pixels.dtype != torch.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+    assert isinstance(image, Tensor)
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(
             "the CRF's image must be RGB bytes of shape rows x columns x 3, "
-            f"not {pixels.dtype} of shape {tuple(pixels.shape)}"
+            f"not {image.dtype} of shape {tuple(image.shape)}"
         )
-    height, width, _ = pixels.shape
+    height, width, _ = image.shape
     if unary.ndim != 3 or unary.shape[1:] != (height, width):
         raise DataError(
             f"the unary of an image of {height} x {width} pixels must have shape labels x {height} x {width}, "
@@ -65,14 +66,15 @@ def dense_crf(
     if unary.shape[0] == 1:
         return torch.ones_like(unary, requires_grad=False)
     if unary.device.type == "cuda":
-        kernels = gaussian_kernels(pixels.to(unary.device), settings)
+        kernels = gaussian_kernels(image.to(unary.device), settings)
         marginals = lattice_torch.mean_field(logits, kernels, settings.iterations)
     else:
-        on_host = [(features.numpy(), weight) for features, weight in gaussian_kernels(pixels.cpu(), settings)]
+        on_host = [(features.numpy(), weight) for features, weight in gaussian_kernels(image.cpu(), settings)]
         marginals = torch.from_numpy(lattice_filter.mean_field(logits.cpu().numpy(), on_host, settings.iterations))
     return marginals.view(unary.shape).to(unary)
 
 
+@takes_arrays
 def crf_labels(
     image: UInt8[Tensor, "height width 3"] | UInt8[np.ndarray, "height width 3"],
     labels: Int[Tensor, "H W"] | UInt8[Tensor, "H W"] | Int[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"],

@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
 
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
 from advcam.refine.seeds import IGNORE
 
 
+@takes_arrays
 def regions(
     mask_or_maps: Integer[Tensor, "H W"] | Float[Tensor, "k H W"],
     regions: Bool[Tensor, "R _ _"] | Integer[Tensor, "*s _ _"],
@@ -59,6 +61,8 @@ def regions(
     parts = regions if regions.ndim == 3 else regions[None]
     if mask_or_maps.is_floating_point():
         return _mean_maps(mask_or_maps, parts)
+    if mask_or_maps.ndim != 2:
+        raise DataError(f"a mask must be rows x columns, and maps floating point, not {tuple(mask_or_maps.shape)}")
     if parts.dtype == torch.bool:
         return _overlapping_vote(mask_or_maps, parts, covered, covering)
     return _partition_vote(mask_or_maps, parts, covered, covering)

@@ -13,9 +13,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from advcam.data.masks import IGNORE
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError
 
 
+@takes_arrays
 def local_seed(maps: Float[Tensor, "k H W"], threshold: float) -> UInt8[Tensor, "H W"]:
     """Each pixel's arg max over [threshold; maps] (section 5.2): 0 is background, j + 1 the j-th map.
 
@@ -45,6 +47,7 @@ def local_seed(maps: Float[Tensor, "k H W"], threshold: float) -> UInt8[Tensor, 
     )
 
 
+@takes_arrays
 def dataset_labels(
     local: UInt8[Tensor, "H W"], classes: Int[Tensor, " k"] | UInt8[Tensor, " k"] | Sequence[int]
 ) -> UInt8[Tensor, "H W"]:
@@ -58,6 +61,8 @@ def dataset_labels(
     tensor([[  0,   5,  15, 255]], dtype=torch.uint8)
     """
     classes = torch.as_tensor(classes, device=local.device).long()
+    if classes.ndim != 1:
+        raise DataError(f"classes must be a list of class indices, not of shape {tuple(classes.shape)}")
     if len(classes) and not (int(classes.min()) >= 0 and int(classes.max()) + 1 < IGNORE):
         raise DataError(
             f"an indexed mask has room for classes 0..{IGNORE - 2}, but the image has the classes {classes.tolist()}"
@@ -73,6 +78,7 @@ def dataset_labels(
     return table[local.long()]
 
 
+@takes_arrays
 def seed_labels(
     maps: Float[Tensor, "k H W"], classes: Int[Tensor, " k"] | UInt8[Tensor, " k"] | Sequence[int], threshold: float
 ) -> UInt8[Tensor, "H W"]:

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
 
 
+@takes_arrays
 def unary_from_labels(
     labels: Int[Tensor, "H W"] | UInt8[Tensor, "H W"] | Int[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"],
     num_labels: int,
@@ -37,8 +39,7 @@ def unary_from_labels(
         raise SettingsError(f"num_labels must be 1 or more, not {num_labels}")
     if not 0 < confidence < 1:
         raise SettingsError(f"confidence must lie between 0 and 1, not at {confidence}")
-    if isinstance(labels, np.ndarray):
-        labels = torch.tensor(np.ascontiguousarray(labels))
+    assert isinstance(labels, Tensor)
     lowest, highest = (int(labels.min()), int(labels.max())) if labels.numel() else (0, 0)
     if lowest < 0 or highest >= num_labels:
         raise DataError(
@@ -50,6 +51,7 @@ def unary_from_labels(
     return unary.scatter_(0, labels.long()[None], -math.log(confidence))
 
 
+@takes_arrays
 def unary_from_scores(scores: Float[Tensor, "K H W"], floor: float = 1e-5) -> Float[Tensor, "K H W"]:
     """Energies ``-ln(p)`` of scores or probabilities p, clipped to ``[floor, 1]``; p is not normalised.
 

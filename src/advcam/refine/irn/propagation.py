@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
 from advcam.refine.irn.paths import path_affinities
 from advcam.refine.pairs import at_least_single, surround
@@ -16,6 +17,7 @@ STRIDE = 4
 
 
 @torch.no_grad()
+@takes_arrays
 def propagate(
     maps: Float[Tensor, "*n k h w"],
     edge: Float[Tensor, "*m h_edge w_edge"],

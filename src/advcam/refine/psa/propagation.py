@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
 from advcam.refine.pairs import PairLabels, affinity_losses, at_least_single, cells_at, pair_offsets, surround
 from advcam.refine.psa_settings import STRIDE
@@ -34,6 +35,7 @@ def pair_affinities(features: Float[Tensor, "*n d h w"], radius: int = 5) -> Flo
     return torch.exp(-torch.stack(distances, dim=-3))
 
 
+@takes_arrays
 def affinities(
     features: Float[Tensor, "*n d h w"], radius: int = 5, *, all_pairs: bool = False
 ) -> Float[Tensor, "*n o h w"]:
@@ -79,6 +81,7 @@ def affinity_loss(affinities: Float[Tensor, "*n o r c"], labels: PairLabels) -> 
 
 
 @torch.no_grad()
+@takes_arrays
 def propagate(
     scores: Float[Tensor, "*n k h w"],
     affinities: Float[Tensor, "*m o h_pairs w_pairs"],
