@@ -37,9 +37,9 @@ from advcam.refine import CRFSettings, crf_labels, regions
 from advcam.refine.agreement import agreements, best_threshold, binned, stabilities
 from advcam.refine.feature_affinity import class_distributions, cosine_affinity, jensen_shannon_affinity, walk_over
 from advcam.refine.pamr import pamr
-from advcam.refine.region_settings import RegionSettings
 from advcam.refine.retrieval import Memory, RetrievalSettings, named, remember
 from advcam.refine.seeds import dataset_labels, local_seed
+from advcam.refine.settings import RegionSettings
 from advcam.refine.superpixels import superpixels
 from advcam.refine.threshold import choose_threshold
 

@@ -26,7 +26,7 @@ PARTS = {
         "from pathlib import Path; from advcam.attribute.result import LocalizationMaps; "
         "from advcam.attribute.grid import stored_size; from advcam.data.record import Record; "
         "from advcam.data.windows import middle_of, windows; from advcam.pipeline.refiner import Subject; "
-        "from advcam.refine.crf import crf_labels; from advcam.refine.crf_settings import CRFSettings; "
+        "from advcam.refine.crf import crf_labels; from advcam.refine.settings import CRFSettings; "
         "from advcam.refine.seeds import local_seed; size = picture.shape[:2]; "
         "maps = np.random.default_rng(0).random((2, *stored_size(size)), np.float32).astype(np.float16); "
         "result = LocalizationMaps(np.array([0, 2]), maps, size, np.ones(2, np.float32)); "

@@ -18,7 +18,7 @@ from advcam.pipeline.record import RunRecord
 from advcam.refine import CRFSettings
 from advcam.refine.irn_settings import IRNSettings, IRNWalkSettings
 from advcam.refine.psa_settings import PSASettings
-from advcam.refine.seed_settings import SeedSettings
+from advcam.refine.settings import SeedSettings
 from advcam.saliency.settings import SaliencySettings
 
 # Height and width, and the labels: bar is class 0, disc class 1.

@@ -22,12 +22,9 @@ from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import read_prediction
 from advcam.refine import CRFSettings, crf_labels, regions
 from advcam.refine.affinity import Affinity
-from advcam.refine.affinity_settings import AffinitySettings
 from advcam.refine.pamr import pamr
-from advcam.refine.pamr_settings import PAMRSettings
-from advcam.refine.region_settings import RegionSettings
-from advcam.refine.seed_settings import SeedSettings
 from advcam.refine.seeds import dataset_labels, local_seed
+from advcam.refine.settings import AffinitySettings, PAMRSettings, RegionSettings, SeedSettings
 from advcam.refine.superpixels import superpixels
 
 AFFINITY = AffinitySettings(radius=2, steps=4)

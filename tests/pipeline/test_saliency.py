@@ -19,7 +19,7 @@ from advcam.cli import main
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.pipeline.config import ReportSettings, RunConfig
 from advcam.pipeline.graph import run_stages
-from advcam.refine.seed_settings import SeedSettings
+from advcam.refine.settings import SeedSettings
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
 
 MAPPED = ("classify", "saliency", "attribute")

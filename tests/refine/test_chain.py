@@ -15,10 +15,9 @@ from advcam.errors import SettingsError
 from advcam.models import ClassMapper
 from advcam.refine import regions
 from advcam.refine.affinity import Affinity, load_transformer
-from advcam.refine.affinity_settings import AffinitySettings
 from advcam.refine.chain import Chain
-from advcam.refine.chain_links import check_chain
 from advcam.refine.feature_affinity import cosine_affinity, walk_over
+from advcam.refine.settings import AffinitySettings, check_chain
 
 
 def colour_mapper() -> ClassMapper:

@@ -7,7 +7,7 @@ import torch
 
 from advcam.errors import DataError, SettingsError
 from advcam.refine.pamr import pamr
-from advcam.refine.pamr_settings import PAMRSettings
+from advcam.refine.settings import PAMRSettings
 
 
 def by_the_formula(image: torch.Tensor, scores: torch.Tensor, settings: PAMRSettings) -> torch.Tensor:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from advcam.errors import DataError, ModelError, SettingsError
 from advcam.refine.region_files import read_regions
-from advcam.refine.region_settings import RegionSettings
 from advcam.refine.segment_anything import SegmentAnything, SegmentAnythingSettings
+from advcam.refine.settings import RegionSettings
 from advcam.refine.superpixels import superpixels
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from advcam.errors import DataError, SettingsError
-from advcam.refine.seed_settings import SeedSettings
 from advcam.refine.seeds import confident_labels, dataset_labels, local_seed, seed_labels
+from advcam.refine.settings import SeedSettings
 
 
 def stacked_argmax(maps: torch.Tensor, classes: torch.Tensor, threshold: float) -> np.ndarray:
@@ -86,5 +86,5 @@ def test_settings():
     assert SeedSettings(threshold="auto").threshold == "auto"
     with pytest.raises(SettingsError, match="must lie in"):
         SeedSettings(threshold=1.5)
-    with pytest.raises(SettingsError, match="confident_background <= confident_foreground"):
+    with pytest.raises(SettingsError, match="above seed.confident_foreground"):
         SeedSettings(confident_foreground=0.1)

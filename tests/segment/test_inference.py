@@ -9,7 +9,7 @@ from torch import nn
 
 from advcam.errors import SettingsError
 from advcam.refine.crf import dense_crf
-from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
 from advcam.segment.inference import Segmenter, by_crf, class_logits
 from advcam.segment.inference_settings import InferenceSettings

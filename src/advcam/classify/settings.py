@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from advcam.bounds import check
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
@@ -65,15 +66,11 @@ class ClassifySettings(FitSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("crop", "val_long_side"):
-            if getattr(self, name) < 1:
-                raise self.wrong(name, "must be at least 1")
-        if not self.head_lr_factor > 0:
-            raise self.wrong("head_lr_factor", "must be greater than 0")
+        self.check(**dict.fromkeys(("crop", "val_long_side"), "[1, inf)"), head_lr_factor="(0, inf)", jitter="[0, inf)")
         if self.momentum is not None and self.optimizer != "sgd":
             raise self.wrong("momentum", 'belongs to classify.optimizer "sgd": leave it null with the others')
-        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
-            raise self.wrong("jitter", "must be four numbers from 0, the last up to 0.5")
+        if self.jitter[3] > 0.5:
+            raise self.wrong("jitter", "the last of its four numbers must be at most 0.5")
         if self.method != "plain" and self.loss != "multilabel_soft_margin":
             raise self.wrong("method", 'has a loss of its own: leave classify.loss at "multilabel_soft_margin"')
         if not 1 <= self.long_side[0] <= self.long_side[1]:
@@ -97,9 +94,6 @@ class SubCategorySettings:
     settings (SC-CAM: PSA's)."""
 
     def __post_init__(self) -> None:
-        if self.clusters < 1 or not self.weight > 0:
-            raise SettingsError("sub_categories.clusters must be at least 1, and sub_categories.weight above 0")
-        if not self.rounds or not all(0 < part <= 1 for part in self.rounds):
-            raise SettingsError(
-                f"sub_categories.rounds must be parts of the epochs, above 0 and at most 1, not {list(self.rounds)}"
-            )
+        check(self, "sub_categories.", clusters="[1, inf)", weight="(0, inf)", rounds="(0, 1]")
+        if not self.rounds:
+            raise SettingsError("sub_categories.rounds is empty: name parts of the epochs, one for each round")

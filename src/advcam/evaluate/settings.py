@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
+from advcam.bounds import check
 from advcam.errors import SettingsError
 from advcam.localize.settings import Normalization
 
@@ -55,10 +56,7 @@ class ScoreMapSettings:
     """How the map is brought into [0, 1]."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.step <= 1:
-            raise SettingsError(f"step must be above 0 and at most 1, not {self.step}")
-        if self.size < 1:
-            raise SettingsError(f"size must be at least 1 pixel, not {self.size}")
+        check(self, "box_acc.maps.", step="(0, 1]", size="[1, inf)")
         if self.normalization not in get_args(Normalization):
             raise SettingsError(
                 f"normalization must be one of {', '.join(get_args(Normalization))}, not {self.normalization!r}"
@@ -79,5 +77,6 @@ class BoxAccSettings:
     """How the maps are read."""
 
     def __post_init__(self) -> None:
-        if not self.iou or any(not 0 < level <= 100 for level in self.iou):
-            raise SettingsError(f"iou must list percentages above 0 and up to 100, such as 30, 50, 70, not {self.iou}")
+        check(self, "box_acc.", iou="(0, 100]")
+        if not self.iou:
+            raise SettingsError("box_acc.iou is empty: name one percentage or more, such as 30, 50, 70")

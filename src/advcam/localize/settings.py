@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from advcam.bounds import check
 from advcam.errors import SettingsError
 
 Mode = Literal["all", "largest"]
@@ -41,14 +42,7 @@ class LocalizeSettings:
     """Write the images with their boxes, into ``box_overlays``, to look through."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.threshold, str) and not 0 <= self.threshold < 1:
-            raise SettingsError(f"localize.threshold must be in [0, 1), or auto or swept, not {self.threshold}")
-        if not 0 <= self.min_area <= 1:
-            raise SettingsError(f"localize.min_area must be in [0, 1], not {self.min_area}")
-        if self.merge is not None and not 0 < self.merge <= 1:
-            raise SettingsError(f"localize.merge must be above 0 and at most 1, or null, not {self.merge}")
-        if self.max_objects is not None and self.max_objects < 1:
-            raise SettingsError(f"localize.max_objects must be at least 1, or null, not {self.max_objects}")
+        check(self, "localize.", threshold="[0, 1)", min_area="[0, 1]", merge="(0, 1]", max_objects="[1, inf)")
         if self.normalization not in get_args(Normalization):
             raise SettingsError(
                 f"localize.normalization must be one of {', '.join(get_args(Normalization))}, "

@@ -13,14 +13,16 @@ from advcam.evaluate.settings import BoxAccSettings, SweepSettings
 from advcam.io.share import Part
 from advcam.localize.settings import LocalizeSettings
 from advcam.models.settings import BackboneSettings
-from advcam.refine.affinity_settings import AffinitySettings
-from advcam.refine.chain_links import check_chain
-from advcam.refine.crf_settings import CRFSettings
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
-from advcam.refine.pamr_settings import PAMRSettings
 from advcam.refine.psa_settings import PSASettings
-from advcam.refine.region_settings import RegionSettings
-from advcam.refine.seed_settings import SeedSettings
+from advcam.refine.settings import (
+    AffinitySettings,
+    CRFSettings,
+    PAMRSettings,
+    RegionSettings,
+    SeedSettings,
+    check_chain,
+)
 from advcam.saliency.settings import DetectorSettings, SaliencySettings
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.settings import SegmentSettings

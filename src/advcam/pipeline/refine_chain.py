@@ -34,7 +34,7 @@ from advcam.pipeline.refiner import (
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import choose
 from advcam.refine.chain import Chain
-from advcam.refine.chain_links import check_chain
+from advcam.refine.settings import check_chain
 
 Link = Callable[[Subject, Tensor], Tensor]
 

@@ -13,7 +13,6 @@ from torch.nn import functional
 from advcam.data.transforms import normalize
 from advcam.errors import SettingsError
 from advcam.models.mapper import ClassMapper
-from advcam.refine.affinity_settings import AffinitySettings
 from advcam.refine.feature_affinity import (
     attention_affinity,
     class_distributions,
@@ -22,6 +21,7 @@ from advcam.refine.feature_affinity import (
     spread,
     walk_over,
 )
+from advcam.refine.settings import AffinitySettings
 from advcam.refine.vit_tokens import attention_maps, patch_features
 
 

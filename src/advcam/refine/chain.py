@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from advcam.refine.chain_links import OF_MAPS, check_chain
 from advcam.refine.seeds import local_seed
+from advcam.refine.settings import OF_MAPS, check_chain
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from torch import Tensor
 from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError
 from advcam.refine import lattice_filter, lattice_torch
-from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_labels
 
 

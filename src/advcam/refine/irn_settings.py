@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from advcam.errors import SettingsError
+from advcam.bounds import check
 from advcam.training.settings import FitSettings
 
 # Pixels per cell of class maps, edge map and displacement field.
@@ -50,16 +50,11 @@ class IRNSettings(FitSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.crop < STRIDE or self.crop % STRIDE:
-            raise SettingsError(f"irn.crop must be a multiple of {STRIDE}, not {self.crop}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise SettingsError(f"irn.scale needs a least and a greatest factor, such as (0.5, 1.5), not {self.scale}")
-        if self.radius < 2:
-            raise SettingsError(f"irn.radius must be at least 2 cells, not {self.radius}")
-        if not self.displacement_lr_factor > 0:
-            raise SettingsError(
-                f"irn.displacement_lr_factor is {self.displacement_lr_factor}, but must be greater than 0"
-            )
+        self.check(**dict.fromkeys(("scale", "displacement_lr_factor"), "(0, inf)"), radius="[2, inf)", crop="[1, inf)")
+        if self.crop % STRIDE:
+            raise self.wrong("crop", f"must be a multiple of {STRIDE}")
+        if self.scale[0] > self.scale[1]:
+            raise self.wrong("scale", "needs a least and a greatest factor, such as (0.5, 1.5)")
 
 
 @dataclass(frozen=True)
@@ -91,15 +86,14 @@ class IRNWalkSettings:
     they are, which costs less."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.background, str) and not 0 <= self.background <= 1:
-            raise SettingsError(f"irn_walk.background must lie in [0, 1] or be swept, and is {self.background}")
-        if self.radius < 2:
-            raise SettingsError(f"irn_walk.radius must be at least 2 cells, not {self.radius}")
-        if self.exp_times < 0 or self.pad < 0:
-            raise SettingsError("irn_walk.exp_times and irn_walk.pad must not be negative")
-        for name in ("power", "beta", "scale"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"irn_walk.{name} is {getattr(self, name)}, but must be greater than 0")
+        check(
+            self,
+            "irn_walk.",
+            background="[0, 1]",
+            radius="[2, inf)",
+            **dict.fromkeys(("exp_times", "pad"), "[0, inf)"),
+            **dict.fromkeys(("power", "beta", "scale"), "(0, inf)"),
+        )
 
 
 @dataclass(frozen=True)
@@ -122,10 +116,4 @@ class IRNInstanceSettings:
     """Objects smaller than this share of the image get the score 0 (IRN: 0.01)."""
 
     def __post_init__(self) -> None:
-        if self.drift_steps < 1:
-            raise SettingsError(f"instances.drift_steps must be at least 1, not {self.drift_steps}")
-        if not self.weak > 0:
-            raise SettingsError(f"instances.weak is {self.weak}, but must be greater than 0")
-        for name in ("background", "min_area"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"instances.{name} must lie in [0, 1], and is {getattr(self, name)}")
+        check(self, "instances.", drift_steps="[1, inf)", weak="(0, inf)", background="[0, 1]", min_area="[0, 1]")

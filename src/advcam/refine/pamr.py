@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from advcam.errors import DataError
-from advcam.refine.pamr_settings import PAMRSettings
+from advcam.refine.settings import PAMRSettings
 
 _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 

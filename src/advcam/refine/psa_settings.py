@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from advcam.errors import SettingsError
-from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.settings import CRFSettings
 from advcam.training.settings import FitSettings
 
 # Pixels per cell of AffinityNet's features.
@@ -93,27 +93,24 @@ class PSASettings(FitSettings):
                 f"psa.{given[0]} is set, but without psa.architecture the network is the run's classifier as it was "
                 "trained: name an architecture, or leave it out"
             )
-        for name in ("head_lr_factor", "alpha_low", "alpha_high", "alpha", "beta"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"psa.{name} is {getattr(self, name)}, but must be greater than 0")
-        if self.margin is not None and not 0 <= self.margin < 0.5:
-            raise SettingsError(f"psa.margin must be from 0 to below 0.5, or null, not {self.margin}")
+        self.check(
+            **dict.fromkeys(("head_lr_factor", "alpha_low", "alpha_high", "alpha", "beta"), "(0, inf)"),
+            **dict.fromkeys(("log_times", "jitter"), "[0, inf)"),
+            margin="[0, 0.5)",
+            radius="[2, inf)",
+        )
         if self.alpha_low > self.alpha_high:
             raise SettingsError(
                 f"psa.alpha_low is {self.alpha_low:g}, above psa.alpha_high, {self.alpha_high:g}: the low one must "
                 "leave more background"
             )
-        if self.radius < 2:
-            raise SettingsError(f"psa.radius must be at least 2 cells so that a cell has neighbours, not {self.radius}")
-        if self.log_times < 0:
-            raise SettingsError(f"psa.log_times is {self.log_times}, but must not be negative")
         if self.crop % STRIDE or self.crop // STRIDE < 2 * self.radius - 1:
             raise SettingsError(
                 f"psa.crop must be a multiple of {STRIDE} pixels and, for a radius of {self.radius} cells, at least "
                 f"{STRIDE * (2 * self.radius - 1)}, not {self.crop}"
             )
-        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
-            raise SettingsError(f"psa.jitter must be four numbers from 0, the last up to 0.5, not {self.jitter}")
+        if self.jitter[3] > 0.5:
+            raise self.wrong("jitter", "the last of its four numbers must be at most 0.5")
 
     def at_threshold(self, threshold: float) -> PSASettings:
         """These settings, with the alphas that ``margin`` chooses for a background threshold; unchanged without it.

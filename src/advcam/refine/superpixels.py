@@ -8,7 +8,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from advcam.errors import SettingsError
-from advcam.refine.region_settings import RegionSettings
+from advcam.refine.settings import RegionSettings
 
 
 def superpixels(image: UInt8[np.ndarray, "H W 3"], settings: RegionSettings | None = None) -> Int64[Tensor, "s H W"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from advcam.bounds import check
 from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
@@ -48,10 +49,7 @@ class SaliencySettings:
                 f"saliency.weights is {self.weights}, but saliency.source {self.source} has no weights: set the "
                 f"source to {' or '.join(NETWORKS)}, or take the weights away"
             )
-        if not 0 < self.threshold <= 1:
-            raise SettingsError(f"saliency.threshold must be above 0 and at most 1, not {self.threshold}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise SettingsError(f"saliency.batch_size must be at least 1, or null, not {self.batch_size}")
+        check(self, "saliency.", threshold="(0, 1]", batch_size="[1, inf)")
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,7 @@ class DetectorSettings(FitSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 32 <= self.crop <= self.size:
-            raise SettingsError(f"the detector needs 32 <= crop <= size, and has crop {self.crop} and size {self.size}")
-        if not 0 <= self.holdout < 1:
-            raise SettingsError(f"detector.holdout must be from 0 to below 1, not {self.holdout}")
+        self.check(crop=f"[32, {self.size}]", holdout="[0, 1)")
         if self.data is None and (self.masks is not None or self.split is not None):
             raise SettingsError("detector.masks or detector.split is given without detector.data: name the pictures")
         if self.masks is not None and self.split is not None:

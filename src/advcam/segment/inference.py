@@ -17,7 +17,7 @@ from advcam.data.transforms import normalize, resize_long_side
 from advcam.data.windows import Window, blended
 from advcam.errors import ModelError
 from advcam.refine.crf import dense_crf
-from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
 from advcam.segment.inference_settings import InferenceSettings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from advcam.bounds import check
 from advcam.errors import SettingsError
 
 
@@ -27,9 +28,8 @@ class InferenceSettings:
     whose probabilities are averaged; 0: such pictures are reduced."""
 
     def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) <= 0:
-            raise SettingsError(f"scales must be one or more factors above 0, not {self.scales}")
-        if self.max_side < 32:
-            raise SettingsError(f"max_side must be at least 32 pixels, not {self.max_side}")
+        check(self, "", scales="(0, inf)", max_side="[32, inf)")
+        if not self.scales:
+            raise SettingsError("scales is empty: name one factor or more")
         if self.window != 0 and self.window < 64:
             raise SettingsError(f"window must be 0 or at least 64 pixels, not {self.window}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
 
@@ -72,18 +71,14 @@ class SegmentSettings(FitSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.rates or min(self.rates) < 1:
-            raise SettingsError(f"segment.rates must be one or more dilations of at least 1, not {self.rates}")
-        if any(not 0 < factor < 1 for factor in self.pyramid):
-            raise SettingsError(f"segment.pyramid must hold factors between 0 and 1, not {self.pyramid}")
-        if not self.scales or min(self.scales) <= 0:
-            raise SettingsError(f"segment.scales must be one or more factors above 0, not {self.scales}")
-        if self.crop < 32:
-            raise SettingsError(f"segment.crop must be at least 32 pixels, not {self.crop}")
-        for name in ("lr_hold", "devices"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"segment.{name} must be at least 1, not {getattr(self, name)}")
-        if not self.head_lr_factor > 0:
-            raise SettingsError(f"segment.head_lr_factor must be above 0, not {self.head_lr_factor}")
-        if self.samples < 0:
-            raise SettingsError(f"segment.samples must not be negative, not {self.samples}")
+        self.check(
+            rates="[1, inf)",
+            pyramid="(0, 1)",
+            crop="[32, inf)",
+            samples="[0, inf)",
+            **dict.fromkeys(("scales", "head_lr_factor"), "(0, inf)"),
+            **dict.fromkeys(("lr_hold", "devices"), "[1, inf)"),
+        )
+        for name in ("rates", "scales"):
+            if not getattr(self, name):
+                raise self.wrong(name, "must have one number or more")

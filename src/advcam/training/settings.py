@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
+from advcam.bounds import check
 from advcam.errors import SettingsError
 
 # These change how fast the numbers come and in how much memory, never the numbers.
@@ -61,34 +62,21 @@ class FitSettings:
     """Of the order of the items, their augmentation, and the network's own random layers."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise self.wrong(name, "must be at least 1")
-        for name in ("updates", "validate_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise self.wrong(name, "must be at least 1, or null")
-        for name in ("lr", "checkpoint_seconds"):
-            if not getattr(self, name) > 0:
-                raise self.wrong(name, "must be greater than 0")
-        for name in ("weight_decay", "poly_power"):
-            if not getattr(self, name) >= 0:
-                raise self.wrong(name, "must not be negative")
-        if not 0 <= self.warmup < 1:
-            raise self.wrong("warmup", "is a fraction of the training: from 0 to below 1")
-        if self.momentum is not None and not 0 <= self.momentum < 1:
-            raise self.wrong("momentum", "must be from 0 to below 1, or null for IRN's value")
-        if self.gradient_clip is not None and not self.gradient_clip > 0:
-            raise self.wrong("gradient_clip", "must be greater than 0, or null")
-        if self.workers is not None and self.workers < 0:
-            raise self.wrong("workers", "must be 0 or more, or null to choose it")
-        if self.seed < 0:
-            raise self.wrong("seed", "must be 0 or greater")
+        self.check(
+            **dict.fromkeys(("epochs", "updates", "batch_size", "accumulate", "validate_every"), "[1, inf)"),
+            **dict.fromkeys(("lr", "checkpoint_seconds", "gradient_clip"), "(0, inf)"),
+            **dict.fromkeys(("weight_decay", "poly_power", "workers", "seed"), "[0, inf)"),
+            **dict.fromkeys(("momentum", "warmup"), "[0, 1)"),
+        )
         if self.batch_size % self.accumulate:
             raise self.wrong(
                 "batch_size",
                 f"cannot be split into {self.section}accumulate={self.accumulate} equal parts: choose a multiple of it",
             )
+
+    def check(self, **intervals: str) -> None:
+        """Refuse numbers outside their intervals; see ``advcam.bounds.check``."""
+        check(self, self.section, **intervals)
 
     def wrong(self, name: str, problem: str) -> SettingsError:
         """That a setting has a value which makes no sense."""

@@ -23,8 +23,8 @@ from advcam.pipeline.refine_chain import chain_of
 from advcam.pipeline.refiner import Subject
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import scored_records
-from advcam.refine.chain_links import OF_MAPS
 from advcam.refine.seeds import dataset_labels
+from advcam.refine.settings import OF_MAPS
 from advcam.segment.inference import resized_labels
 
 FILE = "tune.json"

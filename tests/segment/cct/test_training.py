@@ -104,7 +104,7 @@ class TestObjective:
 class TestPerturbed:
     @pytest.mark.parametrize("kind", PERTURBATIONS)
     def test_is_another_each_time_or_fixed_by_the_prediction(self, kind, tiny_settings):
-        decoder = AuxiliaryDecoder(PERTURBATIONS[kind](tiny_settings), Decoder(6, 3, 4))
+        decoder = AuxiliaryDecoder(PERTURBATIONS[kind], Decoder(6, 3, 4), tiny_settings)
         features = torch.rand(2, 6, 16, 16)
         labels = torch.zeros(2, 64, 64, dtype=torch.int64)
         # A saw of more than fifty corners in the first image, nothing in the second.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from advcam.errors import SettingsError
 from advcam.training.settings import FitSettings
 
 WSOLMethod = Literal["none", "cam", "has", "acol", "spg", "adl", "cutmix"]
@@ -77,23 +76,16 @@ class WSOLSettings(FitSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("head_lr_factor", "cutmix_beta"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"wsol.{name} is {getattr(self, name)}, but must be greater than 0")
-        for name in ("has_rate", "acol_threshold", "adl_threshold", "adl_rate", "cutmix_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"wsol.{name} is {getattr(self, name)}, but must lie in [0, 1]")
-        if not 0 < self.decay <= 1:
-            raise SettingsError(f"wsol.decay is {self.decay}, but must be above 0 and at most 1")
-        if self.decay_every is not None and self.decay_every < 1:
-            raise SettingsError(f"wsol.decay_every is {self.decay_every}, but must be at least 1, or null")
+        self.check(
+            **dict.fromkeys(("head_lr_factor", "cutmix_beta"), "(0, inf)"),
+            **dict.fromkeys(
+                ("has_rate", "acol_threshold", "adl_threshold", "adl_rate", "cutmix_rate", "spg_thresholds"), "[0, 1]"
+            ),
+            decay="(0, 1]",
+            decay_every="[1, inf)",
+            has_grid="[0, inf)",
+        )
         if not 8 <= self.crop <= self.resize:
-            raise SettingsError(f"wsol.crop is {self.crop}, but must be from 8 up to wsol.resize, {self.resize}")
-        if self.has_grid < 0:
-            raise SettingsError(f"wsol.has_grid is {self.has_grid}, but must not be negative")
-        for high, low in zip(self.spg_thresholds[::2], self.spg_thresholds[1::2], strict=True):
-            if not 0 <= low <= high <= 1:
-                raise SettingsError(
-                    f"wsol.spg_thresholds are {list(self.spg_thresholds)}, but must be h1, l1, h2, l2, h3, l3 in "
-                    "[0, 1] with each l at most its h"
-                )
+            raise self.wrong("crop", f"must be from 8 up to wsol.resize, {self.resize}")
+        if any(low > high for high, low in zip(self.spg_thresholds[::2], self.spg_thresholds[1::2], strict=True)):
+            raise self.wrong("spg_thresholds", "must be h1, l1, h2, l2, h3, l3 with each l at most its h")

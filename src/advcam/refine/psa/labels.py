@@ -16,7 +16,7 @@ from torch import Tensor
 from advcam.data.masks import IGNORE
 from advcam.io.arrays import reading_arrays, write_arrays
 from advcam.refine.crf import dense_crf
-from advcam.refine.crf_settings import CRFSettings
+from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
 
 # Cells whose scores are all below it lie outside the image.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -40,109 +39,68 @@ class Prediction:
         return perturb.cuttable((self.labels > 0).cpu().numpy())
 
 
-@runtime_checkable
-class Perturbation(Protocol):
-    """Features as one kind of auxiliary decoder gets them. Random numbers are torch's global ones."""
-
-    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
-        """The features after it; gradients pass through it, not through what is drawn or predicted."""
-        ...
+# Features as one kind of auxiliary decoder gets them. Random numbers are torch's global ones; gradients pass through
+# the features, not through what is drawn or predicted.
 
 
-@dataclass(frozen=True)
-class Vat:
+def vat(features: Tensor, prediction: Prediction, decoder: nn.Module, settings: CCTSettings) -> Tensor:
     """I-VAT: displaced to where the decoder's own prediction changes most."""
-
-    xi: float
-    size: float
-
-    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
-        noise = torch.rand_like(features) - 0.5
-        return features + perturb.adversarial(decoder, features, noise, self.xi, self.size)
+    noise = torch.rand_like(features) - 0.5
+    return features + perturb.adversarial(decoder, features, noise, settings.vat_xi, settings.vat_size)
 
 
-@dataclass(frozen=True)
-class DropOut:
+def drop_out(features: Tensor, prediction: Prediction, decoder: nn.Module, settings: CCTSettings) -> Tensor:
     """Spatial dropout."""
-
-    rate: float
-
-    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
-        kept = torch.rand(features.shape[:2], device=features.device) >= self.rate
-        return perturb.drop_channels(features, kept, self.rate)
+    kept = torch.rand(features.shape[:2], device=features.device) >= settings.drop_rate
+    return perturb.drop_channels(features, kept, settings.drop_rate)
 
 
-@dataclass(frozen=True)
-class CutOut:
+def cut_out(features: Tensor, prediction: Prediction, decoder: nn.Module, settings: CCTSettings) -> Tensor:
     """G-Cutout: a rectangle is cut out of each object."""
-
-    share: float
-
-    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
-        rectangles = [
-            [perturb.cut(outline, self.share, _whole_number) for outline in image] for image in prediction.outlines
-        ]
-        height, width = prediction.labels.shape[1:]
-        pixels = perturb.without((height, width), rectangles)
-        return perturb.keep(features, perturb.on_cells(pixels, prediction.cells).to(features.device))
+    rectangles = [[perturb.cut(one, settings.cut_share, _whole_number) for one in of] for of in prediction.outlines]
+    height, width = prediction.labels.shape[1:]
+    pixels = perturb.without((height, width), rectangles)
+    return perturb.keep(features, perturb.on_cells(pixels, prediction.cells).to(features.device))
 
 
-@dataclass(frozen=True)
-class Masked:
-    """Con-Msk keeps the objects alone, Obj-Msk what is around them."""
-
-    objects: bool
-
-    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
-        return perturb.keep(features, prediction.objects if self.objects else ~prediction.objects)
+def context_mask(features: Tensor, prediction: Prediction, decoder: nn.Module, settings: CCTSettings) -> Tensor:
+    """Con-Msk: the objects alone."""
+    return perturb.keep(features, prediction.objects)
 
 
-@dataclass(frozen=True)
-class FeatureDrop:
+def object_mask(features: Tensor, prediction: Prediction, decoder: nn.Module, settings: CCTSettings) -> Tensor:
+    """Obj-Msk: what is around the objects."""
+    return perturb.keep(features, ~prediction.objects)
+
+
+def feature_drop(features: Tensor, prediction: Prediction, decoder: nn.Module, settings: CCTSettings) -> Tensor:
     """F-Drop: the strongest cells go."""
-
-    strong: tuple[float, float]
-
-    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
-        return perturb.drop_strong(features, float(torch.empty(()).uniform_(*self.strong)))
+    return perturb.drop_strong(features, float(torch.empty(()).uniform_(*settings.drop_strong)))
 
 
-@dataclass(frozen=True)
-class FeatureNoise:
+def feature_noise(features: Tensor, prediction: Prediction, decoder: nn.Module, settings: CCTSettings) -> Tensor:
     """F-Noise: noise in proportion to the features."""
-
-    width: float
-
-    def __call__(self, features: Tensor, prediction: Prediction, decoder: nn.Module) -> Tensor:
-        return perturb.add_noise(features, torch.empty_like(features[0]).uniform_(-self.width, self.width))
+    return perturb.add_noise(features, torch.empty_like(features[0]).uniform_(-settings.noise, settings.noise))
 
 
+Perturbation = Callable[[Tensor, Prediction, nn.Module, CCTSettings], Tensor]
 # In the program's order; under each name the settings have the number of its decoders.
-PERTURBATIONS: dict[str, Callable[[CCTSettings], Perturbation]] = {
-    "vat": lambda settings: Vat(settings.vat_xi, settings.vat_size),
-    "drop_out": lambda settings: DropOut(settings.drop_rate),
-    "cut_out": lambda settings: CutOut(settings.cut_share),
-    "context_mask": lambda settings: Masked(objects=True),
-    "object_mask": lambda settings: Masked(objects=False),
-    "feature_drop": lambda settings: FeatureDrop(settings.drop_strong),
-    "feature_noise": lambda settings: FeatureNoise(settings.noise),
+PERTURBATIONS: dict[str, Perturbation] = {
+    function.__name__: function
+    for function in (vat, drop_out, cut_out, context_mask, object_mask, feature_drop, feature_noise)
 }
 
 
 class AuxiliaryDecoder(nn.Module):
     """One decoder and the perturbation before it."""
 
-    def __init__(self, perturbation: Perturbation, decoder: Decoder) -> None:
+    def __init__(self, perturbation: Perturbation, decoder: Decoder, settings: CCTSettings) -> None:
         super().__init__()
-        self.perturbation = perturbation
-        self.upsample = decoder
-
-    def forward(self, features: Float[Tensor, "n C h w"], prediction: Prediction) -> Float[Tensor, "n K H W"]:
-        return self.upsample(self.perturbed(features, prediction))
+        self.perturbation, self.upsample, self.settings = perturbation, decoder, settings
 
     def perturbed(self, features: Float[Tensor, "n C h w"], prediction: Prediction) -> Float[Tensor, "n C h w"]:
         """The features that are decoded."""
-        return self.perturbation(features, prediction, self.upsample)
+        return self.perturbation(features, prediction, self.upsample, self.settings)
 
 
 def auxiliary_decoders(channels: int, num_labels: int, stride: int, settings: CCTSettings) -> nn.ModuleList:
@@ -153,7 +111,7 @@ def auxiliary_decoders(channels: int, num_labels: int, stride: int, settings: CC
     (30, True)
     """
     return nn.ModuleList(
-        AuxiliaryDecoder(perturbation(settings), Decoder(channels, num_labels, stride))
+        AuxiliaryDecoder(perturbation, Decoder(channels, num_labels, stride), settings)
         for name, perturbation in PERTURBATIONS.items()
         for _ in range(getattr(settings, name))
     )

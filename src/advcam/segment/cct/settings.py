@@ -124,36 +124,21 @@ class CCTSettings(FitSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in _COUNTS:
-            if getattr(self, name) < 0:
-                raise SettingsError(f"cct.{name} is {getattr(self, name)}, but must be 0 or more")
+        self.check(
+            **dict.fromkeys(("psp_channels", "crop", "labelled", "long_side"), "[1, inf)"),
+            **dict.fromkeys((*_COUNTS, "consistency_weight", "weak_weight", "pairwise_weight"), "[0, inf)"),
+            **dict.fromkeys(("backbone_lr_factor", "vat_xi", "vat_size", "noise"), "(0, inf)"),
+            **dict.fromkeys(("drop_rate", "cut_share"), "(0, 1)"),
+            **dict.fromkeys(("ramp_fraction", "bootstrap_fraction"), "[0, 1]"),
+            confidence="[0, 1)",
+            drop_strong="(0, 1]",
+        )
         if self.auxiliary < 1:
             raise SettingsError("cct has no auxiliary decoder: set at least one of " + ", ".join(_COUNTS))
-        for name in ("backbone_lr_factor", "vat_xi", "vat_size", "noise"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"cct.{name} is {getattr(self, name)}, but must be greater than 0")
-        for name in ("consistency_weight", "weak_weight", "pairwise_weight"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"cct.{name} is {getattr(self, name)}, but must not be negative")
-        for name in ("drop_rate", "cut_share"):
-            if not 0 < getattr(self, name) < 1:
-                raise SettingsError(f"cct.{name} is {getattr(self, name)}, but must be between 0 and 1")
-        for name in ("ramp_fraction", "bootstrap_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"cct.{name} is {getattr(self, name)}, but is a part of the training: 0 to 1")
-        if self.confidence is not None and not 0 <= self.confidence < 1:
-            raise SettingsError(f"cct.confidence is {self.confidence}, but must be from 0 to below 1, or null")
-        if not 0 < self.drop_strong[0] <= self.drop_strong[1] <= 1:
-            raise SettingsError(f"cct.drop_strong is {tuple(self.drop_strong)}, but is a range within 0 to 1")
-        if not 1 <= self.long_side[0] <= self.long_side[1]:
-            raise SettingsError(
-                f"cct.long_side is {tuple(self.long_side)}, but needs a least and a greatest length, such as (200, 800)"
-            )
-        if self.labelled is not None and self.labelled < 1:
-            raise SettingsError(f"cct.labelled is {self.labelled}, but CCT needs at least one image with a mask")
-        for name in ("psp_channels", "crop"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise SettingsError(f"cct.{name} is {getattr(self, name)}, but must be at least 1")
+        for name in ("drop_strong", "long_side"):
+            least, greatest = getattr(self, name)
+            if least > greatest:
+                raise self.wrong(name, "needs a least and a greatest value, in this order")
         if self.checkpoint is not None and (self.architecture, self.output_stride, self.psp_channels) != (
             "timm/resnet50s",
             8,
