@@ -12,14 +12,56 @@ import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from advcam.classify.wsol.search import TRIALS, draw_settings
+import numpy as np
+
+from advcam.classify.wsol.settings import WSOLSettings
 from advcam.classify.wsol.train import train_method
 from advcam.data import open_dataset
 from advcam.errors import SettingsError
 from advcam.evaluate.validation import BoxValidation, boxed
 from advcam.training.progress import FitProgress
 from advcam.verbs.arguments import parse
+
+
+def draw_settings(base: WSOLSettings, trial: int, seed: int = 0) -> tuple[WSOLSettings, int]:
+    """The settings of one trial, and its output stride: a function of the seed and the trial alone.
+
+    Ranges (Choe et al. 2020): learning rate log-uniform in [1e-5, 1]; cells of 16 or 8 pixels; HaS rate and area
+    uniform in [0, 1], the area as the side of a square relative to the image's; ACoL's threshold, ADL's rate and
+    threshold uniform in [0, 1]; SPG's thresholds uniform with each low one below its high one; CutMix's rate uniform
+    in [0, 1], its beta ``1 / U - 1/2`` with U uniform in (0, 2].
+
+    Args:
+        base: everything that is not drawn.
+        trial: number of the trial.
+        seed: of all trials together.
+
+    Raises:
+        SettingsError: the method is "none".
+
+    """
+    if base.method == "none":
+        raise SettingsError("wsol.method is none, so there is nothing to search: name a method")
+    generator = np.random.default_rng((seed, trial))
+    drawn: dict[str, Any] = {"lr": float(10 ** generator.uniform(-5, 0))}
+    stride = int(generator.choice((8, 16)))
+    match base.method:
+        case "has":
+            area = generator.uniform()
+            drawn |= {"has_rate": float(generator.uniform()), "has_grid": round(float(np.sqrt(area)) * base.crop)}
+        case "acol":
+            drawn["acol_threshold"] = float(generator.uniform())
+        case "spg":
+            pairs = np.sort(generator.uniform(size=(3, 2)), axis=1)[:, ::-1]
+            drawn["spg_thresholds"] = tuple(float(value) for value in pairs.ravel())
+        case "adl":
+            drawn |= {"adl_rate": float(generator.uniform()), "adl_threshold": float(generator.uniform())}
+        case "cutmix":
+            beta = 1 / (2 - generator.uniform(0, 2)) - 0.5
+            drawn |= {"cutmix_rate": float(generator.uniform()), "cutmix_beta": max(float(beta), 1e-3)}
+    return replace(base, **drawn), stride
 
 
 def main() -> None:
@@ -29,7 +71,7 @@ def main() -> None:
     parser.add_argument("--labels")
     parser.add_argument("--method", required=True)
     parser.add_argument("--weights", help="of the backbone, where the recipe's are not to be had")
-    parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--trials", type=int, default=30, help="the benchmark has 30")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fixed-stride", action="store_true", help="keep the recipe's output stride")
     parser.add_argument("--out", type=Path, required=True)

@@ -264,10 +264,10 @@ def test_other_wrong_input() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BoxAccSettings(iou=()), "iou must list percentages"),
-        (lambda: BoxAccSettings(iou=(0,)), "iou must list percentages"),
-        (lambda: ScoreMapSettings(step=0.0), "step must be above 0"),
-        (lambda: ScoreMapSettings(size=0), "size must be at least 1 pixel"),
+        (lambda: BoxAccSettings(iou=()), "iou is empty"),
+        (lambda: BoxAccSettings(iou=(0,)), "iou is"),
+        (lambda: ScoreMapSettings(step=0.0), "step is 0"),
+        (lambda: ScoreMapSettings(size=0), "size is 0"),
     ],
 )
 def test_settings_that_make_no_sense(make, message) -> None:

@@ -128,10 +128,10 @@ class TestReference:
         maps = irn.instance_maps(torch.from_numpy(case["cams"]), instances)
         close(maps, case["instance_cam"].reshape(-1, 40, 48), 0)
         found = irn.detect(maps / maps.max(), case["keys"].tolist())
-        close(found.scores, case["det_score"], 1e-7)
+        close(torch.from_numpy(found.scores), case["det_score"], 1e-7)
         assert found.classes.tolist() == case["det_class"].tolist()
         shape = tuple(case["det_mask_shape"])
-        assert np.array_equal(found.masks.numpy(), np.unpackbits(case["det_mask"], count=np.prod(shape)).reshape(shape))
+        assert np.array_equal(found.masks, np.unpackbits(case["det_mask"], count=np.prod(shape)).reshape(shape))
         shapes = sum((n + 1) * (plane == n + 1) for n, plane in self.winners(maps / maps.max()))
         assert np.array_equal(shapes, case["instance_shape"])
 
@@ -288,7 +288,7 @@ class TestInstances:
         found = irn.detect(scores, classes=[4, 9])
         assert found.scores.tolist() == pytest.approx([0.9, 0.6, 0.0, 0.3])
         assert found.classes.tolist() == [4, 4, 4, 9]
-        assert found.masks.sum(dim=(1, 2)).tolist() == [50, 40, 1, 2]
+        assert found.masks.sum(axis=(1, 2)).tolist() == [50, 40, 1, 2]
 
     def test_nothing_above_the_background(self):
         found = irn.detect(torch.full((2, 4, 5), 0.2), classes=[1, 2])

@@ -86,5 +86,5 @@ def test_settings():
     assert SeedSettings(threshold="auto").threshold == "auto"
     with pytest.raises(SettingsError, match="must lie in"):
         SeedSettings(threshold=1.5)
-    with pytest.raises(SettingsError, match="above seed.confident_foreground"):
+    with pytest.raises(SettingsError, match="above seed"):
         SeedSettings(confident_foreground=0.1)

@@ -14,8 +14,8 @@ from advcam.errors import DataError, SettingsError
 from advcam.models.ranges import min_max
 from advcam.saliency import FolderMaps, OpenCVDetector, SaliencySource, U2Net, U2NetDetector
 from advcam.saliency.detector import fold, network_input, squared
-from advcam.saliency.maps import resized
 from advcam.saliency.settings import SaliencySettings
+from advcam.saliency.source import resized
 from advcam.saliency.u2net import PLANS
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from advcam.classify.average_precision import average_precision
 from advcam.classify.quality import ClassifierJudgement, judge_classifier
 from advcam.classify.settings import ClassifySettings
-from advcam.classify.targets import prevalence, targets_of
-from advcam.classify.validation import own_scores
+from advcam.classify.targets import prevalence
+from advcam.classify.validation import own_scores, precisions
 from advcam.data.record import ImageSet
 from advcam.models.classifier import Classifier
 
@@ -38,9 +37,7 @@ def measure_classifier(
     """
     settings = settings or ClassifySettings()
     classifier = classifier.to(device).eval()
-    scores_NK = own_scores(classifier, images, settings).float()
-    targets_NK = torch.stack([targets_of(record.classes, len(images.class_names)) for record in images.records])
-    values = average_precision(scores_NK, targets_NK)
+    values = precisions(own_scores(classifier, images, settings).float(), images)
     shares = prevalence(images)
     per_class = dict(zip(images.class_names, values.tolist(), strict=True))
     val_map = float(values.nanmean())

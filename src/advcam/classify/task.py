@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from advcam.classify.augment import augment
-from advcam.classify.average_precision import average_precision
 from advcam.classify.freezing import frozen_parameters
 from advcam.classify.loss import classification_loss
 from advcam.classify.settings import ClassifySettings
 from advcam.classify.targets import check_labels, targets_of
-from advcam.classify.validation import own_scores
+from advcam.classify.validation import own_scores, precisions
 from advcam.data.images import read_image
 from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
@@ -38,6 +37,8 @@ class ClassifierTask(Task):
         DataError, SettingsError: labels from which nothing can be learnt; see ``check_labels``.
     """
 
+    settings: ClassifySettings
+
     def __init__(
         self,
         network: nn.Module,
@@ -50,7 +51,7 @@ class ClassifierTask(Task):
         check_labels(train, val, settings)
         super().__init__(network, settings)
         classifier: Any = getattr(network, "classifier", network)
-        self.classifier, self.options, self.subs, self.part = classifier, settings, subs, part
+        self.classifier, self.subs, self.part = classifier, subs, part
         self.score_name = None if val is None else MEAN
         self.train_set, self.val_set = train, val
         for parameter in frozen_parameters(classifier.backbone, settings.freeze):
@@ -65,7 +66,7 @@ class ClassifierTask(Task):
         record = self.train_set.records[index]
         mean, std = self.classifier.mean, self.classifier.std
         image = read_image(record.image, len(mean))
-        view = augment(image, mean, std, self.options, self.generator(epoch, index))
+        view = augment(image, mean, std, self.settings, self.generator(epoch, index))
         targets = targets_of(record.classes, len(self.train_set.class_names))
         if self.subs is not None:
             network: Any = self.network
@@ -73,7 +74,7 @@ class ClassifierTask(Task):
         return view, targets
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        slow, options = self.classifier.parameter_groups()["backbone"], self.options
+        slow, options = self.classifier.parameter_groups()["backbone"], self.settings
         known = {id(parameter) for parameter in self.classifier.backbone.parameters()}
         fast = [p for p in self.network.parameters() if id(p) not in known and p.requires_grad]
         return [{"params": slow, "lr": options.lr}, {"params": fast, "lr": options.lr * options.head_lr_factor}]
@@ -85,15 +86,13 @@ class ClassifierTask(Task):
         images, targets = batch
         if self.network is not self.classifier:
             return self.network.loss(images, targets)  # type: ignore[operator]
-        return {"loss": classification_loss(self.classifier(images), targets, self.options.loss)}
+        return {"loss": classification_loss(self.classifier(images), targets, self.settings.loss)}
 
     def validate(self, rank: int, world: int) -> Tensor | None:
-        return None if self.val_set is None else own_scores(self.classifier, self.val_set, self.options, rank, world)
+        return None if self.val_set is None else own_scores(self.classifier, self.val_set, self.settings, rank, world)
 
     def scores(self, total: Tensor) -> dict[str, float]:
         assert self.val_set is not None
-        names = self.val_set.class_names
-        targets = torch.stack([targets_of(record.classes, len(names)) for record in self.val_set.records])
-        values = average_precision(total.float(), targets)
-        per_class = {CLASS_PREFIX + name: value for name, value in zip(names, values.tolist(), strict=True)}
-        return {MEAN: float(values.nanmean()), **per_class}
+        values = precisions(total.float(), self.val_set)
+        per_class = zip(self.val_set.class_names, values.tolist(), strict=True)
+        return {MEAN: float(values.nanmean()), **{CLASS_PREFIX + name: value for name, value in per_class}}

@@ -181,9 +181,9 @@ def train_rounds(
     return network, result
 
 
-def digest_of(labels: Sequence[tuple[int, ...]]) -> str:
-    """What tells one labelling from another."""
-    return hashlib.sha256(str(list(labels)).encode()).hexdigest()[:8]
+def digest_of(values: Sequence[object]) -> str:
+    """What tells one list from another."""
+    return hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()[:8]
 
 
 def origin_of(backbone: BackboneSettings, train: ImageSet, val: ImageSet | None) -> dict[str, str]:
@@ -192,6 +192,5 @@ def origin_of(backbone: BackboneSettings, train: ImageSet, val: ImageSet | None)
     origin["classes"] = ", ".join(train.class_names)
     for name, image_set in (("training images", train), ("validation images", val)):
         records = () if image_set is None else image_set.records
-        digest = hashlib.sha256("\n".join(f"{record.id} {record.classes}" for record in records).encode())
-        origin[name] = f"{len(records)} ({digest.hexdigest()[:8]})"
+        origin[name] = f"{len(records)} ({digest_of([f'{record.id} {record.classes}' for record in records])})"
     return origin

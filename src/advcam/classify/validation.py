@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from advcam.classify.average_precision import average_precision
 from advcam.classify.settings import ClassifySettings
+from advcam.classify.targets import targets_of
 from advcam.data.images import read_image
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize, resize_long_side
@@ -39,6 +41,13 @@ def own_scores(
         known = logits.log_softmax(1) if settings.loss == "softmax" else logits
         scores_NK[places] = known.double().cpu()
     return scores_NK
+
+
+def precisions(scores: Float[Tensor, "n K"], images: ImageSet) -> Float[Tensor, " K"]:
+    """Average precision of each class over labelled images; NaN for a class that no image has."""
+    return average_precision(
+        scores, torch.stack([targets_of(r.classes, len(images.class_names)) for r in images.records])
+    )
 
 
 def pooled_features(classifier: Classifier, images: ImageSet, settings: ClassifySettings) -> Float[Tensor, "n C"]:

@@ -10,22 +10,10 @@ from torch import Tensor
 
 from advcam.errors import SettingsError
 from advcam.localize.settings import Normalization
-from advcam.models import ranges
+from advcam.models.ranges import min_max as min_max
 
 PAS_QUANTILE = 0.9
 IVR_QUANTILE = 0.6
-
-
-def min_max(score_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """The benchmark's own: m - min m, divided by its new maximum. A map that is constant or has a NaN becomes zeros.
-
-    Source: wsolevaluation.
-
-    >>> import torch
-    >>> min_max(torch.tensor([[-1.0, 0.0, 3.0]]))
-    tensor([[0.0000, 0.2500, 1.0000]])
-    """
-    return torch.zeros_like(score_map) if _is_void(score_map) else ranges.min_max(score_map)
 
 
 def maximum(score_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:

@@ -13,7 +13,8 @@ from torch import Tensor
 from advcam.errors import SettingsError
 from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
-from advcam.refine.threshold import BINS, best_cut, between_variance
+from advcam.refine.threshold import BINS
+from advcam.saliency.threshold import best_cut, between_variance
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.int8)
 
@@ -121,4 +122,4 @@ def _threshold(scores: Float64[np.ndarray, "H W"], settings: LocalizeSettings) -
     if settings.threshold != "auto":
         return float(settings.threshold) * float(scores.max())
     counts = np.bincount(np.minimum((scores * BINS).astype(np.int64), BINS - 1).ravel(), minlength=BINS)
-    return best_cut(between_variance(torch.from_numpy(counts))) / BINS
+    return best_cut(between_variance(counts)) / BINS

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def min_max(maps: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
-    """Each map in [0, 1] between its own extremes; a constant one becomes zeros.
+    """Each map in [0, 1] between its own extremes; one that is constant or has a NaN becomes zeros.
 
     >>> min_max(torch.tensor([[[1.0, 3.0]], [[2.0, 2.0]]])).tolist()
     [[[0.0, 1.0]], [[0.0, 0.0]]]

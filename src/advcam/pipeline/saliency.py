@@ -17,7 +17,7 @@ from torch import Tensor
 
 from advcam.data.images import read_image
 from advcam.data.record import Record
-from advcam.errors import DataError, RunError, SettingsError
+from advcam.errors import DataError, RunError, SettingsError, shortened
 from advcam.io.files import contents_digest, writing
 from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
@@ -27,7 +27,7 @@ from advcam.pipeline.keys import Artifact, Steps, key_of
 from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn, pass_over
 from advcam.pipeline.run import Run, spread
 from advcam.pipeline.through import work_through
-from advcam.saliency.folder import FolderMaps, few, read_map
+from advcam.saliency.folder import FolderMaps, read_map
 from advcam.saliency.opencv import CLASSES, OpenCVDetector
 from advcam.saliency.pairs import find_pairs
 from advcam.saliency.settings import NETWORKS
@@ -99,7 +99,7 @@ def saliency(run: Run) -> None:
         train_detector(run)
     with run.making(NAME, facts(run), [NAME]) as made:
         if run.config.saliency.source == "folder" and (missing := folder_maps(run).missing):
-            say(f"saliency: {len(missing)} images have no map and will be climbed without: {few(missing)}")
+            say(f"saliency: {len(missing)} images have no map and will be climbed without: {shortened(missing)}")
         config = run.config.saliency
         size = (
             1 if config.source not in NETWORKS else config.batch_size or (1 if run.device.type == "cpu" else GPU_BATCH)
@@ -275,7 +275,7 @@ def saliency_facts(run: Run) -> dict[str, Any] | None:
         and (ledger.key(one.id) is None or (run.part is None and not run.folder.saliency(one.id).exists()))
     ]
     if entry is None or lacking:
-        named = f" of {few(lacking)}" if lacking and entry else ""
+        named = f" of {shortened(lacking)}" if lacking and entry else ""
         raise RunError(
             f"{run.folder.root} has no saliency maps{named} yet: run `advcam saliency` with the same --out, or give "
             "--saliency.source none"

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from advcam.errors import DataError
+from advcam.saliency.threshold import best_cut, between_variance
 
 # Bins of the histogram of [0, 1]: the thresholds that can be chosen are the multiples of 0.01, as in a sweep.
 BINS = 100
@@ -95,7 +96,7 @@ class ThresholdCounts:
                 "no threshold can be chosen, because no image has a localization map with values above 0: "
                 "check the classifier, or set the seed's threshold"
             )
-        between = between_variance(self.counts)
+        between = between_variance(self.counts.numpy())
         cut = best_cut(between)
         centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS
         share = self.counts.double() / self.counts.sum()
@@ -107,25 +108,3 @@ class ThresholdCounts:
             image_count=self.image_count,
             skipped=self.skipped,
         )
-
-
-def best_cut(between: Float64[Tensor, " cuts"]) -> int:
-    """The bin that the upper group begins with, by the highest criterion.
-
-    Where an empty stretch separates the groups, every cut inside it is equally good: the middle one.
-
-    >>> best_cut(between_variance(torch.tensor([4, 0, 0, 0, 4])))
-    3
-    """
-    best = (between >= between.max() * (1 - 1e-12)).nonzero().flatten()
-    return int(best[len(best) // 2]) + 1
-
-
-def between_variance(counts: Int64[Tensor, " b"]) -> Float64[Tensor, " b-1"]:
-    """Otsu's criterion for every cut of a histogram over [0, 1]: entry i separates bins 0..i from the rest."""
-    share = counts.double() / counts.sum()
-    centres = (torch.arange(len(counts), dtype=torch.float64) + 0.5) / len(counts)
-    weight = share.cumsum(0)[:-1]
-    moment = (share * centres).cumsum(0)[:-1]
-    spread = weight * (1 - weight)
-    return torch.where(spread > 0, (moment - (share @ centres) * weight).square() / spread, 0.0)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from advcam.models.ranges import min_max
-from advcam.saliency.maps import resized
+from advcam.saliency.source import resized
 from advcam.saliency.u2net import U2Net, Unit
 
 # Height and width of the published networks' input.

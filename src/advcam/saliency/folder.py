@@ -13,11 +13,9 @@ from jaxtyping import Float32, UInt8
 from advcam.data.images import image_size, read_image
 from advcam.data.listing import list_images
 from advcam.data.record import Record
-from advcam.errors import DataError
-from advcam.saliency.maps import resized
+from advcam.errors import DataError, shortened
+from advcam.saliency.source import resized
 
-# Ids named in a sentence; the others are counted.
-NAMED = 10
 # Some data sets keep their images in a folder of this name, which their maps do not repeat.
 IMAGE_FOLDER = "images/"
 
@@ -79,7 +77,7 @@ class FolderMaps:
             raise DataError(faults[0] + (f" ({len(faults) - 1} more maps cannot be used)" if len(faults) > 1 else ""))
         if missing and not without:
             raise DataError(
-                f"{len(missing)} of {len(records)} images have no saliency map ({few(missing)}): put "
+                f"{len(missing)} of {len(records)} images have no saliency map ({shortened(missing, most=10)}): put "
                 f"{missing[0]}.png and the others there, or climb these images without region D with "
                 "saliency.missing without",
                 folder,
@@ -116,9 +114,3 @@ def check_shape(path: Path, found: tuple[int, int], wanted: tuple[int, int]) -> 
         f"{wanted[1]} x {wanted[0]}, of another shape: make it of the image's shape, or square",
         path,
     )
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

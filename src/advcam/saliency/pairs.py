@@ -15,8 +15,7 @@ from advcam.data.listing import list_images
 from advcam.data.masks import IGNORE, read_mask
 from advcam.data.open import open_dataset
 from advcam.data.record import Record
-from advcam.errors import DataError
-from advcam.saliency.folder import few
+from advcam.errors import DataError, shortened
 from advcam.saliency.settings import DetectorSettings
 
 
@@ -92,7 +91,7 @@ def grey_pairs(pictures: str, masks: str) -> list[Pair]:
     if missing:
         raise DataError(
             f"{len(missing)} of {len(of_pictures.ids)} pictures in {pictures} have no mask there "
-            f"({few(missing)}): add the masks, or take the pictures out",
+            f"({shortened(missing, most=10)}): add the masks, or take the pictures out",
             masks,
         )
     return [

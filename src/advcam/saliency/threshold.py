@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64, Int64
 
 from advcam.saliency.settings import Rule
 
@@ -39,17 +39,31 @@ def salient(
 
 
 def otsu(saliency: Float[np.ndarray, "H W"]) -> float:
-    """The cut between two groups of values that maximises ``w0 w1 (m1 - m0)^2``; infinite where there is one group."""
+    """Otsu's cut between two groups of values, see ``best_cut``; infinite where there is one group."""
     levels = np.rint(saliency * (BINS - 1)).astype(np.int64)
-    share = np.bincount(levels.ravel(), minlength=BINS) / levels.size
-    value = np.arange(BINS) / (BINS - 1)
-    below, moment = share.cumsum()[:-1], (share * value).cumsum()[:-1]
-    spread = below * (1 - below)
+    between = between_variance(np.bincount(levels.ravel(), minlength=BINS))
+    return (best_cut(between) - 0.5) / (BINS - 1) if between.any() else float("inf")
+
+
+def between_variance(counts: Int64[np.ndarray, " b"]) -> Float64[np.ndarray, " b-1"]:
+    """Otsu's criterion ``w0 w1 (m1 - m0)^2`` for every cut of a histogram over [0, 1]: entry i parts bins 0..i from the
+    rest. w are the groups' shares, m their means; 0 where a group is empty."""
+    share, total = counts / counts.sum(), counts.sum()
+    centres = (np.arange(len(counts)) + 0.5) / len(counts)
+    weight, moment = share.cumsum()[:-1], (share * centres).cumsum()[:-1]
+    spread = weight * (1 - weight)
     # Sums of shares are exact to rounding only; the smallest real group is one pixel.
-    apart = spread > 0.25 / levels.size
-    between = np.where(apart, ((share @ value) * below - moment) ** 2 / np.where(apart, spread, 1.0), 0.0)
-    if not between.any():
-        return float("inf")
-    # Where an empty stretch separates the groups every cut in it is as good: take its middle.
+    apart = spread > 0.25 / total
+    return np.where(apart, ((share @ centres) * weight - moment) ** 2 / np.where(apart, spread, 1.0), 0.0)
+
+
+def best_cut(between: Float64[np.ndarray, " cuts"]) -> int:
+    """The bin that the upper group begins with, by the highest criterion.
+
+    Where an empty stretch separates the groups, every cut inside it is equally good: the middle one.
+
+    >>> best_cut(between_variance(np.array([4, 0, 0, 0, 4])))
+    3
+    """
     best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
-    return (float(best[len(best) // 2]) + 0.5) / (BINS - 1)
+    return int(best[len(best) // 2]) + 1

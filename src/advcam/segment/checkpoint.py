@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +30,7 @@ def save_network(folder: str | Path, segmenter: Segmenter, method: str, build: M
         folder: made if it is not there.
         segmenter: the network, its classes and its input.
         method: "deeplab" or "cct".
-        build: what the method builds the network from, see ``_BUILDERS``.
+        build: what the method builds the network from, see ``_BUILT_FROM``.
 
     Raises:
         RunError: the folder cannot be written.
@@ -109,28 +109,30 @@ def fingerprint(folder: str | Path) -> str:
     return contents_digest({name: found / name for name in (CONFIG_NAME, WEIGHTS_NAME)})
 
 
-def build_network(method: str, build: Mapping[str, Any], num_labels: int) -> nn.Module:
-    """The network of a method with random weights, from what ``save_network`` was given."""
-    return _BUILDERS[method](build, num_labels)
+class _DeepLab(msgspec.Struct):
+    architecture: str
+    output_stride: int
+    rates: list[Annotated[int, msgspec.Meta(ge=1)]]
+    pyramid: list[Annotated[float, msgspec.Meta(gt=0)]]
+
+    def network(self, num_labels: int) -> nn.Module:
+        backbone = build_backbone(self.architecture, self.output_stride)
+        return DeepLab(backbone.features, backbone.channels, num_labels, self.rates, self.pyramid)
 
 
-def _deeplab(build: Mapping[str, Any], num_labels: int) -> nn.Module:
-    backbone = build_backbone(build["architecture"], build["output_stride"])
-    return DeepLab(backbone.features, backbone.channels, num_labels, build["rates"], build["pyramid"])
+class _CCT(msgspec.Struct):
+    architecture: str
+    output_stride: int
+    width: Annotated[int, msgspec.Meta(ge=1, le=65536)]
+
+    def network(self, num_labels: int) -> nn.Module:
+        backbone, width = build_backbone(self.architecture, self.output_stride), self.width
+        return CCTNetwork(
+            backbone.features, backbone.channels, stride=backbone.output_stride, width=width, num_labels=num_labels
+        )
 
 
-def _cct(build: Mapping[str, Any], num_labels: int) -> nn.Module:
-    backbone = build_backbone(build["architecture"], build["output_stride"])
-    return CCTNetwork(
-        backbone.features,
-        backbone.channels,
-        stride=backbone.output_stride,
-        width=build["width"],
-        num_labels=num_labels,
-    )
-
-
-_BUILDERS: dict[str, Callable[[Mapping[str, Any], int], nn.Module]] = {"deeplab": _deeplab, "cct": _cct}
+_BUILT_FROM: dict[str, type[_DeepLab | _CCT]] = {"deeplab": _DeepLab, "cct": _CCT}
 _FIELDS = {
     "method": str,
     "class_names": list[str],
@@ -141,34 +143,20 @@ _FIELDS = {
 }
 
 
-class _Described(msgspec.Struct):
-    """What every method's network is built from."""
-
-    architecture: str
-    output_stride: int
-
-
-class _DeepLab(_Described):
-    rates: list[Annotated[int, msgspec.Meta(ge=1)]]
-    pyramid: list[Annotated[float, msgspec.Meta(gt=0)]]
-
-
-class _CCT(_Described):
-    width: Annotated[int, msgspec.Meta(ge=1, le=65536)]
-
-
-_BUILDS: dict[str, type[_Described]] = {"deeplab": _DeepLab, "cct": _CCT}
+def build_network(method: str, build: Mapping[str, Any], num_labels: int) -> nn.Module:
+    """The network of a method with random weights, from what ``save_network`` was given."""
+    return msgspec.convert(build, _BUILT_FROM[method]).network(num_labels)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The description of a saved network, checked."""
     config = read_stored(folder, "a segmentation network, such as the folder segmentation of a run", _FIELDS)
-    if config["method"] not in _BUILDERS:
+    if config["method"] not in _BUILT_FROM:
         raise ModelError(
             f"{folder / CONFIG_NAME} names the method {config['method']!r}, which this version does not know: update it"
         )
     try:
-        msgspec.convert(config["build"], _BUILDS[config["method"]])
+        msgspec.convert(config["build"], _BUILT_FROM[config["method"]])
     except msgspec.ValidationError as error:
         raise ModelError(
             f"{folder / CONFIG_NAME} does not say what its network is built from ({error}): restore the file, or train "

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
 from torch import Tensor
 
 from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
-from advcam.models.classifier import build_classifier
+from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
+from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.data import random_view, read_pair, take_view
 from advcam.segment.deeplab import DeepLab
 from advcam.segment.inference import Segmenter
 from advcam.segment.loss import segmentation_loss
 from advcam.segment.settings import SegmentSettings
-from advcam.segment.validation import Validation
-from advcam.training import Task
+from advcam.segment.validation import SegmentationTask, Validation
 from advcam.training.schedule import lr_factor
 from advcam.training.seeding import seeded
 
@@ -31,16 +29,8 @@ def start_deeplab(settings: SegmentSettings, class_names: tuple[str, ...]) -> tu
         SettingsError: an unknown architecture or set of weights.
         ModelError: the architecture does not reach the output stride, or the weights do not fit.
     """
-    backbone = BackboneSettings(
-        architecture=settings.architecture,
-        weights=settings.weights,
-        output_stride=settings.output_stride,
-        mean=settings.mean,
-        std=settings.std,
-    )
-    # A classifier knows how weights of every origin come into a backbone; its head is not used.
     with seeded(settings.seed):
-        classifier = build_classifier(backbone, num_classes=1)
+        classifier = pretrained(settings, settings.weights)
         network = DeepLab(
             classifier.backbone, classifier.head.in_features, len(class_names) + 1, settings.rates, settings.pyramid
         )
@@ -55,7 +45,16 @@ def start_deeplab(settings: SegmentSettings, class_names: tuple[str, ...]) -> tu
     return Segmenter(network, class_names, classifier.mean, classifier.std), build
 
 
-class DeepLabTask(Task):
+def pretrained(settings: SegmentSettings | CCTSettings, weights: str | None) -> Classifier:
+    """The backbone that settings name, below a head that is not used: a classifier knows how weights of every origin
+    come into it."""
+    named = BackboneSettings(
+        settings.architecture, weights, settings.output_stride, mean=settings.mean, std=settings.std
+    )
+    return build_classifier(named, num_classes=1)
+
+
+class DeepLabTask(SegmentationTask):
     """DeepLab-v2 on images with masks.
 
     Args:
@@ -65,50 +64,40 @@ class DeepLabTask(Task):
         validation: what is measured while it trains, or None.
     """
 
+    network: DeepLab
+    settings: SegmentSettings
+
     def __init__(
         self, segmenter: Segmenter, train: ImageSet, settings: SegmentSettings, validation: Validation | None = None
     ) -> None:
-        assert isinstance(segmenter.network, DeepLab)
-        super().__init__(segmenter.network, settings)
-        self.deeplab, self.told = segmenter.network, settings
-        self.segmenter, self.train, self.validation = segmenter, train, validation
-        self.score_name = None if validation is None else "mIoU"
+        super().__init__(segmenter.network, settings, segmenter, validation)
+        self.train = train
 
     def __len__(self) -> int:
         return len(self.train)
 
     def item(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         image, mask = read_pair(self.train.records[index], len(self.train.class_names))
-        told = self.told
+        told = self.settings
         view = random_view(image.shape[:2], told.scales, told.crop, told.flip, self.generator(epoch, index))
         return take_view(image, mask, view, told.crop, self.segmenter.mean, self.segmenter.std)
 
     def loss(self, batch: Sequence[Tensor], update: int, total: int) -> dict[str, Tensor]:
         images, masks = batch
-        return {"loss": segmentation_loss(self.deeplab.pyramid_logits(images), masks, self.told.loss)}
+        return {"loss": segmentation_loss(self.network.pyramid_logits(images), masks, self.settings.loss)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The backbone's weights; the head's at a higher rate; its biases at twice that, without weight decay."""
-        lr = self.told.lr * self.told.head_lr_factor
-        head = list(self.deeplab.aspp.branches)
+        lr = self.settings.lr * self.settings.head_lr_factor
+        head = list(self.network.aspp.branches)
         return [
-            {"params": [parameter for parameter in self.deeplab.backbone.parameters() if parameter.requires_grad]},
+            {"params": [parameter for parameter in self.network.backbone.parameters() if parameter.requires_grad]},
             {"params": [branch.weight for branch in head], "lr": lr},
             {"params": [branch.bias for branch in head], "lr": 2 * lr, "weight_decay": 0.0},
         ]
 
     def lr_factor(self, update: int, total: int) -> float:
         """The decay, which stands still between every ``lr_hold`` updates, under the warm-up, which does not."""
-        warmup = round(self.told.warmup * total)
-        held = lr_factor(update - update % self.told.lr_hold, total, self.told.poly_power)
+        warmup = round(self.settings.warmup * total)
+        held = lr_factor(update - update % self.settings.lr_hold, total, self.settings.poly_power)
         return held * min(1.0, (update + 1) / warmup) if warmup else held
-
-    def validate(self, rank: int, world: int) -> Tensor | None:
-        return None if self.validation is None else self.validation.confusion(self.segmenter, rank, world)
-
-    def scores(self, total: Tensor) -> dict[str, float]:
-        assert self.validation is not None
-        return self.validation.scores(total)
-
-    def pictures(self) -> dict[str, UInt8[np.ndarray, "_ _ 3"]]:
-        return {} if self.validation is None else self.validation.pictures(self.segmenter)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float64, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from advcam.data.images import read_image
 from advcam.data.masks import read_mask, resized_labels, voc_palette
@@ -16,8 +16,31 @@ from advcam.evaluate import ConfusionMatrix, SegmentationScores
 from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
+from advcam.training.settings import FitSettings
+from advcam.training.task import Task
 
 SAMPLE_SIDE = 320
+
+
+class SegmentationTask(Task):
+    """A training of ``segmenter.network``, or of more around it, with ``validation`` while it lasts."""
+
+    def __init__(
+        self, network: nn.Module, settings: FitSettings, segmenter: Segmenter, validation: Validation | None
+    ) -> None:
+        super().__init__(network, settings)
+        self.segmenter, self.validation = segmenter, validation
+        self.score_name = None if validation is None else "mIoU"
+
+    def validate(self, rank: int, world: int) -> Tensor | None:
+        return None if self.validation is None else self.validation.confusion(self.segmenter, rank, world)
+
+    def scores(self, total: Tensor) -> dict[str, float]:
+        assert self.validation is not None
+        return self.validation.scores(total)
+
+    def pictures(self) -> dict[str, UInt8[np.ndarray, "_ _ 3"]]:
+        return {} if self.validation is None else self.validation.pictures(self.segmenter)
 
 
 @dataclass(frozen=True)

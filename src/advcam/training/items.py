@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,36 +18,38 @@ from advcam.training.task import ORDER, Task
 Key = tuple[int, int]
 
 
-class KeyedItems(Dataset[Any]):
-    """A task's items by ``(epoch, index)``."""
+class _Answers(Dataset[Any]):
+    """What ``read`` makes of a key, and ``collate`` of several; a mistake of the user's is an answer too.
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    A worker's exception would arrive as its traceback; as a value it arrives whole, and is raised on arrival.
+    """
 
-    def __getitem__(self, key: Key) -> Any:
-        # A worker's exception would arrive as its traceback; as a value it arrives whole, and is raised on arrival.
+    def __init__(self, read: Callable[[Any], Any], collate: Callable[[list[Any]], Any]) -> None:
+        self.read, self.collate = read, collate
+
+    def __getitem__(self, key: Any) -> Any:
         try:
-            return self.task.item(*key)
+            return self.read(key)
         except UserError as error:
             return error
 
     def stack(self, items: list[Any]) -> Any:
-        """One batch; or the first error among its items."""
-        return next((item for item in items if isinstance(item, UserError)), None) or self.task.collate(items)
+        return next((item for item in items if isinstance(item, UserError)), None) or self.collate(items)
 
-
-class _Read(Dataset[Any]):
-    def __init__(self, items: Sequence[Any], read: Callable[[Any], Any]) -> None:
-        self.items, self.read = items, read
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return self.read(self.items[index])
-        except UserError as error:
-            return error
+    def of(self, keys: Iterable[list[Any]], workers: int, pin_memory: bool = False) -> Iterator[Any]:
+        """The batches of these keys, in order, read by so many processes."""
+        loader = DataLoader(
+            self,
+            batch_sampler=keys,
+            collate_fn=self.stack,
+            num_workers=workers,
+            worker_init_fn=leave_interrupts,
+            pin_memory=pin_memory,
+        )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
 
 def in_batches(
@@ -60,18 +63,8 @@ def in_batches(
     >>> list(in_batches([1, 2, 3], str, batch_size=2, workers=0, processes=1))
     [['1', '2'], ['3']]
     """
-    loader = DataLoader(
-        _Read(items, read),
-        batch_size=batch_size,
-        collate_fn=list,
-        num_workers=reading_processes(workers, processes),
-        worker_init_fn=leave_interrupts,
-    )
-    for batch in loader:
-        for item in batch:
-            if isinstance(item, UserError):
-                raise item
-        yield batch
+    keys = [list(items[start : start + batch_size]) for start in range(0, len(items), batch_size)]
+    return _Answers(read, list).of(keys, reading_processes(workers, processes))
 
 
 class Batches(Sampler[list[Key]]):
@@ -133,17 +126,12 @@ def batches_of(task: Task, first: int, total: int, fabric: Fabric) -> Iterator[A
     Raises:
         UserError: an item of the batch cannot be made.
     """
-    settings, items = task.settings, KeyedItems(task)
+    settings = task.settings
     here = fabric.world_size // max(1, getattr(fabric.strategy, "num_nodes", 1))
-    loader = DataLoader(
-        items,
-        batch_sampler=Batches(len(task), settings, first, total, fabric.global_rank, fabric.world_size),
-        collate_fn=items.stack,
-        num_workers=reading_processes(settings.workers, here),
-        worker_init_fn=leave_interrupts,
-        pin_memory=fabric.device.type == "cuda",
-    )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
+    keys = Batches(len(task), settings, first, total, fabric.global_rank, fabric.world_size)
+    answers = _Answers(partial(_item, task), task.collate)
+    return answers.of(keys, reading_processes(settings.workers, here), pin_memory=fabric.device.type == "cuda")
+
+
+def _item(task: Task, key: Key) -> Any:
+    return task.item(*key)

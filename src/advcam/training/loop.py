@@ -8,58 +8,27 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from advcam.errors import SettingsError
 from advcam.training.items import batches_of
 from advcam.training.logs import TrainingLogs
 from advcam.training.machine import reproducible, seed_device
+from advcam.training.norms import norms_checked
 from advcam.training.progress import FitEvent
 from advcam.training.schedule import build_optimizer, set_learning_rate
 from advcam.training.seeding import drawn
-from advcam.training.settings import FitSettings
 from advcam.training.signals import noted_signals
-from advcam.training.state import FitState, best_weights, forget_others, save_tensors
+from advcam.training.state import FitState, Plan, best_weights, forget_others, save_tensors
 from advcam.training.task import LAYERS, Task
 
 # Updates between two fetches of the losses from a GPU: each one waits for it.
 FETCH_EVERY = 10
 
 Losses = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a training is, and where its state is kept.
-
-    Attributes:
-        path: of the state on disk; logs and pictures are written beside it.
-        total: updates of the whole training.
-        validate_every: updates between two validations.
-        origin: the settings and data that the state on disk must be of.
-    """
-
-    path: Path
-    total: int
-    validate_every: int
-    origin: Mapping[str, str]
-
-    def state(self) -> FitState:
-        """Where the training stands: from the disk, or at its beginning.
-
-        Raises:
-            RunError: the file is no state of a training, or one of other settings or data.
-        """
-        if not self.path.exists():
-            return FitState(dict(self.origin))
-        state = FitState.load(self.path)
-        state.check_origin(self.path, self.origin)
-        return state
 
 
 class Pass(nn.Module):
@@ -107,10 +76,12 @@ def train(
         fabric.strategy.precision.load_state_dict(state.precision)
     # The first process may write a new state as soon as it goes on.
     fabric.barrier()
-    hooks = [
-        part.register_forward_pre_hook(_several_values) for part in module.modules() if isinstance(part, _BatchNorm)
-    ]
-    with noted_signals() as signals, reproducible(fabric.device), closing(TrainingLogs(plan.path.parent)) as logs:
+    with (
+        norms_checked(module, settings),
+        noted_signals() as signals,
+        reproducible(fabric.device),
+        closing(TrainingLogs(plan.path.parent)) as logs,
+    ):
         record = _Record(fabric, task, state, plan, optimizer, logs, on_event)
         batches = iter(batches_of(task, state.updates, plan.total, fabric))
         task.set_train_mode()
@@ -122,7 +93,7 @@ def train(
                 place = update * settings.accumulate + part
                 seed_device(drawn(settings.seed, LAYERS, place, fabric.global_rank), fabric.device)
                 with fabric.no_backward_sync(wrapped, enabled=part + 1 < settings.accumulate):
-                    losses = _losses(wrapped, partial(task.loss, batch, update, plan.total), settings)
+                    losses = wrapped(partial(task.loss, batch, update, plan.total))
                     fabric.backward(losses["loss"] / settings.accumulate)
                 passes.append({name: value.detach() for name, value in losses.items()})
             if settings.gradient_clip is not None:
@@ -136,8 +107,6 @@ def train(
                 break
         else:
             stop = 0
-    for hook in hooks:
-        hook.remove()
     # Whoever reads the state now finds the last one.
     fabric.barrier()
     return stop
@@ -251,28 +220,3 @@ class _Record:
     def chooses(self) -> str | None:
         """The score that chooses the weights that are kept, where it is not the last ones."""
         return self.task.score_name if self.task.keeps_best else None
-
-
-class _OneValue(Exception):
-    """A batch norm would learn from a single value of each channel."""
-
-
-def _several_values(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    if norm.training and inputs[0].numel() == inputs[0].shape[1]:
-        raise _OneValue
-
-
-def _losses(module: nn.Module, loss: Callable[[], Losses], settings: FitSettings) -> Losses:
-    try:
-        return module(loss)
-    except _OneValue:
-        section = settings.section
-        fixes = [f"raise {section}batch_size, or lower {section}accumulate or the number of devices"]
-        if hasattr(settings, "crop"):
-            fixes.append(f"raise {section}crop, which is {settings.crop}")
-        if hasattr(settings, "freeze_batch_norm"):
-            fixes.append(f"set {section}freeze_batch_norm true")
-        raise SettingsError(
-            f"{section}batch_size {settings.batch_size} leaves one image to a pass, whose features are a single cell, "
-            f"and batch norm cannot learn from one value: {'; or '.join(fixes)}"
-        ) from None

@@ -69,6 +69,35 @@ class FitState:
                 )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How long a training is, and where its state is kept.
+
+    Attributes:
+        path: of the state on disk; logs and pictures are written beside it.
+        total: updates of the whole training.
+        validate_every: updates between two validations.
+        origin: the settings and data that the state on disk must be of.
+    """
+
+    path: Path
+    total: int
+    validate_every: int
+    origin: Mapping[str, str]
+
+    def state(self) -> FitState:
+        """Where the training stands: from the disk, or at its beginning.
+
+        Raises:
+            RunError: the file is no state of a training, or one of other settings or data.
+        """
+        if not self.path.exists():
+            return FitState(dict(self.origin))
+        state = FitState.load(self.path)
+        state.check_origin(self.path, self.origin)
+        return state
+
+
 def best_weights(path: Path, validation: Mapping[str, float]) -> Path:
     """Where the weights of a validation are, for the state at ``path``.
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from advcam.training.items import check_shares
-from advcam.training.loop import Pass, Plan, train
+from advcam.training.loop import Pass, train
 from advcam.training.machine import accelerator_and_precision
 from advcam.training.processes import launched_processes, run
 from advcam.training.progress import FitEvent
 from advcam.training.settings import numbers_depend_on
 from advcam.training.signals import raise_stop
-from advcam.training.state import FitState, load_best
+from advcam.training.state import FitState, Plan, load_best
 from advcam.training.task import Task
 
 STATE_NAME = "training.pt"

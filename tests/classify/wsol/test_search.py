@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from advcam.classify.wsol.search import draw_settings
 from advcam.classify.wsol.settings import METHODS, WSOLSettings
 from advcam.errors import SettingsError
+
+draw_settings = runpy.run_path(str(Path(__file__).parents[3] / "benchmarks/wsol_search.py"))["draw_settings"]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -10,8 +10,7 @@ import pytest
 
 from advcam.data import open_dataset, write_mask
 from advcam.errors import DataError
-from advcam.segment.cct.data import choose, merged, semi_supervised
-from advcam.segment.cct.splits import balanced_choice, main_label
+from advcam.segment.cct.data import balanced_choice, choose, main_label, merged, semi_supervised
 from advcam.segment.data import check_masks
 
 # The list of 60 images of the CCT program: three of each class.

@@ -7,7 +7,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from advcam.classify.wsol.method import LocalizationMethod, plain_loss
-from advcam.errors import SettingsError
 from advcam.models.classifier import Classifier
 
 
@@ -38,8 +37,6 @@ def hide(images: Float[Tensor, "n c H W"], grid: int, rate: float) -> Float[Tens
     >>> hide(torch.ones(2, 3, 5, 7), grid=0, rate=1.0).count_nonzero().item()
     210
     """
-    if grid < 0:
-        raise SettingsError(f"the side of a hidden square must not be negative, and is {grid}")
     if grid == 0:
         return images
     count, _, height, width = images.shape

@@ -38,6 +38,8 @@ class WSOLTask(Task):
         DataError: an image without exactly one class, or other classes in ``val`` than in ``train``.
     """
 
+    settings: WSOLSettings
+
     def __init__(
         self,
         network: nn.Module,
@@ -56,7 +58,6 @@ class WSOLTask(Task):
                 )
         assert isinstance(network, LocalizationMethod)
         self.method: LocalizationMethod = network
-        self.options = settings
         self.train_records = train.records
         self.val_records = () if val is None else val.records
         self.measure = measure if self.val_records else None
@@ -71,16 +72,15 @@ class WSOLTask(Task):
 
     def item(self, epoch: int, index: int) -> tuple[Tensor, int]:
         record, generator = self.train_records[index], self.generator(epoch, index)
-        image = square(read_image(record.image), self.options.resize)
-        return training_crop(image, self.options.crop, self.mean, self.std, generator), record.classes[0]
+        image = square(read_image(record.image), self.settings.resize)
+        return training_crop(image, self.settings.crop, self.mean, self.std, generator), record.classes[0]
 
     def loss(self, batch: Any, update: int, total: int) -> dict[str, Tensor]:
         images, labels = batch
         return self.method.loss(images, labels)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        settings = self.options
-        groups = []
+        settings, groups = self.settings, []
         for fast in (False, True):
             own = [p for name, p in self.network.named_parameters() if (name in self._fast) == fast and p.requires_grad]
             rate = settings.lr * (settings.head_lr_factor if fast else 1.0)
@@ -91,8 +91,8 @@ class WSOLTask(Task):
         return [group for group in groups if group["params"]]
 
     def lr_factor(self, update: int, total: int) -> float:
-        steps = steps_until(1 + update // self.per_epoch, self.options)
-        return super().lr_factor(update, total) * self.options.decay**steps
+        steps = steps_until(1 + update // self.per_epoch, self.settings)
+        return super().lr_factor(update, total) * self.settings.decay**steps
 
     def validate(self, rank: int, world: int) -> Tensor | None:
         if not self.val_records:
@@ -100,9 +100,9 @@ class WSOLTask(Task):
         right, measure = 0, None if self.measure is None else self.measure.fresh()
         records = self.val_records[rank::world]
         device = next(self.network.parameters()).device
-        read = partial(whole_square, side=self.options.crop, mean=self.mean, std=self.std)
+        read = partial(whole_square, side=self.settings.crop, mean=self.mean, std=self.std)
         remaining = iter(records)
-        for pictures in in_batches(records, read, self.options.batch_size, self.options.workers, world):
+        for pictures in in_batches(records, read, self.settings.batch_size, self.settings.workers, world):
             batch = list(islice(remaining, len(pictures)))
             sizes, images = [size for size, _ in pictures], torch.stack([image for _, image in pictures])
             classes = torch.tensor([record.classes[0] for record in batch], device=device)

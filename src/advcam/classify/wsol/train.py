@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
 from advcam.classify.methods import save_method
+from advcam.classify.train import origin_of
 from advcam.classify.wsol.build import build_method
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.classify.wsol.settings import WSOLSettings
@@ -74,8 +74,9 @@ def train_method(
     # Both are kept whichever is asked for.
     keeping = replace(settings, keep="last" if val is None else "best")
     task = WSOLTask(network, train, val, keeping, measure)
-    origin = {"train": described(train), "val": described(val), "backbone": str(backbone)}
-    result = fit(task, folder, origin=origin, device=device, devices=devices, on_event=on_event)
+    result = fit(
+        task, folder, origin=origin_of(backbone, train, val), device=device, devices=devices, on_event=on_event
+    )
     method = cast(LocalizationMethod, network)
 
     def save(path: Path) -> None:
@@ -94,12 +95,3 @@ def train_method(
     network.load_state_dict(load_best(folder / STATE_NAME, result.kept))
     save(folder)
     return WSOLTraining(result, "best", result.kept)
-
-
-def described(images: ImageSet | None) -> str:
-    """What tells one list of images from another."""
-    if images is None:
-        return "none"
-    listed = "\n".join(f"{record.id} {record.classes}" for record in images.records)
-    digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
-    return f"{images.split} {len(images)} images ({digest}) {len(images.class_names)} classes"

@@ -1,23 +1,6 @@
 """IRN: class maps spread to object boundaries along affinities that an edge map gives (Ahn et al., CVPR 2019)."""
 
-from advcam.refine.irn.clustering import Detections, detect, find_centroids, instance_maps, instance_masks
-from advcam.refine.irn.labels import reduced_labels
-from advcam.refine.irn.losses import IRNLoss, irn_loss, pair_displacements
-from advcam.refine.irn.paths import path_affinities, path_cells
-from advcam.refine.irn.propagation import image_scores, propagate
+import lazy_loader
 
-__all__ = [
-    "Detections",
-    "IRNLoss",
-    "detect",
-    "find_centroids",
-    "image_scores",
-    "instance_maps",
-    "instance_masks",
-    "irn_loss",
-    "pair_displacements",
-    "path_affinities",
-    "path_cells",
-    "propagate",
-    "reduced_labels",
-]
+# Public names are in __init__.pyi and imported on first use, so that the settings can be read without loading torch.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

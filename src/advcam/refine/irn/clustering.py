@@ -1,12 +1,9 @@
 """Instances from IRN's displacement field: cells that are led to one place belong to one object.
 
-Shape suffixes: ``h w`` the grid, ``k`` classes, ``i`` instances, ``m`` detections, ``H W`` the image.
+Shape suffixes: ``h w`` the grid, ``k`` classes, ``i`` instances.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -87,64 +84,6 @@ def instance_maps(maps: Float[Tensor, "k h w"], instances: Bool[Tensor, "i h w"]
     torch.Size([6, 4, 4])
     """
     return (maps[:, None] * instances).flatten(0, 1)
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Objects found in one image."""
-
-    scores: Float[Tensor, " m"]
-    """Maximum of the object's map inside its mask, in [0, 1]; 0 for an object too small to count."""
-    classes: Int[Tensor, " m"]
-    """0-based class of each object."""
-    masks: Bool[Tensor, "m H W"]
-    """Pixels of each object; no pixel is in two."""
-
-
-def detect(
-    scores: Float[Tensor, "c H W"], classes: Sequence[int], threshold: float = 0.25, min_area: float = 0.01
-) -> Detections:
-    """Objects from the walked maps of all classes and instances.
-
-    Each pixel goes to the highest map, or to the background where none is above ``threshold``. Every 4-connected piece
-    of a map is one detection; maps come in their order, their pieces in raster order.
-
-    Args:
-        scores: walked instance maps at the size of the image, divided by the one maximum over all.
-        classes: the 0-based classes ``k`` of the maps, of which each has the same number of instances.
-        threshold: the score of the background.
-        min_area: pieces smaller than this share of the image get the score 0.
-
-    Raises:
-        DataError: the number of maps is not a multiple of the number of classes.
-
-    >>> scores = torch.tensor([[[0.9, 0.5, 0.0, 0.6]]])
-    >>> found = detect(scores, classes=[7])
-    >>> found.classes.tolist(), found.masks.int().tolist()
-    ([7, 7], [[[1, 1, 0, 0]], [[0, 0, 0, 1]]])
-    """
-    if len(classes) == 0 or len(scores) % len(classes):
-        raise DataError(
-            f"{len(scores)} instance maps cannot belong to {len(classes)} classes: "
-            "give the same number of instances for every class"
-        )
-    winner = torch.cat([scores.new_full((1, *scores.shape[1:]), threshold), scores]).argmax(dim=0).cpu().numpy()
-    found_scores, found_classes, masks = [], [], []
-    for channel, map_HW in enumerate(scores):
-        pieces, count = ndimage.label(winner == channel + 1)
-        for piece in range(1, count + 1):
-            mask = torch.from_numpy(pieces == piece).to(scores.device)
-            large = int(mask.sum()) >= min_area * mask.numel()
-            found_scores.append(map_HW[mask].max() if large else map_HW.new_zeros(()))
-            found_classes.append(classes[channel * len(classes) // len(scores)])
-            masks.append(mask)
-    if not masks:
-        return Detections(
-            scores.new_zeros(0),
-            torch.zeros(0, dtype=torch.int64, device=scores.device),
-            torch.zeros(0, *scores.shape[1:], dtype=torch.bool, device=scores.device),
-        )
-    return Detections(torch.stack(found_scores), torch.tensor(found_classes, device=scores.device), torch.stack(masks))
 
 
 def _at(field: Tensor, y: Tensor, x: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from advcam.errors import DataError
 from advcam.refine.irn.paths import path_affinities
 from advcam.refine.pairs import (
     PairCounts,
@@ -103,6 +104,27 @@ def pair_displacements(displacements: Float[Tensor, "*n 2 h w"], radius: int) ->
     """
     source = cells_at(displacements, (0, 0), radius).unsqueeze(-3)
     return source - torch.stack([cells_at(displacements, offset, radius) for offset in pair_offsets(radius)], dim=-3)
+
+
+def reduced_labels(labels: Integer[Tensor, "*n H W"], stride: int = 4) -> Integer[Tensor, "*n h w"]:
+    """A label map on the grid of the edge map, for ``pair_labels``: the label at the middle of each cell.
+
+    Args:
+        labels: 0 background, class + 1, 255 ignore; sides are multiples of ``stride``.
+        stride: pixels per cell.
+
+    Raises:
+        DataError: a side is not a multiple of the stride.
+
+    >>> reduced_labels(torch.arange(32).reshape(4, 8))
+    tensor([[18, 22]])
+    """
+    if labels.shape[-2] % stride or labels.shape[-1] % stride:
+        raise DataError(
+            f"a label map of {labels.shape[-2]} x {labels.shape[-1]} pixels cannot be reduced by {stride}: "
+            f"crop or pad it to multiples of {stride}"
+        )
+    return labels[..., stride // 2 :: stride, stride // 2 :: stride]
 
 
 def _both_axes(pairs: Tensor) -> Tensor:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt16
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
+from advcam.errors import DataError
 from advcam.io.arrays import reading_arrays, write_arrays
-from advcam.refine.irn.clustering import Detections, detect, find_centroids, instance_maps, instance_masks
+from advcam.refine.irn.clustering import find_centroids, instance_maps, instance_masks
 from advcam.refine.irn.propagation import image_scores, propagate
 from advcam.refine.irn_settings import IRNInstanceSettings, IRNWalkSettings
 
@@ -28,18 +30,6 @@ class FoundObjects:
     """0-based."""
     scores: Float32[np.ndarray, " m"]
     """In [0, 1]; 0 for an object too small to count."""
-
-    @classmethod
-    def of(cls, found: Detections) -> FoundObjects:
-        """Detections as one picture of numbers."""
-        numbers = torch.zeros(found.masks.shape[1:], dtype=torch.int32)
-        for index, mask in enumerate(found.masks.cpu()):
-            numbers[mask] = index + 1
-        return cls(
-            numbers.numpy().astype(np.uint16),
-            found.classes.cpu().numpy().astype(np.int64),
-            found.scores.cpu().numpy().astype(np.float32),
-        )
 
     @property
     def masks(self) -> Bool[np.ndarray, "m H W"]:
@@ -75,6 +65,46 @@ class FoundObjects:
             return cls(arrays["numbers"], arrays["classes"].astype(np.int64), arrays["scores"])
 
 
+def detect(
+    scores: Float[Tensor, "c H W"], classes: Sequence[int], threshold: float = 0.25, min_area: float = 0.01
+) -> FoundObjects:
+    """Objects from the walked maps of all classes and instances.
+
+    Each pixel goes to the highest map, or to the background where none is above ``threshold``. Every 4-connected piece
+    of a map is one object, with the maximum of the map in it as its score; maps come in their order, their pieces in
+    raster order.
+
+    Args:
+        scores: walked instance maps at the size of the image, divided by the one maximum over all.
+        classes: the 0-based classes ``k`` of the maps, of which each has the same number of instances.
+        threshold: the score of the background.
+        min_area: pieces smaller than this share of the image get the score 0.
+
+    Raises:
+        DataError: the number of maps is not a multiple of the number of classes.
+
+    >>> found = detect(torch.tensor([[[0.9, 0.5, 0.0, 0.6]]]), classes=[7])
+    >>> found.classes.tolist(), found.numbers.tolist()
+    ([7, 7], [[1, 1, 0, 2]])
+    """
+    if len(classes) == 0 or len(scores) % len(classes):
+        raise DataError(
+            f"{len(scores)} instance maps cannot belong to {len(classes)} classes: "
+            "give the same number of instances for every class"
+        )
+    winner = torch.cat([scores.new_full((1, *scores.shape[1:]), threshold), scores]).argmax(dim=0).cpu().numpy()
+    numbers = np.zeros(winner.shape, np.uint16)
+    found_scores, found_classes = [], []
+    for channel, map_HW in enumerate(scores.cpu().numpy()):
+        pieces, count = ndimage.label(winner == channel + 1)
+        for piece in range(1, count + 1):
+            mask = pieces == piece
+            found_scores.append(map_HW[mask].max() if mask.sum() >= min_area * mask.size else 0.0)
+            found_classes.append(classes[channel * len(classes) // len(scores)])
+            numbers[mask] = len(found_scores)
+    return FoundObjects(numbers, np.array(found_classes, np.int64), np.array(found_scores, np.float32))
+
+
 def find_objects(
     maps: Float[Tensor, "k h w"],
     classes: Sequence[int],
@@ -103,4 +133,4 @@ def find_objects(
     filled = cut.flatten(1).any(dim=1)
     walked = torch.zeros_like(cut)
     walked[filled] = propagate(cut[filled], edge, radius=walk.radius, beta=walk.beta, exp_times=walk.exp_times)
-    return FoundObjects.of(detect(image_scores(walked, size), classes, settings.background, settings.min_area))
+    return detect(image_scores(walked, size), classes, settings.background, settings.min_area)

@@ -9,11 +9,9 @@ from torch import Tensor
 from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
 from advcam.refine.irn.paths import path_affinities
+from advcam.refine.irn_settings import STRIDE
 from advcam.refine.pairs import at_least_single, surround
 from advcam.refine.walk import random_walk, upscale
-
-# Pixels per cell of the class maps, the edge map and the displacement field.
-STRIDE = 4
 
 
 @torch.no_grad()

@@ -18,8 +18,7 @@ from advcam.data.masks import IGNORE
 from advcam.data.transforms import normalize, random_window, scale_image, scaled_size
 from advcam.errors import DataError
 from advcam.refine.irn.inference import filled_up
-from advcam.refine.irn.labels import reduced_labels
-from advcam.refine.irn.losses import irn_loss
+from advcam.refine.irn.losses import irn_loss, reduced_labels
 from advcam.refine.irn.network import IRNNetwork
 from advcam.refine.irn_settings import STRIDE, IRNSettings
 from advcam.refine.pairs import pair_labels
@@ -69,6 +68,9 @@ class IRNTask(Task):
         settings: of the training.
     """
 
+    network: IRNNetwork
+    settings: IRNSettings
+
     def __init__(self, network: IRNNetwork, images: Sequence[LabelledImage], settings: IRNSettings) -> None:
         super().__init__(network, settings)
         self.images = images
@@ -79,41 +81,21 @@ class IRNTask(Task):
 
     def item(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         image, labels = self.images[index].read()
-        return training_view(image, labels, self.mean, self.std, self.own, self.generator(epoch, index))
+        return training_view(image, labels, self.mean, self.std, self.settings, self.generator(epoch, index))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The edge branch at the rate of the settings, the displacement branch at a multiple of it."""
-        network, settings = self.irn, self.own
+        fast = self.settings.lr * self.settings.displacement_lr_factor
         return [
-            {"params": list(network.edge.parameters())},
-            {
-                "params": list(network.displacement.parameters()),
-                "lr": settings.lr * settings.displacement_lr_factor,
-            },
+            {"params": list(self.network.edge.parameters())},
+            {"params": list(self.network.displacement.parameters()), "lr": fast},
         ]
 
     def loss(self, batch: Sequence[Tensor], update: int, total: int) -> dict[str, Tensor]:
         images, labels = batch
-        output = self.irn(images)
-        radius = self.own.radius
+        output, radius = self.network(images), self.settings.radius
         terms = irn_loss(output.edge_logits, output.displacements, pair_labels(labels, radius), radius)
-        return {
-            "loss": terms.total,
-            "alike": terms.alike,
-            "different": terms.different,
-            "displacement_foreground": terms.displacement_foreground,
-            "displacement_background": terms.displacement_background,
-        }
-
-    @property
-    def irn(self) -> IRNNetwork:
-        assert isinstance(self.network, IRNNetwork)
-        return self.network
-
-    @property
-    def own(self) -> IRNSettings:
-        assert isinstance(self.settings, IRNSettings)
-        return self.settings
+        return {"loss": terms.total, **vars(terms)}
 
 
 def training_view(

@@ -1,27 +1,6 @@
 """PSA: class maps spread over cells with like features, which a network learns from them (Ahn and Kwak, CVPR 2018)."""
 
-from advcam.refine.psa.labels import AffinityLabels, affinity_labels, label_scores
-from advcam.refine.psa.network import AffinityNet
-from advcam.refine.psa.propagation import (
-    affinities,
-    affinity_loss,
-    image_scores,
-    pair_affinities,
-    propagate,
-    walk_scores,
-)
-from advcam.refine.psa_settings import PSASettings
+import lazy_loader
 
-__all__ = [
-    "AffinityLabels",
-    "AffinityNet",
-    "PSASettings",
-    "affinities",
-    "affinity_labels",
-    "affinity_loss",
-    "image_scores",
-    "label_scores",
-    "pair_affinities",
-    "propagate",
-    "walk_scores",
-]
+# Public names are in __init__.pyi and imported on first use, so that the settings can be read without loading torch.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

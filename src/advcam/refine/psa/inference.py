@@ -13,7 +13,8 @@ from advcam.errors import DataError
 from advcam.refine.crf import dense_crf
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa.propagation import affinities, image_scores, propagate, walk_scores
-from advcam.refine.psa_settings import STRIDE, PSASettings
+from advcam.refine.psa_settings import STRIDE
+from advcam.refine.psa_settings import PSASettings as PSASettings
 from advcam.refine.unary import unary_from_scores
 
 

@@ -65,17 +65,8 @@ def affinities(
 
 
 def affinity_loss(affinities: Float[Tensor, "*n o r c"], labels: PairLabels) -> Float[Tensor, ""]:
-    """AffinityNet's training loss: background, foreground and different pairs weigh 1/4, 1/4 and 1/2.
-
-    Args:
-        affinities: of :func:`pair_affinities`.
-        labels: of ``pairs.pair_labels`` on the same grid with the same radius.
-
-    >>> from advcam.refine.pairs import pair_labels
-    >>> labels = pair_labels(torch.zeros(16, 20, dtype=torch.int64), radius=5)
-    >>> affinity_loss(pair_affinities(torch.zeros(4, 16, 20)), labels).round(decimals=3)
-    tensor(-0.)
-    """
+    """AffinityNet's training loss from :func:`pair_affinities`; background, foreground and different pairs weigh 1/4,
+    1/4 and 1/2."""
     alike, different = affinity_losses(affinities, labels)
     return (alike + different) / 2
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import UInt8
 from torch import Tensor
 
 from advcam.data.images import read_image
@@ -13,8 +12,6 @@ from advcam.data.masks import IGNORE
 from advcam.data.record import Record
 from advcam.errors import SettingsError
 from advcam.models.batch_norm import freeze_batch_norm
-from advcam.models.classifier import build_classifier
-from advcam.models.settings import BackboneSettings
 from advcam.segment.cct.augment import augment
 from advcam.segment.cct.data import SemiSupervised
 from advcam.segment.cct.network import CCTNetwork, CCTTraining
@@ -23,9 +20,9 @@ from advcam.segment.cct.published import load_published
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
-from advcam.segment.validation import Validation
+from advcam.segment.task import pretrained
+from advcam.segment.validation import SegmentationTask, Validation
 from advcam.training.seeding import seeded
-from advcam.training.task import Task
 
 # Apart from the trainer's own uses of the seed.
 _LABELLED_ORDER, _LABELLED_VIEW, _NETWORK, _AUXILIARY = 10, 11, 12, 13
@@ -38,16 +35,8 @@ def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segm
         SettingsError: an unknown architecture or set of weights, or a crop that is no multiple of the output stride.
         ModelError: the architecture does not reach the output stride, or the weights do not fit.
     """
-    backbone = BackboneSettings(
-        architecture=settings.architecture,
-        weights=None if settings.checkpoint else settings.weights,
-        output_stride=settings.output_stride,
-        mean=settings.mean,
-        std=settings.std,
-    )
-    # A classifier knows how weights of every origin come into a backbone; its head is not used.
     with seeded(settings.seed):
-        classifier = build_classifier(backbone, num_classes=1)
+        classifier = pretrained(settings, None if settings.checkpoint else settings.weights)
     channels, stride = classifier.head.in_features, classifier.output_stride
     if settings.crop % stride:
         raise SettingsError(
@@ -66,7 +55,7 @@ def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segm
     return segmenter, build
 
 
-class CCTTask(Task):
+class CCTTask(SegmentationTask):
     """CCT on images with and without masks.
 
     An item is one image without a mask and one with. Over an epoch each image without is seen once, and those with
@@ -79,6 +68,8 @@ class CCTTask(Task):
         validation: what is measured while it trains, or None.
     """
 
+    network: CCTTraining
+    settings: CCTSettings
     # Batch norm of pyramid pooling, whose first mean is of the whole image.
     fewest_items: ClassVar[int] = 2
 
@@ -88,10 +79,8 @@ class CCTTask(Task):
         assert isinstance(segmenter.network, CCTNetwork)
         with seeded(settings.seed, _AUXILIARY):
             training = CCTTraining(segmenter.network, settings)
-        super().__init__(training, settings)
-        self.training, self.told = training, settings
-        self.segmenter, self.data, self.validation = segmenter, data, validation
-        self.score_name = None if validation is None else "mIoU"
+        super().__init__(training, settings, segmenter, validation)
+        self.data = data
 
     def __len__(self) -> int:
         return len(self.data.others.records)
@@ -99,8 +88,8 @@ class CCTTask(Task):
     def item(self, epoch: int, index: int) -> dict[str, Tensor]:
         place = epoch * len(self) + index
         which = self.labelled_at(place)
-        seen = (epoch, which) if self.told.repeat_views else (place,)
-        with_mask = np.random.default_rng((self.told.seed, _LABELLED_VIEW, *seen))
+        seen = (epoch, which) if self.settings.repeat_views else (place,)
+        with_mask = np.random.default_rng((self.settings.seed, _LABELLED_VIEW, *seen))
         image, mask = self._view(self.data.labelled.images.records[which], True, with_mask)
         other, pseudo_mask = self._view(self.data.others.records[index], self.data.weak, self.generator(epoch, index))
         return {"image": image, "mask": mask, "other": other, "pseudo_mask": pseudo_mask}
@@ -109,7 +98,7 @@ class CCTTask(Task):
         """The image with a mask beside the ``place``-th one without: all of them in turn, in a new order each round."""
         count = len(self.data.labelled.images)
         turn, position = divmod(place, count)
-        return int(np.random.default_rng((self.told.seed, _LABELLED_ORDER, turn)).permutation(count)[position])
+        return int(np.random.default_rng((self.settings.seed, _LABELLED_ORDER, turn)).permutation(count)[position])
 
     def _view(self, record: Record, masked: bool, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         if masked:
@@ -117,27 +106,17 @@ class CCTTask(Task):
         else:
             image = read_image(record.image)
             mask = np.full(image.shape[:2], IGNORE, np.uint8)
-        return augment(image, mask, self.segmenter.mean, self.segmenter.std, self.told, generator)
+        return augment(image, mask, self.segmenter.mean, self.segmenter.std, self.settings, generator)
 
     def loss(self, batch: dict[str, Tensor], update: int, total: int) -> dict[str, Tensor]:
         pseudo_masks = batch["pseudo_mask"] if self.data.weak else None
         images = Batch(batch["image"], batch["mask"], batch["other"], pseudo_masks)
-        weights = weights_at(update, total, self.segmenter.num_labels, self.told)
-        return objective(self.training, images, weights, self.told)
+        weights = weights_at(update, total, self.segmenter.num_labels, self.settings)
+        return objective(self.network, images, weights, self.settings)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The backbone's parameters at a lower rate; pyramid pooling and all decoders."""
-        backbone = [p for p in self.training.main.encoder.base.parameters() if p.requires_grad]
+        backbone = [p for p in self.network.main.encoder.base.parameters() if p.requires_grad]
         known = set(map(id, backbone))
-        rest = [p for p in self.training.parameters() if id(p) not in known]
-        return [{"params": backbone, "lr": self.told.lr * self.told.backbone_lr_factor}, {"params": rest}]
-
-    def validate(self, rank: int, world: int) -> Tensor | None:
-        return None if self.validation is None else self.validation.confusion(self.segmenter, rank, world)
-
-    def scores(self, total: Tensor) -> dict[str, float]:
-        assert self.validation is not None
-        return self.validation.scores(total)
-
-    def pictures(self) -> dict[str, UInt8[np.ndarray, "_ _ 3"]]:
-        return {} if self.validation is None else self.validation.pictures(self.segmenter)
+        rest = [p for p in self.network.parameters() if id(p) not in known]
+        return [{"params": backbone, "lr": self.settings.lr * self.settings.backbone_lr_factor}, {"params": rest}]

@@ -1,0 +1,12 @@
+from .clustering import find_centroids as find_centroids
+from .clustering import instance_maps as instance_maps
+from .clustering import instance_masks as instance_masks
+from .losses import IRNLoss as IRNLoss
+from .losses import irn_loss as irn_loss
+from .losses import pair_displacements as pair_displacements
+from .losses import reduced_labels as reduced_labels
+from .objects import detect as detect
+from .paths import path_affinities as path_affinities
+from .paths import path_cells as path_cells
+from .propagation import image_scores as image_scores
+from .propagation import propagate as propagate

@@ -1,0 +1,11 @@
+from .inference import PSASettings as PSASettings
+from .labels import AffinityLabels as AffinityLabels
+from .labels import affinity_labels as affinity_labels
+from .labels import label_scores as label_scores
+from .network import AffinityNet as AffinityNet
+from .propagation import affinities as affinities
+from .propagation import affinity_loss as affinity_loss
+from .propagation import image_scores as image_scores
+from .propagation import pair_affinities as pair_affinities
+from .propagation import propagate as propagate
+from .propagation import walk_scores as walk_scores
