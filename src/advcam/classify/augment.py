@@ -31,11 +31,6 @@ def augment(
     square of ``settings.crop`` pixels: along each axis a uniform window of the image, or, where the image is shorter,
     the whole image at a uniform place in zeros (which are the mean colour, since they come after the normalization).
     ``generator`` is asked in this order: long side, mirror, colours, row, column.
-
-    >>> view = augment(np.full((40, 80, 3), 255, np.uint8), (0.5,) * 3, (0.5,) * 3,
-    ...                ClassifySettings(long_side=(32, 48), crop=64), np.random.default_rng(0))
-    >>> view.shape, view.unique().tolist()
-    (torch.Size([3, 64, 64]), [0.0, 1.0])
     """
     low, high = settings.long_side
     image_HWC = resize_long_side(image_HWC, int(generator.integers(low, high + 1)))

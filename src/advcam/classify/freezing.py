@@ -15,9 +15,6 @@ def frozen_parameters(backbone: nn.Module, freeze: str | None, setting: str = "c
         freeze: "stem" for the first convolution and its normalization, the name of a part, or None for nothing.
         setting: what an error calls ``freeze``.
 
-    Raises:
-        SettingsError: the backbone has no part of this name; says which it has.
-
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))
     >>> len(frozen_parameters(network, "stem")), len(frozen_parameters(network, "2")), frozen_parameters(network, None)
     (4, 6, [])

@@ -30,11 +30,7 @@ def measure_classifier(
     settings: ClassifySettings | None = None,
     device: str | torch.device = "cpu",
 ) -> Measured:
-    """Mean average precision over whole images at ``settings.val_long_side``, and what to think of it.
-
-    Raises:
-        DataError: an image cannot be read.
-    """
+    """Mean average precision over whole images at ``settings.val_long_side``, and what to think of it."""
     settings = settings or ClassifySettings()
     classifier = classifier.to(device).eval()
     values = precisions(own_scores(classifier, images, settings).float(), images)

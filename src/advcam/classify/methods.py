@@ -48,9 +48,6 @@ def load_method(folder: Path, class_names: Sequence[str] | None = None) -> tuple
     """Restore a trained method, in evaluation mode, and its class names.
 
     Any folder with a classifier will do: without ``method.json`` its class activation maps are its maps.
-
-    Raises:
-        ModelError: a file is missing or broken.
     """
     classifier, names = load_classifier(folder, class_names)
     path = folder / METHOD_NAME
@@ -71,13 +68,8 @@ def published_method(method: str, path: str | Path, backbone: BackboneSettings, 
     """SEAM or SC-CAM with the weights of its own program, in evaluation mode.
 
     Args:
-        method: "seam" or "sub_categories".
         path: a state dict, such as ``resnet38_SEAM.pth``.
         backbone: its architecture; resnet38 for those that were published.
-        num_classes: K, without a background.
-
-    Raises:
-        ModelError: the file holds other tensors; names one.
     """
     network: Any = {"seam": SEAM, "sub_categories": SubCategories}[method]
     tensors = {name.removeprefix("module."): value for name, value in read_weights(path).tensors.items()}
@@ -98,11 +90,7 @@ def branch(network: nn.Module) -> dict[str, Tensor]:
 
 
 def take_branch(network: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Give a method what it has beside its classifier.
-
-    Raises:
-        ModelError: a tensor is missing, too many, of another shape or not finite.
-    """
+    """Give a method what it has beside its classifier."""
     own = {name: value for name, value in network.state_dict().items() if name.startswith("classifier.")}
     fill(
         network,

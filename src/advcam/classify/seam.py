@@ -32,11 +32,6 @@ class SEAM(nn.Module):
     Args:
         classifier: its head has no bias, or one that takes no part in the maps. Of ResNet-38 the branch reads the maps
             that SEAM's program reads, of other networks the two before the last that ``models.tapped`` finds.
-
-    >>> from advcam.models.architectures import build_backbone
-    >>> network = SEAM(Classifier(build_backbone("timm/test_resnet", 8), 5)).eval()
-    >>> [tuple(maps.shape) for maps in network.both_maps(torch.zeros(1, 3, 32, 48))]
-    [(1, 5, 4, 6), (1, 6, 4, 6)]
     """
 
     map: ClassVar[str] = "seam"

@@ -16,9 +16,6 @@ class ClassifySettings(FitSettings):
 
     Networks without batch norm, or with batch norm folded into the convolutions, learn better with
     ``optimizer="adamw"``, an ``lr`` of 3e-4 and a ``warmup`` of 0.1.
-
-    >>> ClassifySettings(optimizer="adamw", lr=3e-4, warmup=0.1).head_lr_factor
-    10.0
     """
 
     section: ClassVar[str] = "classify."

@@ -25,13 +25,7 @@ def targets_of(classes: Sequence[int], num_classes: int) -> Float[Tensor, " K"]:
 
 
 def check_labels(train: ImageSet, val: ImageSet | None, settings: ClassifySettings) -> None:
-    """Refuse labels from which nothing can be learnt; before anything is trained.
-
-    Raises:
-        SettingsError: fewer images than a batch holds.
-        DataError: there is no label at all; ``train`` and ``val`` have other classes; or the loss is softmax and an
-            image does not have exactly one class.
-    """
+    """Refuse labels from which nothing can be learnt; before anything is trained."""
     if not train.records or not any(record.classes for record in train.records):
         raise DataError(f"none of the {len(train)} training images has a class: check the label file", train.root)
     if len(train) < settings.batch_size:

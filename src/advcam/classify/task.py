@@ -29,12 +29,8 @@ class ClassifierTask(Task):
     Args:
         network: a classifier or a method on one, to be trained; what ``settings`` freeze is frozen for good.
         train, val: labelled images with the same classes; without ``val`` there is no validation.
-        settings: of the training.
         subs: sub-categories of each training image, for the method of that name.
         part: of a longer training's updates that these are; learning rates fall as over all of it.
-
-    Raises:
-        DataError, SettingsError: labels from which nothing can be learnt; see ``check_labels``.
     """
 
     settings: ClassifySettings

@@ -80,7 +80,6 @@ def train_classifier(
     Args:
         backbone: the network and the weights it starts from; the head is new where these have other classes.
         train, val: labelled images, with the same classes. Without ``val`` the classifier is not judged.
-        settings: of the training.
         folder: made if it is not there; see ``TrainingResult``.
         device, devices, on_event: see ``advcam.training.fit``.
         rounds: of ``settings.method`` sub_categories; those before the last are kept in ``rounds``.

@@ -31,9 +31,6 @@ def own_scores(
 
     Scores are logits, or logarithms of the softmax where the loss has one. The classifier is taken in the mode that it
     is in.
-
-    Raises:
-        DataError: an image cannot be read.
     """
     scores_NK = torch.zeros(len(images), classifier.num_classes, dtype=torch.float64)
     for places, group in by_size(classifier, images, settings, rank, world):

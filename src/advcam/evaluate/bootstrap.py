@@ -61,9 +61,6 @@ def choose(confusions: Int64[np.ndarray, "n c K K"], draws: int = 1000, level: f
         draws: of n images each.
         level: of the interval, in (0, 1).
 
-    Raises:
-        DataError: fewer than two images.
-
     >>> one = np.array([[[[6, 2], [1, 7]]], [[[5, 1], [3, 7]]]])
     >>> choice = choose(one, draws=200)
     >>> round(choice.miou, 4), choice.optimism == 0, [round(side, 2) for side in choice.interval]

@@ -83,9 +83,6 @@ def max_box_acc(
 def per_image(**columns: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     """The entries of each image in turn; the columns may be generators.
 
-    Raises:
-        DataError: one column is shorter than another; said when its end is reached.
-
     >>> list(per_image(maps="ab", boxes=[1, 2]))
     [('a', 1), ('b', 2)]
     """

@@ -29,12 +29,6 @@ def boxes_on_map(boxes: Boxes, image_size: ImageSize, size: int, name: str) -> I
 
     Args:
         boxes: x0, y0, x1, y1 in pixels of the image, with 0 <= x0 <= x1 <= W and 0 <= y0 <= y1 <= H.
-        image_size: H, W in pixels.
-        size: height and width of the map.
-        name: of the image, for the error.
-
-    Raises:
-        DataError: there is no box, a corner lies outside the image, or the corners are swapped.
 
     >>> boxes_on_map([(60, 27, 385, 331)], (335, 500), 224, "001/Black_Footed_Albatross_0046.jpg").tolist()
     [[26, 18, 172, 221]]

@@ -41,11 +41,7 @@ class BoxCurves:
         return float(reached[0]), float(reached[-1])
 
     def at(self, delta: int, threshold: float) -> float:
-        """BoxAcc(tau, delta) at one threshold, say one chosen on other images, in percent.
-
-        Raises:
-            SettingsError: the threshold is not one of ``tau``.
-        """
+        """BoxAcc(tau, delta) at one threshold, say one chosen on other images, in percent."""
         return float(self.accuracy[delta][nearest_threshold(self.tau, threshold)])
 
 
@@ -101,11 +97,7 @@ class BoxScores:
         return {delta: self.all.best_threshold(delta) for delta in self.iou}
 
     def top1_loc_at(self, threshold: float) -> float | None:
-        """Top-1 Loc at one threshold, say one chosen on other images, in percent.
-
-        Raises:
-            SettingsError: the threshold is not one of the curves' tau.
-        """
+        """Top-1 Loc at one threshold, say one chosen on other images, in percent."""
         if self.top1_loc_curve is None:
             return None
         return float(self.top1_loc_curve[nearest_threshold(self.all.tau, threshold)])
@@ -113,9 +105,6 @@ class BoxScores:
 
 def nearest_threshold(tau: Float64[Tensor, " t"], threshold: float) -> int:
     """The index of a threshold among tau, rounding errors forgiven.
-
-    Raises:
-        SettingsError: it is not there.
 
     >>> import torch
     >>> nearest_threshold(torch.tensor([0.0, 0.1, 0.2], dtype=torch.float64), 0.1)

@@ -38,7 +38,6 @@ class InstanceMatcher:
     order in which they came.
 
     Args:
-        num_classes: without the background.
         iou: overlaps at which to count.
 
     >>> matcher = InstanceMatcher(2)

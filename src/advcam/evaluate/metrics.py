@@ -108,11 +108,7 @@ class Metrics(msgspec.Struct):
 
 
 def read_metrics(path: Path) -> dict[str, Any] | None:
-    """The content of ``metrics.json``; None where there is none.
-
-    Raises:
-        RunError: it is damaged, or holds something else.
-    """
+    """The content of ``metrics.json``; None where there is none."""
     if not path.exists():
         return None
     found = read_json(path, dict[str, Any], FIX)

@@ -14,9 +14,6 @@ from advcam.localize.settings import Normalization
 class SweepSettings:
     """Which background thresholds a sweep over ground truth tries. The first and the step are SEAM's, whose
     procedure section 5.2 of the paper follows; the released AdvCAM program tries 0.15 to 0.34 only.
-
-    >>> SweepSettings(low=0.15, high=0.34).thresholds[:3]
-    (0.15, 0.16, 0.17)
     """
 
     low: float = 0.0
@@ -42,11 +39,7 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class ScoreMapSettings:
-    """How a map is read. The defaults are those of wsolevaluation while it trains and evaluates.
-
-    >>> ScoreMapSettings(step=0.01).size
-    224
-    """
+    """How a map is read. The defaults are those of wsolevaluation while it trains and evaluates."""
 
     step: float = 0.001
     """Distance between two CAM thresholds tau; they run from 0 to below 1. The stand-alone program takes 0.01."""
@@ -65,11 +58,7 @@ class ScoreMapSettings:
 
 @dataclass(frozen=True)
 class BoxAccSettings:
-    """The protocol of MaxBoxAcc.
-
-    >>> BoxAccSettings(iou=(50,)).maps.step
-    0.001
-    """
+    """The protocol of MaxBoxAcc."""
 
     iou: tuple[int, ...] = (30, 50, 70)
     """Levels delta of intersection over union from which on a box is right, in percent (section 6 of the paper)."""

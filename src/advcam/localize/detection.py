@@ -30,11 +30,7 @@ def write_boxes(path: Path, detections: Iterable[Detection]) -> None:
 
 
 def read_boxes(path: Path) -> list[Detection]:
-    """What ``write_boxes`` wrote.
-
-    Raises:
-        RunError: the file is not there, or not such a table.
-    """
+    """What ``write_boxes`` wrote."""
     try:
         found = [
             Detection(

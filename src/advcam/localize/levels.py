@@ -105,9 +105,6 @@ def grey_level(score_map: Float[Tensor, "h w"], threshold: float) -> int:
 def quantize(score_map: Float[Tensor, "h w"]) -> UInt8[np.ndarray, "h w"]:
     """The grey map I = trunc(255 s), computed in double precision.
 
-    Raises:
-        DataError: the map is empty, or a value is not in [0, 1].
-
     >>> import torch
     >>> quantize(torch.tensor([[0.0, 0.999, 1.0]])).tolist()
     [[0, 254, 255]]

@@ -63,9 +63,6 @@ def ivr(score_map: Float[Tensor, "h w"], quantile: float = IVR_QUANTILE) -> Floa
 def normalize(score_map: Float[Tensor, "h w"], normalization: Normalization) -> Float[Tensor, "h w"]:
     """The map in [0, 1] by the normalization of that name; ``"none"`` gives it back as it is.
 
-    Raises:
-        SettingsError: there is no normalization of that name.
-
     >>> import torch
     >>> normalize(torch.tensor([[-1.0, 1.0, 4.0]]), "max")
     tensor([[0.0000, 0.2500, 1.0000]])

@@ -47,9 +47,6 @@ def find_objects(
 
     Args:
         score_map: the map of the class, any size and range.
-        image_size: H, W in pixels.
-        settings: threshold, least area, merging, number.
-        name: of the image, for errors.
 
     Raises:
         DataError: the map is empty or infinite.

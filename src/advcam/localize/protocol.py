@@ -20,10 +20,6 @@ def protocol_map(
     A map with a NaN, or of one value everywhere, becomes zeros, as in the benchmark. ``name`` is that of the image,
     for errors.
 
-    Raises:
-        DataError: the map is not of two dimensions, has no pixels, an infinite value, or, unless it is normalized
-            here, a value outside [0, 1].
-
     >>> import torch
     >>> protocol_map(torch.eye(2), 4, 4, "min-max", "a.jpg")[0]
     tensor([1.0000, 0.7258, 0.2742, 0.0000], dtype=torch.float64)

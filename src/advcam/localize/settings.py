@@ -17,11 +17,7 @@ Normalization = Literal["min-max", "max", "pas", "ivr", "none"]
 
 @dataclass(frozen=True)
 class LocalizeSettings:
-    """How the objects of a class are found on its map: boxes for users, not those of the benchmark.
-
-    >>> LocalizeSettings(threshold=0.2).min_area
-    0.1
-    """
+    """How the objects of a class are found on its map: boxes for users, not those of the benchmark."""
 
     in_run: bool = False
     """``advcam run`` makes boxes as well as masks; ``advcam localize`` always does."""

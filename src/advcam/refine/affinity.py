@@ -89,12 +89,7 @@ class Affinity:
 
 
 def load_transformer(name: str, weights: str, device: torch.device) -> nn.Module:
-    """A vision transformer of timm with the weights of a safetensors file.
-
-    Raises:
-        SettingsError: there is no such model, or the file does not belong to it.
-        ModelError: the file cannot be read, or has NaN in it.
-    """
+    """A vision transformer of timm with the weights of a safetensors file."""
     import timm
 
     from advcam.models.weights import check_finite, read_weights

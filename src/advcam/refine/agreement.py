@@ -36,11 +36,7 @@ def agreements(bins: Int64[Tensor, "H W"], regions: Integer[Tensor, "*s _ _"]) -
     """Agreement of one image's foreground with its regions at the thresholds 0.01, 0.02 ... 0.99.
 
     Args:
-        bins: of ``binned``.
         regions: label maps; of several partitions the mean. Pixels in no region (0 or less) are one more region.
-
-    Raises:
-        DataError: bins and regions differ in size.
 
     >>> bins = torch.tensor([[10, 10, 60, 60]])
     >>> agreements(bins, torch.tensor([[1, 1, 2, 2]]))[[4, 49, 89]]
@@ -56,7 +52,6 @@ def stabilities(bins: Int64[Tensor, "H W"], delta: int = 5) -> Float64[Tensor, "
     """Stability of one image's mask at the thresholds 0.01, 0.02 ... 0.99; 0 where one of the two masks leaves [0, 1].
 
     Args:
-        bins: of ``binned``.
         delta: how far the threshold is moved either way, in hundredths.
 
     >>> stabilities(torch.tensor([[10, 10, 60, 60]]))[[49, 57]]

@@ -50,11 +50,7 @@ class Chain:
 
     @classmethod
     def of(cls, links: Sequence[str], made: Mapping[str, Callable[[Any, Any], Any]]) -> Chain:
-        """The links by their names.
-
-        Raises:
-            SettingsError: as ``check_chain``.
-        """
+        """The links by their names."""
         check_chain(links)
         return cls(
             tuple(made[link] for link in links if link in OF_MAPS),

@@ -32,9 +32,7 @@ def dense_crf(
     interpreter's lock so that threads can work on several images. The result is on ``unary``'s device, in its dtype.
 
     Args:
-        image: RGB.
         unary: energies ``-ln p`` (``unary_from_labels``, ``unary_from_scores``); they need not be normalised.
-        settings: kernels and iterations.
 
     Raises:
         DataError: the image is not RGB bytes, image and unary differ in size or are empty, or an energy is not finite.

@@ -43,7 +43,6 @@ def attention_affinity(attention: Float[Tensor, "l N N"], rounds: int = 3) -> Fl
 
     Args:
         attention: of each layer the mean over its heads, without the class token; rows are queries.
-        rounds: of ``sinkhorn``.
 
     >>> attention_affinity(torch.ones(2, 4, 4))[0]
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
@@ -62,9 +61,6 @@ def spread(
     Args:
         maps: not negative.
         box_threshold: as in ``boxes_mask``; None walks everywhere.
-
-    Raises:
-        DataError: the affinity is of another number of cells.
 
     >>> maps = torch.tensor([[[1.0, 0.0, 0.0]]])
     >>> spread(maps, torch.full((3, 3), 1 / 3), steps=1, box_threshold=None)
@@ -111,7 +107,6 @@ def jensen_shannon_affinity(distributions: Float[Tensor, "K h w"], radius: int =
 
     Args:
         distributions: sum to 1 in every cell.
-        radius: in cells.
 
     >>> opinions = torch.tensor([[[1.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]])
     >>> jensen_shannon_affinity(opinions, radius=2)[0]
@@ -144,9 +139,6 @@ def walk_over(
     maps: Float[Tensor, "k h w"], affinity: Float[Tensor, "o h w"], *, beta: float = 8.0, steps: int = 32
 ) -> Float[Tensor, "k h w"]:
     """The maps after a random walk over local affinities to the power ``beta`` (``walk.random_walk``).
-
-    Raises:
-        SettingsError: ``beta`` is not positive.
 
     >>> walk_over(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[1.0, 0.0]], *[[[0.0, 0.0]]] * 3]), steps=1)
     tensor([[[0.5000, 0.5000]]])

@@ -14,11 +14,7 @@ STRIDE = 4
 
 @dataclass(frozen=True)
 class IRNSettings(FitSettings):
-    """Training of IRN's two branches on labels from the maps. Its labels: ``seed.confident_*`` and ``crf``.
-
-    >>> IRNSettings().lr, IRNSettings().displacement_lr_factor
-    (0.1, 10.0)
-    """
+    """Training of IRN's two branches on labels from the maps. Its labels: ``seed.confident_*`` and ``crf``."""
 
     section: ClassVar[str] = "irn."
 
@@ -59,11 +55,7 @@ class IRNSettings(FitSettings):
 
 @dataclass(frozen=True)
 class IRNWalkSettings:
-    """From maps and edges to masks: IRN's random walk.
-
-    >>> IRNWalkSettings().background, IRNWalkSettings(background="swept").background
-    (0.25, 'swept')
-    """
+    """From maps and edges to masks: IRN's random walk."""
 
     power: float = 1.5
     """Exponent of the maps before the walk (AdvCAM: 1.5; IRN: 1)."""
@@ -98,11 +90,7 @@ class IRNWalkSettings:
 
 @dataclass(frozen=True)
 class IRNInstanceSettings:
-    """Instance masks, from IRN's edges and displacements; nothing unless asked for.
-
-    >>> IRNInstanceSettings().weak
-    2.5
-    """
+    """Instance masks, from IRN's edges and displacements; nothing unless asked for."""
 
     method: Literal["irn", "none"] = "none"
     """"irn": after ``refine.method irn``, one mask per object into ``instances``; "none": no instance masks."""

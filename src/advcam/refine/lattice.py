@@ -50,9 +50,6 @@ def lattice_codes(
 
     Returns ``(lower, steps)``: the code of a point is ``steps @ (point - lower)``, which is unique for every corner
     of a simplex in the box and for all their neighbours.
-
-    Raises:
-        SettingsError: the box is so many lattice cells wide that no 64-bit number can tell the points apart.
     """
     basis = lattice_basis(len(lowest))
     ends = np.stack([basis * lowest, basis * highest])

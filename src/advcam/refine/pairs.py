@@ -25,9 +25,6 @@ def pair_offsets(radius: int) -> tuple[tuple[int, int], ...]:
 
     All offsets below or to the right with ``dy^2 + dx^2 < radius^2``: 34 for a radius of 5 cells, 152 for 10.
 
-    Raises:
-        SettingsError: the radius is below two cells, which leaves no pairs.
-
     >>> pair_offsets(2)
     ((0, 1), (1, -1), (1, 0), (1, 1))
     """
@@ -43,9 +40,6 @@ def pair_offsets(radius: int) -> tuple[tuple[int, int], ...]:
 
 def radius_of(num_offsets: int) -> int:
     """The radius, in cells, that has this many offsets.
-
-    Raises:
-        DataError: no radius has so many.
 
     >>> radius_of(34)
     5
@@ -77,11 +71,7 @@ def cells_at(grid: Shaped[Tensor, "*n h w"], offset: tuple[int, int], radius: in
 
 
 def surround(grid: Float[Tensor, "*n h w"], radius: int, value: float) -> Float[Tensor, "*n h_wide w_wide"]:
-    """The grid with a border of ``value`` at the left, right and bottom, so that every cell of it is a source.
-
-    >>> surround(torch.zeros(3, 4), radius=2, value=1.0).shape
-    torch.Size([4, 6])
-    """
+    """The grid with a border of ``value`` at the left, right and bottom, so that every cell of it is a source."""
     reach = radius - 1
     return functional.pad(grid, (reach, reach, 0, reach), value=value)
 
@@ -121,7 +111,6 @@ def pair_labels(labels: Integer[Tensor, "*n h w"], radius: int, ignore_index: in
 
     Args:
         labels: at the resolution of the affinities.
-        radius: in cells; IRN trains with 10, PSA with 5.
         ignore_index: the label that says nothing.
 
     >>> found = pair_labels(torch.tensor([[0, 0, 3, 3], [0, 255, 3, 0]]), radius=2)
@@ -146,7 +135,6 @@ def affinity_losses(
 
     Args:
         affinities: in [0, 1], 1 where two cells belong together.
-        labels: of the same pairs.
         counts: of the whole batch, where these pairs are a part of it: the losses of all parts then add up.
 
     >>> labels = pair_labels(torch.tensor([[1, 1, 1, 2], [1, 1, 1, 2]]), radius=2)

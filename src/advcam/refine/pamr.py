@@ -28,12 +28,8 @@ def pamr(
     afterwards. The border is repeated. On the scores' device, in their dtype.
 
     Args:
-        image: RGB.
         scores: maps of the image's size, of any range.
         settings: ``PAMRSettings()`` unless told.
-
-    Raises:
-        DataError: image and scores differ in size.
 
     >>> image = torch.tensor([[[0], [0], [255], [255]]], dtype=torch.uint8).expand(1, 4, 3)
     >>> pamr(image, torch.tensor([[[1.0, 0.0, 0.0, 0.0]]]), PAMRSettings(iterations=1, dilations=(1,)))

@@ -28,12 +28,6 @@ def read_regions(
     them, or a stack of Boolean masks. ``<id>.json``: a list of objects with ``segmentation`` in COCO's run lengths,
     compressed or not, by itself or as ``annotations``. Label maps have 0 where no region is.
 
-    Args:
-        size: height and width of the image.
-
-    Raises:
-        DataError: there is no such file, it cannot be read, or is of another size.
-
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> np.save(folder / "a.npy", np.array([[0, 1, 1], [2, 2, 1]]))

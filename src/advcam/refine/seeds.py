@@ -26,10 +26,6 @@ def local_seed(maps: Float[Tensor, "k H W"], threshold: float) -> UInt8[Tensor, 
 
     Args:
         maps: one per class of the image, in [0, 1].
-        threshold: in the same units.
-
-    Raises:
-        DataError: the maps hold values that are not finite, or are more than an 8-bit mask has room for.
 
     >>> import torch
     >>> local_seed(torch.tensor([[[0.2, 0.3, 0.6]], [[0.1, 0.9, 0.6]]]), 0.2)
@@ -52,9 +48,6 @@ def dataset_labels(
     local: UInt8[Tensor, "H W"], classes: Int[Tensor, " k"] | UInt8[Tensor, " k"] | Sequence[int]
 ) -> UInt8[Tensor, "H W"]:
     """Local labels as dataset labels: j becomes ``classes[j - 1] + 1``; background stays 0, ignored stays 255.
-
-    Raises:
-        DataError: a class whose label does not fit between background and 255, or a local label without a class.
 
     >>> import torch
     >>> dataset_labels(torch.tensor([[0, 1, 2, 255]], dtype=torch.uint8), torch.tensor([4, 14]))
@@ -86,15 +79,10 @@ def seed_labels(
 
     Args:
         maps: localization maps of the image's classes, in [0, 1].
-        classes: their 0-based classes.
         threshold: the background's value, in the maps' units.
 
     Returns:
         Dataset labels: 0 background, ``class + 1``.
-
-    Raises:
-        DataError: a class whose label does not fit into an 8-bit mask, another number of classes than of maps, or maps
-            that are not finite.
 
     >>> import torch
     >>> seed_labels(torch.tensor([[[0.2, 0.3, 0.6]], [[0.1, 0.9, 0.6]]]), torch.tensor([4, 14]), 0.2)
@@ -119,7 +107,6 @@ def confident_labels(
     Args:
         foreground: the strict seed (threshold ``confident_foreground``).
         background: the generous seed (threshold ``confident_background``).
-        classes: the image's 0-based classes.
 
     Returns:
         Dataset labels with 255 where neither is sure.

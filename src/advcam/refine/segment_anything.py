@@ -36,12 +36,7 @@ class SegmentAnythingSettings:
 
 
 class SegmentAnything:
-    """SAM as a source of regions.
-
-    Args:
-        model: transformers' ``SamModel``.
-        settings: of the generator.
-    """
+    """SAM as a source of regions."""
 
     def __init__(self, model: Any, settings: SegmentAnythingSettings | None = None) -> None:
         self.model = model.eval()
@@ -49,11 +44,7 @@ class SegmentAnything:
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> SegmentAnything:
-        """From a folder that transformers' ``save_pretrained`` wrote; safetensors only.
-
-        Raises:
-            ModelError: transformers is not installed, or the folder holds no SAM.
-        """
+        """From a folder that transformers' ``save_pretrained`` wrote; safetensors only."""
         try:
             from transformers import SamModel
         except ImportError as error:

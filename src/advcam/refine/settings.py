@@ -18,9 +18,6 @@ OF_MAPS: tuple[str, ...] = ("affinity", "pamr", "region_means")
 def check_chain(links: Sequence[str]) -> None:
     """Refuses a chain that cannot be followed.
 
-    Raises:
-        SettingsError: there is no link, one of another name, or one of maps after one that leaves labels.
-
     >>> check_chain(("affinity", "regions", "crf"))
     """
     if not links:
@@ -42,9 +39,6 @@ class SeedSettings:
     No default here was chosen on the ground truth of the images at hand. What others use: IRN 0.15 for plain CAM,
     SC-CAM 0.15, EPS and PSA 0.20, SEAM 0.26; the released AdvCAM program reports the best of 0.15 to 0.34 on ground
     truth, its authors name 0.30 or 0.35 for the masks that go on to a CRF.
-
-    >>> SeedSettings().threshold, SeedSettings(threshold="auto").threshold
-    (0.3, 'auto')
     """
 
     threshold: float | Literal["auto", "regions", "stability", "swept"] = 0.3
@@ -77,9 +71,6 @@ class CRFSettings:
     Raises:
         SettingsError: a negative or infinite weight, a standard deviation that is not positive, or a negative number
             of iterations.
-
-    >>> CRFSettings.deeplab().bilateral_sxy
-    67.0
     """
 
     iterations: int = 10
@@ -121,11 +112,7 @@ class CRFSettings:
 
 @dataclass(frozen=True)
 class PAMRSettings:
-    """Iterations and reach of ``pamr``; the defaults are the paper's.
-
-    >>> PAMRSettings(dilations=(1, 2)).iterations
-    10
-    """
+    """Iterations and reach of ``pamr``; the defaults are the paper's."""
 
     iterations: int = 10
     """How often every pixel takes the mean of its neighbours; 0 changes nothing."""
@@ -142,11 +129,7 @@ class PAMRSettings:
 
 @dataclass(frozen=True)
 class AffinitySettings:
-    """Whose opinion of "alike" the maps walk over, and how far.
-
-    >>> AffinitySettings().source
-    'classes'
-    """
+    """Whose opinion of "alike" the maps walk over, and how far."""
 
     source: Literal["classes", "features", "tokens", "attention"] = "classes"
     """"classes": the class distributions of the classifier's cells (Jensen-Shannon); "features": the cosine of its last
@@ -180,11 +163,7 @@ class AffinitySettings:
 
 @dataclass(frozen=True)
 class RegionSettings:
-    """Where regions come from, and how they vote (``advcam.refine.regions``).
-
-    >>> RegionSettings().scales, RegionSettings(source="slic", scales=(200.0,)).scales
-    ((100.0, 300.0, 900.0), (200.0,))
-    """
+    """Where regions come from, and how they vote (``advcam.refine.regions``)."""
 
     source: Literal["felzenszwalb", "slic", "folder", "sam"] = "felzenszwalb"
     """Superpixels of scikit-image by either method; "folder": files that another program wrote; "sam": Segment

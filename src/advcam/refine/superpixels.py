@@ -17,9 +17,6 @@ def superpixels(image: UInt8[np.ndarray, "H W 3"], settings: RegionSettings | No
     "felzenszwalb": the graph of Felzenszwalb and Huttenlocher (2004); a scale is its ``scale``, the larger the larger
     the regions. "slic": k-means in position and colour of Achanta et al. (2012); a scale is how many regions.
 
-    Raises:
-        SettingsError: the settings name another source of regions, or scikit-image is not installed.
-
     >>> image = np.zeros((20, 30, 3), np.uint8)
     >>> image[:, 15:] = 255
     >>> superpixels(image, RegionSettings(scales=(50.0,), sigma=0.0))[0, 3, 12:18].tolist()

@@ -45,9 +45,6 @@ def choose_threshold(images: Iterable[Float[Tensor, "_ _ _"]]) -> ThresholdChoic
         images: per image its maps Float[k H W] in [0, 1], at any resolution (that of the run folder, a quarter, is
             as good as the full one). A generator keeps memory flat.
 
-    Raises:
-        DataError: no image with a map that is not zero, or values outside [0, 1].
-
     >>> import torch
     >>> maps = torch.cat([torch.full((1, 6, 8), 0.1), torch.full((1, 4, 8), 0.9)], dim=1)
     >>> choice = choose_threshold([maps])

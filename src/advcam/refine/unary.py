@@ -25,7 +25,6 @@ def unary_from_labels(
 
     Args:
         labels: values in ``0 .. num_labels - 1``.
-        num_labels: K.
         confidence: probability that a label is right, in (0, 1).
 
     Raises:

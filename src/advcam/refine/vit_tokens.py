@@ -21,15 +21,6 @@ def attention_maps(
     """Attention of the last ``layers`` blocks, the mean over heads, among the patches alone; and their grid.
 
     The weights are computed anew from what each block hands to its attention, so that fused kernels stay as they are.
-
-    Raises:
-        ModelError: the model is no vision transformer of timm.
-
-    >>> import timm
-    >>> model = timm.create_model("vit_tiny_patch16_224", img_size=(32, 48), depth=2, num_classes=3)
-    >>> attention, grid = attention_maps(model, torch.zeros(1, 3, 32, 48), layers=2)
-    >>> attention.shape, grid
-    (torch.Size([1, 2, 6, 6]), (2, 3))
     """
     transformer = _checked(model)
     prefix = transformer.num_prefix_tokens
@@ -55,13 +46,7 @@ def attention_maps(
 
 @torch.no_grad()
 def patch_features(model: nn.Module, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n d h w"]:
-    """The features of the patches after the last block and its norm, as DINO's are used.
-
-    >>> import timm
-    >>> model = timm.create_model("vit_tiny_patch16_224", img_size=(32, 48), depth=1, num_classes=3)
-    >>> patch_features(model, torch.zeros(1, 3, 32, 48)).shape
-    torch.Size([1, 192, 2, 3])
-    """
+    """The features of the patches after the last block and its norm, as DINO's are used."""
     transformer = _checked(model)
     tokens = transformer.eval().forward_features(images)[:, transformer.num_prefix_tokens :]
     height, width = _grid(transformer, images)

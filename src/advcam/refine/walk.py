@@ -39,10 +39,6 @@ def random_walk(
             where there is no link or no such cell. Not negative. Each cell is linked to itself with weight 1.
         steps: number of steps, ``2^8`` in both papers.
 
-    Raises:
-        DataError: the links are of another grid or of no radius, a link is negative, or a score is not finite.
-        SettingsError: less than one step is asked for.
-
     >>> scores = torch.tensor([[[1.0, 0.0, 0.0]]])
     >>> links = torch.zeros(4, 1, 3)
     >>> links[0, 0, 0] = 1.0  # between the first and the second cell
@@ -75,13 +71,6 @@ def upscale(scores: Float[Tensor, "*n k h w"], stride: int, size: tuple[int, int
 
     Args:
         stride: pixels per cell, 4 for IRN and 8 for PSA.
-        size: height and width of the image in pixels.
-
-    Raises:
-        DataError: the grid times the stride does not cover the image.
-
-    >>> upscale(torch.ones(1, 24, 32), stride=4, size=(93, 126)).shape
-    torch.Size([1, 93, 126])
     """
     height, width = scores.shape[-2] * stride, scores.shape[-1] * stride
     if size[0] > height or size[1] > width:

@@ -20,10 +20,6 @@ def save_detector(folder: str | Path, network: U2Net, name: str, size: int, trai
     """Write ``model.safetensors``, by the published names, and ``config.json``; each appears whole or not at all.
 
     Args:
-        folder: made if it is not there.
-        network: the trained network.
-        name: "u2net" or "u2netp".
-        size: height and width of its input in pixels.
         trained_on: the data in words, kept as a record.
 
     Raises:
@@ -37,7 +33,6 @@ def load_detector(path: str | Path, name: str) -> tuple[U2Net, int]:
 
     Args:
         path: a folder that ``save_detector`` wrote, or a weights file in the published layout.
-        name: "u2net" or "u2netp".
 
     Raises:
         ModelError: a file is missing or broken, or holds another network; says which and the fix.
@@ -57,11 +52,7 @@ def load_detector(path: str | Path, name: str) -> tuple[U2Net, int]:
 
 
 def load_published(network: U2Net, file: WeightFile, name: str) -> None:
-    """Take over a file's tensors.
-
-    Raises:
-        ModelError: they are not those of this network.
-    """
+    """Take over a file's tensors."""
     found = {key.removeprefix(WRAPPED): tensor for key, tensor in file.tensors.items()}
     others = " or ".join(other for other in NETWORKS if other != name)
     fill(

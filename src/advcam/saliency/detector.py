@@ -25,12 +25,6 @@ class U2NetDetector:
     """Saliency maps by a network: pictures squared, divided by their maximum, the fused map from its minimum to its
     maximum brought to [0, 1].
 
-    Args:
-        network: with trained weights.
-        size: height and width of its input in pixels.
-        device: where it runs.
-        batch_size: pictures per pass.
-
     >>> from advcam.saliency.u2net import PLANS
     >>> detector = U2NetDetector(U2Net(PLANS["u2netp"]), size=64)
     >>> (found,) = detector(["a"], [np.zeros((30, 40, 3), np.uint8)])

@@ -46,7 +46,6 @@ class FolderMaps:
 
         Args:
             folder: holds ``<id>.png``, or another kind of picture; sub-folders as in the ids.
-            records: the images.
             without: go on without the maps that are missing.
             advance: called after each image.
 

@@ -24,9 +24,6 @@ class OpenCVDetector:
     """Saliency from contrast: centre against surround (Montabone and Soto 2010), or what the spectrum's smooth part
     does not explain (Hou and Zhang 2007). Both find edges and texture rather than whole objects.
 
-    Args:
-        method: "fine_grained" or "spectral_residual".
-
     Raises:
         SettingsError: OpenCV's contributed modules are not installed.
     """

@@ -27,11 +27,7 @@ class Pair:
     grey: bool
 
     def read(self) -> tuple[UInt8[np.ndarray, "H W 3"], Float32[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
-        """The picture, its foreground in [0, 1], and where that is known.
-
-        Raises:
-            DataError: a file cannot be read, or the two differ in size.
-        """
+        """The picture, its foreground in [0, 1], and where that is known."""
         image = read_image(self.record.image)
         if self.grey:
             assert isinstance(self.record.mask, Path)
@@ -53,11 +49,7 @@ def find_pairs(settings: DetectorSettings, mapped: Collection[str] = ()) -> tupl
     """The pairs to train on and those held out, as ``detector.data`` and its companions name them.
 
     Args:
-        settings: of the detector.
         mapped: ids of images that the run itself maps: they are left out, or the maps would have seen the truth.
-
-    Raises:
-        DataError: the data cannot be read, masks are missing, or nothing is left.
     """
     assert settings.data is not None
     pairs = grey_pairs(settings.data, settings.masks) if settings.masks else labelled_pairs(settings)

@@ -26,7 +26,6 @@ class SaliencySource(Protocol):
 
         Args:
             ids: of the pictures, with ``/`` between sub-folders.
-            images: the pictures.
         """
         ...
 

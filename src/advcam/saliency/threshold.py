@@ -19,7 +19,6 @@ def salient(
     Args:
         saliency: the map, in [0, 1].
         rule: "fixed", "otsu" or "adaptive"; see ``SaliencySettings.rule``.
-        threshold: of the rule "fixed".
 
     Returns:
         True at and above the cut, where the map is not zero. A map of one single value has no two groups, so Otsu's

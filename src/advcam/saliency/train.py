@@ -56,8 +56,6 @@ class DetectorTask(Task):
     """What ``advcam.training.fit`` needs to train a detector.
 
     Args:
-        network: U²-Net or U²-NetP.
-        settings: of the training.
         pairs: to train on.
         held: to measure on; may be empty.
     """

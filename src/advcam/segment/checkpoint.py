@@ -27,9 +27,7 @@ def save_network(folder: str | Path, segmenter: Segmenter, method: str, build: M
     """Write a network so that ``load`` restores it in one line. Each file appears whole or not at all.
 
     Args:
-        folder: made if it is not there.
         segmenter: the network, its classes and its input.
-        method: "deeplab" or "cct".
         build: what the method builds the network from, see ``_BUILT_FROM``.
 
     Raises:
@@ -89,11 +87,7 @@ def load(folder: str | Path, class_names: Sequence[str] | None = None) -> Segmen
 
 
 def find_folder(folder: str | Path) -> Path:
-    """The folder of the network: the one given, or ``segmentation`` in it where it is a run's.
-
-    Raises:
-        ModelError: neither holds a network.
-    """
+    """The folder of the network: the one given, or ``segmentation`` in it where it is a run's."""
     for candidate in (Path(folder), Path(folder) / FOLDER):
         if (candidate / CONFIG_NAME).is_file() and (candidate / WEIGHTS_NAME).is_file():
             return candidate

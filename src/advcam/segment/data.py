@@ -49,11 +49,7 @@ class MaskedImages:
 
 
 def with_masks(images: ImageSet, folder: str | Path) -> ImageSet:
-    """The images that have a mask ``<id>.png`` in a folder, such as ``masks`` of a run, with that as their mask.
-
-    Raises:
-        DataError: there is no such folder, or none of the images has a mask in it.
-    """
+    """The images that have a mask ``<id>.png`` in a folder, such as ``masks`` of a run, with that as their mask."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder of masks: run advcam refine, or correct the path")
@@ -77,10 +73,6 @@ def check_masks(images: ImageSet, *, skip_bad: bool = False) -> MaskedImages:
     Args:
         images: records without a mask are left out.
         skip_bad: leave out images whose mask cannot be used as well, instead of raising.
-
-    Raises:
-        DataError: without ``skip_bad``, the first image whose mask cannot be read, is of another size or holds values
-            of no class; with or without it, that no image is left.
     """
     kept: list[Record] = []
     left_out: list[Problem] = []
@@ -177,8 +169,6 @@ def take_view(
 
     Args:
         image, mask: of one size.
-        view: see ``random_view``.
-        crop: side of the window.
         mean, std: of the network's input, for pixel values in [0, 1].
 
     >>> grey, labels = np.full((4, 6, 3), 51, np.uint8), np.ones((4, 6), np.uint8)

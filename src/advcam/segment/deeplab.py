@@ -10,11 +10,7 @@ from torch import Tensor, nn
 
 
 class ASPP(nn.Module):
-    """The sum of 3 x 3 convolutions with different dilations, each with a bias; weights N(0, 0.01), biases 0.
-
-    >>> ASPP(8, 3, (6, 12))(torch.zeros(1, 8, 5, 7)).shape
-    torch.Size([1, 3, 5, 7])
-    """
+    """The sum of 3 x 3 convolutions with different dilations, each with a bias; weights N(0, 0.01), biases 0."""
 
     def __init__(self, channels: int, num_labels: int, rates: Sequence[int]) -> None:
         super().__init__()
@@ -34,8 +30,6 @@ class DeepLab(nn.Module):
 
     Args:
         features: the backbone, ``Float[n 3 H W]`` to ``Float[n C h w]``.
-        channels: C.
-        num_labels: K, with the background.
         rates: dilations of the head.
         pyramid: factors of the smaller images; none for one pass.
 

@@ -125,7 +125,6 @@ class Segmenter:
 
         Args:
             image: opened by Pillow, or an array with height and width first; see ``as_pixels``.
-            settings: of the inference.
 
         Raises:
             DataError: it is no picture.

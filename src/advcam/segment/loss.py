@@ -22,7 +22,6 @@ def segmentation_loss(
 
     Args:
         logits: as ``DeepLab.pyramid_logits`` gives them.
-        masks: 0 the background, 255 pixels that do not count.
         name: "balanced" or "plain", see the functions below.
     """
     loss = balanced_cross_entropy if name == "balanced" else cross_entropy

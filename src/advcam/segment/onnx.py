@@ -49,7 +49,6 @@ def export_onnx(segmenter: Segmenter, path: str | Path) -> float:
 
     Args:
         segmenter: the network; moved to the CPU.
-        path: of the file.
 
     Returns:
         The largest difference to torch, relative to the largest logit.

@@ -23,12 +23,7 @@ from advcam.training.seeding import seeded
 
 
 def start_deeplab(settings: SegmentSettings, class_names: tuple[str, ...]) -> tuple[Segmenter, dict[str, Any]]:
-    """An untrained network on pretrained weights, and what ``save_network`` needs to build it again.
-
-    Raises:
-        SettingsError: an unknown architecture or set of weights.
-        ModelError: the architecture does not reach the output stride, or the weights do not fit.
-    """
+    """An untrained network on pretrained weights, and what ``save_network`` needs to build it again."""
     with seeded(settings.seed):
         classifier = pretrained(settings, settings.weights)
         network = DeepLab(
@@ -60,7 +55,6 @@ class DeepLabTask(SegmentationTask):
     Args:
         segmenter: as ``start_deeplab`` makes it; its network is trained.
         train: images with a mask each, as ``check_masks`` leaves them.
-        settings: of the training.
         validation: what is measured while it trains, or None.
     """
 

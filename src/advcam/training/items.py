@@ -57,9 +57,6 @@ def in_batches(
 ) -> Iterator[list[Any]]:
     """What ``read`` makes of each item, in batches and in order; read by as many processes as a training has.
 
-    Raises:
-        UserError: of an item that cannot be read.
-
     >>> list(in_batches([1, 2, 3], str, batch_size=2, workers=0, processes=1))
     [['1', '2'], ['3']]
     """
@@ -100,11 +97,7 @@ class Batches(Sampler[list[Key]]):
 
 
 def check_shares(task: Task, devices: int) -> None:
-    """Refuse a batch that passes and devices cannot share.
-
-    Raises:
-        SettingsError: the shares would differ in size, or are too small for the network.
-    """
+    """Refuse a batch that passes and devices cannot share."""
     settings = task.settings
     size, parts = settings.batch_size, settings.accumulate * devices
     shared = (
@@ -121,11 +114,7 @@ def check_shares(task: Task, devices: int) -> None:
 
 
 def batches_of(task: Task, first: int, total: int, fabric: Fabric) -> Iterator[Any]:
-    """The batches of this process from update ``first`` up to update ``total``, on the CPU.
-
-    Raises:
-        UserError: an item of the batch cannot be made.
-    """
+    """The batches of this process from update ``first`` up to update ``total``, on the CPU."""
     settings = task.settings
     here = fabric.world_size // max(1, getattr(fabric.strategy, "num_nodes", 1))
     keys = Batches(len(task), settings, first, total, fabric.global_rank, fabric.world_size)

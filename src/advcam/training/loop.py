@@ -51,17 +51,11 @@ def train(
     random layers are functions of the seed and the update.
 
     Args:
-        fabric: of this process.
         module: around the task's network.
-        task: what is trained.
-        plan: see ``Plan``.
         on_event: is told of each update and each validation, in the first process.
 
     Returns:
         The signal after which the training was left, its state saved; 0 at the end.
-
-    Raises:
-        SettingsError: the loss is no longer a finite number, or a batch norm sees one value alone.
     """
     settings, state = task.settings, plan.state()
     if state.network:

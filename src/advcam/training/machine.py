@@ -14,11 +14,7 @@ from advcam.errors import SettingsError
 
 
 def accelerator_and_precision(device: str, devices: int, precision: str) -> tuple[str, str]:
-    """Fabric's words for the accelerator and the precision.
-
-    Raises:
-        SettingsError: a device or a precision that is not to be had here.
-    """
+    """Fabric's words for the accelerator and the precision."""
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise SettingsError("device is cuda, but there is no CUDA device here: use cpu or auto")

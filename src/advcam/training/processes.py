@@ -38,12 +38,8 @@ def run(work: Work, module: nn.Module, accelerator: str, devices: int, precision
     Args:
         work: returns the number of a signal that stopped it, or 0; picklable where processes are started here.
         module: what it trains; each process gets its own.
-        accelerator: "cpu" or "gpu".
         devices: how many processes; those of torchrun are counted by it.
         precision: Fabric's word.
-
-    Raises:
-        UserError: of one of the processes.
     """
     if accelerator == "gpu":
         # Read when the first matrix is multiplied: its sums then keep their order.

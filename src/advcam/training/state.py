@@ -42,11 +42,7 @@ class FitState:
 
     @classmethod
     def load(cls, path: Path) -> FitState:
-        """Read a state; no code in the file is ever run.
-
-        Raises:
-            RunError: the file is not the state of a training.
-        """
+        """Read a state; no code in the file is ever run."""
         try:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:
@@ -56,11 +52,7 @@ class FitState:
             ) from error
 
     def check_origin(self, path: Path, wanted: Mapping[str, str]) -> None:
-        """Refuse to go on with a training of other settings or data.
-
-        Raises:
-            RunError: it names the first difference.
-        """
+        """Refuse to go on with a training of other settings or data."""
         for name in wanted:
             if self.origin.get(name) != wanted[name]:
                 raise RunError(
@@ -86,11 +78,7 @@ class Plan:
     origin: Mapping[str, str]
 
     def state(self) -> FitState:
-        """Where the training stands: from the disk, or at its beginning.
-
-        Raises:
-            RunError: the file is no state of a training, or one of other settings or data.
-        """
+        """Where the training stands: from the disk, or at its beginning."""
         if not self.path.exists():
             return FitState(dict(self.origin))
         state = FitState.load(self.path)
@@ -107,11 +95,7 @@ def best_weights(path: Path, validation: Mapping[str, float]) -> Path:
 
 
 def load_best(path: Path, validation: Mapping[str, float]) -> dict[str, Tensor]:
-    """The weights of a validation that was the best one.
-
-    Raises:
-        RunError: they are not there.
-    """
+    """The weights of a validation that was the best one."""
     file = best_weights(path, validation)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)

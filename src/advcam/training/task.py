@@ -26,7 +26,6 @@ class Task(ABC):
 
     Args:
         network: all that is trained and saved, buffers included.
-        settings: of the training.
     """
 
     score_name: str | None = None
@@ -61,7 +60,6 @@ class Task(ABC):
         Args:
             batch: what ``collate`` made, on the device.
             update: updates made before this one.
-            total: updates of the whole training.
         """
 
     def collate(self, items: list[Any]) -> Any:

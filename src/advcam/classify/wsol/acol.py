@@ -23,9 +23,6 @@ class ACoL(nn.Module, LocalizationMethod):
     Args:
         classifier: an architecture ``...+acol``, whose tail and head are the first head.
         threshold: of the first head's normalised map, from which on the second head sees nothing.
-
-    Raises:
-        ModelError: the classifier has no head of this form.
     """
 
     map: ClassVar[str] = "acol"

@@ -29,11 +29,6 @@ def build_method(backbone: BackboneSettings, num_classes: int, settings: WSOLSet
     Args:
         backbone: the plain network, such as ``wsol/resnet50``; a method with layers of its own adds them. Its head
             always has a bias, as the benchmark's.
-        num_classes: K.
-        settings: which method, and how.
-
-    Raises:
-        SettingsError, ModelError: as ``build_classifier``; layers that are not there.
     """
     architecture = wsol_architecture(backbone.architecture, settings.method)
     classifier = build_classifier(replace(backbone, architecture=architecture, head_bias=True), num_classes)

@@ -17,7 +17,6 @@ class CutMix(nn.Module, LocalizationMethod):
     """Trained on mixed pairs, tested on single images.
 
     Args:
-        classifier: what is trained.
         beta: both parameters of the beta distribution of the share that an image keeps.
         rate: chance that a batch is mixed.
     """

@@ -14,7 +14,6 @@ class HaS(nn.Module, LocalizationMethod):
     """Trained on images with hidden squares, tested on whole ones.
 
     Args:
-        classifier: what is trained.
         grid: side of a square in pixels; 0 hides nothing.
         rate: chance that a square is hidden.
     """

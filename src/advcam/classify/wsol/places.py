@@ -30,12 +30,7 @@ def method_layers(classifier: Classifier, method: str, asked: tuple[str, ...] = 
     """The modules of the backbone that ADL or SPG hooks at.
 
     Args:
-        classifier: the network.
-        method: "adl" or "spg".
         asked: names to use instead.
-
-    Raises:
-        SettingsError: a name is none of the network's modules, or SPG gets another number than two.
     """
     known = dict(classifier.backbone.named_modules())
     for name in asked:

@@ -28,14 +28,9 @@ class WSOLTask(Task):
     """A method, its training images and the validation by boxes.
 
     Args:
-        network: a ``LocalizationMethod``.
         train: images with one class each.
         val: images with one class each, to measure on; or None.
-        settings: of the training.
         measure: of the boxes of ``val``; None measures the classes alone.
-
-    Raises:
-        DataError: an image without exactly one class, or other classes in ``val`` than in ``train``.
     """
 
     settings: WSOLSettings
@@ -166,11 +161,7 @@ def steps_until(epoch: int, settings: WSOLSettings) -> int:
 
 
 def square(image: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "{side} {side} 3"]:
-    """The whole picture as a square, by Pillow's bilinear filter: its proportions are not kept.
-
-    >>> square(np.zeros((30, 40, 3), np.uint8), 8).shape
-    (8, 8, 3)
-    """
+    """The whole picture as a square, by Pillow's bilinear filter: its proportions are not kept."""
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
 
 

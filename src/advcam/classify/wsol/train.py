@@ -57,13 +57,9 @@ def train_method(
     Args:
         backbone: the network and the weights it starts from.
         train, val: images with one class each, of the same classes; ``val`` with boxes where there are some.
-        settings: method and training.
         measure: of the boxes of ``val``; None measures the classes alone.
         folder: receives the classifier, ``last`` and ``best`` (see ``WSOLTraining``), the logs and the state.
         device, devices, on_event: as for ``advcam.training.fit``.
-
-    Raises:
-        UserError: as ``fit``; images without exactly one class; a network that cannot be built.
     """
     if settings.keep == "best" and val is None:
         raise settings.wrong("keep", 'there are no validation images: give some, or take "last", or "auto" for either')

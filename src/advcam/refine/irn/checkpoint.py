@@ -36,11 +36,7 @@ _BACKBONE, _THEIR_BACKBONE = "taps.features.", "resnet50."
 
 
 def save_irn(folder: str | Path, network: IRNNetwork) -> None:
-    """Write the network so that ``load_irn`` restores it. Each file appears whole or not at all.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
+    """Write the network so that ``load_irn`` restores it. Each file appears whole or not at all."""
     taps = network.taps
     config = {
         "architecture": taps.architecture,
@@ -57,9 +53,6 @@ def load_irn(source: str | Path) -> IRNNetwork:
     Args:
         source: a folder of ``save_irn``, or a file that IRN's program saved (``res50_irn.pth``); the latter is taken
             over by the name of each tensor, onto ``irn_resnet50``.
-
-    Raises:
-        ModelError: a file is missing, broken, of a newer version, or of another network.
     """
     source = Path(source)
     if source.is_dir():

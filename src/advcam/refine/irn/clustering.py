@@ -61,7 +61,6 @@ def instance_masks(
     in no such region form a group of their own, the first one.
 
     Args:
-        displacement: ``(dy, dx)`` in cells.
         centroids: of :func:`find_centroids`.
         threshold: displacements shorter than this, in cells, are weak.
 

@@ -39,12 +39,7 @@ class EdgeMap:
         """Read what ``save`` wrote.
 
         Args:
-            path: the file.
             size: height and width of the image at which it must have been made.
-
-        Raises:
-            RunError: the file is missing, cut short or something else.
-            DataError: it is of another size than the image.
         """
         with reading_arrays(path, "edge map", "refine") as arrays:
             found = cls(arrays["edge"].astype(np.float16), arrays["displacement"].astype(np.float16))
@@ -68,12 +63,6 @@ def edge_map(network: IRNNetwork, image: UInt8[np.ndarray, "H W 3"], pad: int = 
     Args:
         network: in evaluation mode.
         pad: the image is filled up to so many pixels per side; 0 leaves it as it is.
-
-    >>> from advcam.models.architectures import build_backbone
-    >>> from advcam.models.taps import tapped
-    >>> network = IRNNetwork(tapped(build_backbone("timm/resnet10t"))).eval()
-    >>> edge_map(network, np.zeros((33, 60, 3), np.uint8), pad=64).edge.shape
-    (9, 15)
     """
     taps = network.taps
     views = torch.stack(
@@ -118,7 +107,6 @@ def walked_scores(
         maps: as they are stored.
         edge: of the image at the height and width ``seen``, on the device that walks.
         seen, size: height and width at which the image is walked, and of the result.
-        walk: the settings.
     """
     found = propagate(
         on_grid(maps, seen).to(edge.device) ** walk.power,
@@ -134,11 +122,7 @@ def walked_scores(
 def filled_up(
     image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "3 h w"]:
-    """A normalised image in the top left corner of zeros, which are the mean colour, at least ``size`` large.
-
-    >>> filled_up(np.full((2, 5, 3), 255, np.uint8), (3, 4), (0.5,) * 3, (0.5,) * 3).shape
-    torch.Size([3, 3, 5])
-    """
+    """A normalised image in the top left corner of zeros, which are the mean colour, at least ``size`` large."""
     height, width = image.shape[:2]
     filled = torch.zeros(3, max(height, size[0]), max(width, size[1]))
     filled[:, :height, :width] = torch.from_numpy(normalize(image, mean, std))

@@ -58,7 +58,6 @@ def irn_loss(
         edge_logits: before the sigmoid.
         displacements: ``(dy, dx)`` in cells.
         labels: ``pairs.pair_labels`` of the label maps on this grid, with the same radius.
-        radius: in cells, 10 in the paper.
 
     >>> from advcam.refine.pairs import pair_labels
     >>> labels = pair_labels(torch.ones(1, 32, 32, dtype=torch.int64), radius=5)
@@ -111,7 +110,6 @@ def reduced_labels(labels: Integer[Tensor, "*n H W"], stride: int = 4) -> Intege
 
     Args:
         labels: 0 background, class + 1, 255 ignore; sides are multiples of ``stride``.
-        stride: pixels per cell.
 
     Raises:
         DataError: a side is not a multiple of the stride.

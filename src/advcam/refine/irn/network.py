@@ -40,16 +40,6 @@ class IRNNetwork(nn.Module):
 
     Args:
         taps: its modules become this network's.
-
-    Raises:
-        ModelError: the backbone has no map at stride 4 or finer, or none coarser.
-
-    >>> from advcam.models.architectures import build_backbone
-    >>> from advcam.models.taps import tapped
-    >>> network = IRNNetwork(tapped(build_backbone("timm/resnet10t"))).eval()
-    >>> output = network(torch.zeros(1, 3, 62, 97))
-    >>> output.edge_logits.shape, output.displacements.shape
-    (torch.Size([1, 16, 25]), torch.Size([1, 2, 16, 25]))
     """
 
     def __init__(self, taps: TappedBackbone) -> None:
@@ -163,9 +153,6 @@ def to_grid(values: Float[Tensor, "n c _ _"], factor: float, size: tuple[int, in
 
     Up by bilinear interpolation with half-pixel centres, as the reference program does it; down by means. A map that
     does not reach ``size`` then, as those of networks without padding, is stretched to it.
-
-    >>> to_grid(torch.ones(1, 2, 24, 32), 4, (94, 125)).shape
-    torch.Size([1, 2, 94, 125])
     """
     if factor > 1:
         values = functional.interpolate(values, scale_factor=factor, mode="bilinear", align_corners=False)

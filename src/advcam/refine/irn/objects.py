@@ -77,7 +77,6 @@ def detect(
     Args:
         scores: walked instance maps at the size of the image, divided by the one maximum over all.
         classes: the 0-based classes ``k`` of the maps, of which each has the same number of instances.
-        threshold: the score of the background.
         min_area: pieces smaller than this share of the image get the score 0.
 
     Raises:
@@ -122,8 +121,6 @@ def find_objects(
 
     Args:
         maps: of the image's classes, in [0, 1], one cell per 4 pixels.
-        classes: 0-based.
-        size: height and width of the image.
     """
     if not len(classes) or not maps.any():
         return FoundObjects(np.zeros(size, np.uint16), np.zeros(0, np.int64), np.zeros(0, np.float32))

@@ -34,9 +34,6 @@ def path_affinities(edge: Float[Tensor, "*n h w"], radius: int = 5) -> Float[Ten
 
     The order of the offsets is that of ``pair_offsets``. IRN trains with a radius of 10 cells and walks with 5.
 
-    Args:
-        edge: probability of an edge in [0, 1].
-
     >>> path_affinities(torch.full((2, 32, 32), 0.25), radius=5).shape
     torch.Size([2, 34, 28, 24])
     """

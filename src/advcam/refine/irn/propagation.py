@@ -34,9 +34,7 @@ def propagate(
         maps: class activation maps of the classes of the image, not negative, at a quarter of the image's resolution.
             AdvCAM raises them to the power 1.5 before.
         edge: probability of an edge in [0, 1], on the same grid.
-        radius: longest link, in cells.
         beta: the larger, the less a weak edge is crossed.
-        exp_times: the walk takes ``2^exp_times`` steps.
 
     Raises:
         DataError: the edge map is of another size than the maps, or not a probability.
@@ -66,9 +64,6 @@ def image_scores(walked: Float[Tensor, "*n k h w"], size: tuple[int, int]) -> Fl
 
     An image whose maps are zero everywhere keeps zeros. The pseudo mask is the argmax over a constant plane, 0.25 in
     the reference program, and these.
-
-    Args:
-        size: height and width of the image in pixels.
 
     Raises:
         DataError: the maps do not cover the image at 4 pixels per cell.

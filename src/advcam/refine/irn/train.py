@@ -36,11 +36,7 @@ class LabelledImage:
     """Larger pictures are reduced to it; the label map has the reduced picture's size."""
 
     def read(self) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]:
-        """Both.
-
-        Raises:
-            DataError: a file cannot be read, or their sizes differ.
-        """
+        """Both."""
         image = read_image(self.image)
         if max(image.shape) > self.max_side:
             image = scale_image(image, self.max_side / max(image.shape[:2]))
@@ -60,13 +56,7 @@ class LabelledImage:
 
 
 class IRNTask(Task):
-    """Edges and displacements from pairs of labels (IRN paper, equations 4 to 8).
-
-    Args:
-        network: its backbone does not learn.
-        images: the training images.
-        settings: of the training.
-    """
+    """Edges and displacements from pairs of labels (IRN paper, equations 4 to 8)."""
 
     network: IRNNetwork
     settings: IRNSettings
@@ -112,12 +102,6 @@ def training_view(
     is normalised. 3. Both are mirrored with probability 1/2. 4. A random crop of ``settings.crop`` pixels; where the
     image is smaller the rest is zero in the image (the mean colour) and 255 in the labels. 5. The labels are reduced
     by 4. ``generator`` is asked for the factor, the mirror, the row, the column.
-
-    >>> settings = IRNSettings(crop=64)
-    >>> view, labels = training_view(np.zeros((30, 200, 3), np.uint8), np.zeros((30, 200), np.uint8), (0.5,) * 3,
-    ...                              (0.5,) * 3, settings, np.random.default_rng(0))
-    >>> view.shape, labels.shape, labels.unique().tolist()
-    (torch.Size([3, 64, 64]), torch.Size([16, 16]), [0, 255])
     """
     factor = float(generator.uniform(*settings.scale))
     height, width = scaled_size(labels.shape, factor)
@@ -149,9 +133,7 @@ def set_mean_shift(
     program leaves out a last batch that is not full.
 
     Args:
-        images: pictures of any size.
         crop: side in pixels, that of the training.
-        batch_size: images per pass.
         on_batch: is told the number of images of each pass.
     """
     network.eval()

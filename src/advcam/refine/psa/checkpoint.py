@@ -26,10 +26,6 @@ def build_affinity_net(settings: PSASettings, classifier: Classifier | None = No
     Args:
         settings: architecture, weights, output stride, input statistics.
         classifier: stands below where ``settings.architecture`` is None.
-
-    Raises:
-        SettingsError: an unknown architecture or set of weights.
-        ModelError: the weights do not fit, or the backbone has fewer than three maps.
     """
     if settings.architecture is None:
         if classifier is None:
@@ -47,11 +43,7 @@ def _named_backbone(settings: PSASettings, architecture: str) -> Backbone:
 
 
 def save_affinity_net(folder: Path, network: AffinityNet) -> None:
-    """Write the network so that ``load_affinity_net`` restores it. Each file appears whole or not at all.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
+    """Write the network so that ``load_affinity_net`` restores it. Each file appears whole or not at all."""
     config = {
         "kind": _KIND,
         "architecture": network.architecture,
@@ -68,9 +60,6 @@ def load_affinity_net(path: Path, settings: PSASettings | None = None) -> Affini
     Args:
         path: a folder that ``save_affinity_net`` wrote, or a weights file of PSA's program (``res38_aff.pth``).
         settings: name the architecture and the input statistics of a weights file; a folder has its own.
-
-    Raises:
-        ModelError: it is not there, broken, of a newer version or of another architecture.
     """
     if path.is_dir():
         return _from_folder(path)

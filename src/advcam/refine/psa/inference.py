@@ -26,7 +26,6 @@ def image_affinities(
 
     Args:
         network: in evaluation mode.
-        image: RGB.
         settings: radius, and whether all pairs are linked.
     """
     parameter = next(network.parameters())
@@ -45,17 +44,8 @@ def psa_scores(
 
     Args:
         network: trained, in evaluation mode; its device does the work. Not from several threads at once.
-        image: RGB.
         maps: localization maps of the image's classes, in [0, 1], at its size; at least one.
         settings: of the walk. With ``final_crf`` the scores are probabilities after a dense CRF.
-
-    Raises:
-        DataError: the maps have values outside [0, 1] or are not of the image's size, or there are none.
-
-    >>> from advcam.models.architectures import build_backbone
-    >>> network = AffinityNet(build_backbone("mobilenet_v2")).eval()
-    >>> psa_scores(network, np.zeros((50, 70, 3), np.uint8), torch.rand(2, 50, 70), PSASettings()).shape
-    torch.Size([3, 50, 70])
     """
     return walked_scores(image_affinities(network, image, settings), image, maps, settings)
 

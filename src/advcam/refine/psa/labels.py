@@ -32,7 +32,6 @@ def label_scores(
     The background is ``(1 - max over the class maps)^alpha``: the larger ``alpha``, the less of it.
 
     Args:
-        image: RGB.
         maps: of the image's classes, in [0, 1], at its size.
         alpha: 4 and 32 in PSA's program; 24 instead of 32 in its paper and in SEAM.
         crf: ``CRFSettings.psa()`` in PSA, SC-CAM and SEAM.

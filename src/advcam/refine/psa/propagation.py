@@ -22,10 +22,6 @@ def pair_affinities(features: Float[Tensor, "*n d h w"], radius: int = 5) -> Flo
 
     Half precision is computed in single precision. The order of the offsets is that of ``pairs.pair_offsets``.
 
-    Args:
-        features: AffinityNet's output.
-        radius: in cells, 5 in the paper.
-
     >>> pair_affinities(torch.zeros(4, 16, 20), radius=5).shape
     torch.Size([34, 12, 12])
     """
@@ -46,8 +42,6 @@ def affinities(
     all are, and the walk changes nothing.
 
     Args:
-        features: AffinityNet's output.
-        radius: in cells, 5 in the paper.
         all_pairs: True fixes this and gives all pairs of cells in the image.
 
     >>> affinities(torch.zeros(4, 16, 20))[0].sum().item()  # 12 rows of 12 sources
@@ -89,7 +83,6 @@ def propagate(
         scores: background and classes, see :func:`walk_scores`.
         affinities: of :func:`affinities`, on the same grid.
         beta: the larger, the less unlike cells exchange.
-        log_times: the walk takes ``2^log_times`` steps.
 
     Raises:
         DataError: the affinities are of another grid, or of no radius.
@@ -114,7 +107,6 @@ def walk_scores(
     Args:
         maps: of the classes of the image, in [0, 1], at its full size.
         alpha: the larger, the less background; 16 in the released program.
-        stride: pixels per cell, 8.
 
     Raises:
         DataError: the maps have values outside [0, 1].
@@ -133,9 +125,6 @@ def walk_scores(
 
 def image_scores(walked: Float[Tensor, "*n k h w"], size: tuple[int, int]) -> Float[Tensor, "*n k H W"]:
     """Walked scores at the size of the image; their argmax, 0 for background, is the pseudo mask.
-
-    Args:
-        size: height and width of the image in pixels.
 
     Raises:
         DataError: the scores do not cover the image at 8 pixels per cell.

@@ -43,12 +43,7 @@ class AffinityTask(Task):
     ``settings.head_lr_factor`` times that. All batch norms keep statistics, scale and shift.
 
     Args:
-        network: changed in place.
         examples: images with their labels.
-        settings: of the training.
-
-    Raises:
-        SettingsError: the backbone has no part ``settings.freeze``.
     """
 
     settings: PSASettings
@@ -120,12 +115,6 @@ def augment(
     each axis a uniform window, or, where the image is shorter, the whole image at a uniform place in zeros (black, as
     it comes before the normalization, and no score). 3. Normalization. 4. A mirror image with probability 1/2. 5. The
     scores are averaged over cells, and the cells labelled. Images are not resized.
-
-    >>> labels = AffinityLabels(np.array([3]), np.ones((1, 40, 80), np.float16), np.ones((1, 40, 80), np.float16))
-    >>> view, cells = augment(np.full((40, 80, 3), 255, np.uint8), labels, (0.5,) * 3, (0.5,) * 3,
-    ...                       PSASettings(crop=72), np.random.default_rng(0))
-    >>> view.shape, cells.shape, cells.unique()
-    (torch.Size([3, 72, 72]), torch.Size([9, 9]), tensor([  1, 255]))
     """
     image = jitter_colours(image, settings.jitter, generator)
     rows, rows_in_crop = random_window(image.shape[0], settings.crop, generator)

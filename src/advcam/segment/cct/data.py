@@ -50,10 +50,6 @@ def semi_supervised(
             everywhere are left out.
         skip_bad: leave out images without a pseudo mask or with one that cannot be used, and train although the
             masks show some class nowhere, instead of raising.
-
-    Raises:
-        DataError: fewer candidates than ``count``; no image without a mask; and without ``skip_bad`` a class that no
-            chosen mask has a pixel of, an image without a pseudo mask, or a pseudo mask that cannot be used.
     """
     labelled = choose(candidates, count)
     if labelled.untrained and not skip_bad:
@@ -78,11 +74,7 @@ def semi_supervised(
 
 
 def choose(candidates: MaskedImages, count: int | None) -> MaskedImages:
-    """``count`` images in which all classes have the same part, see ``balanced_choice``; all of them for None.
-
-    Raises:
-        DataError: there are fewer.
-    """
+    """``count`` images in which all classes have the same part, see ``balanced_choice``; all of them for None."""
     if count is None:
         return candidates
     chosen = list(balanced_choice([main_label(row) for row in candidates.counts], count))
@@ -122,10 +114,6 @@ def balanced_choice(main_labels: Sequence[int], count: int) -> tuple[int, ...]:
 
     Args:
         main_labels: the class of each image, in the order of the list.
-        count: how many are wanted.
-
-    Raises:
-        DataError: there are fewer.
 
     >>> balanced_choice([5, 5, 5, 7, 5, 7], 4)
     (0, 1, 3, 5)

@@ -23,16 +23,7 @@ class Decoder(nn.Sequential):
     labels and a stride of 8.
 
     Args:
-        channels: of the encoder's features.
-        num_labels: K, the background included.
         stride: pixels of the image per cell of the features, a power of two.
-
-    Raises:
-        ModelError: another stride.
-
-    >>> decoder = Decoder(512, 21, stride=8)
-    >>> decoder(torch.zeros(1, 512, 5, 6)).shape, sum(p.numel() for p in decoder.parameters())
-    (torch.Size([1, 21, 40, 48]), 16296)
     """
 
     def __init__(self, channels: int, num_labels: int, stride: int) -> None:

@@ -16,7 +16,6 @@ class Encoder(nn.Module):
 
     Args:
         backbone: maps images to ``channels`` feature channels.
-        channels: of the backbone.
         width: channels behind pyramid pooling.
     """
 
@@ -33,15 +32,8 @@ class CCTNetwork(nn.Module):
 
     Args:
         backbone: gives features; its modules become this network's.
-        channels: of the backbone's features.
         stride: pixels of the image per cell of the features, a power of two.
         width: channels behind pyramid pooling.
-        num_labels: K, the background included.
-
-    >>> import torch
-    >>> network = CCTNetwork(nn.Conv2d(3, 8, 3, 4, padding=1), 8, stride=4, width=4, num_labels=3).eval()
-    >>> network(torch.zeros(1, 3, 48, 50)).shape
-    torch.Size([1, 3, 48, 52])
     """
 
     def __init__(self, backbone: nn.Module, channels: int, *, stride: int, width: int, num_labels: int) -> None:

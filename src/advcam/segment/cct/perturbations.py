@@ -115,7 +115,6 @@ def adversarial(
 
     Args:
         decoder: from features to logits; no gradient reaches its parameters.
-        features_nChw: z.
         noise_nChw: uniform in -0.5 to 0.5.
         xi: how far away the gradient is taken.
         size: 2 in the program.

@@ -18,7 +18,6 @@ class PyramidPooling(nn.Module):
     the CCT program, and so is ``align_corners=False`` (in every public version of it that could be looked at).
 
     Args:
-        channels: of the backbone's features.
         width: channels after it; a quarter of ``channels`` in CCT.
 
     >>> module = PyramidPooling(2048, 512)

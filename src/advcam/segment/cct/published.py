@@ -16,11 +16,7 @@ _STEM = {"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3", "bn2": "conv1
 
 
 def load_published(network: CCTNetwork, path: str) -> None:
-    """Give a network of the default backbone the encoder and the main decoder of a checkpoint of the CCT program.
-
-    Raises:
-        ModelError: the file cannot be read, or its tensors are of another network or of other classes.
-    """
+    """Give a network of the default backbone the encoder and the main decoder of a checkpoint of the CCT program."""
     fill(
         network,
         our_names(read_weights(path).tensors),

@@ -58,9 +58,7 @@ def bootstrap_threshold(update: int, length: int, num_labels: int, shape: Shape 
     Args:
         update: t, the updates made before.
         length: of the ramp in updates; 0.4 of the training in the paper.
-        num_labels: K, the background included.
         shape: of the ramp; "log" in the paper.
-        final: the limit of the threshold.
 
     >>> round(bootstrap_threshold(0, 100, 21), 4), round(bootstrap_threshold(100, 100, 21), 4)
     (0.0476, 0.8943)

@@ -29,12 +29,7 @@ _LABELLED_ORDER, _LABELLED_VIEW, _NETWORK, _AUXILIARY = 10, 11, 12, 13
 
 
 def start_cct(settings: CCTSettings, class_names: tuple[str, ...]) -> tuple[Segmenter, dict[str, Any]]:
-    """An untrained network on pretrained weights, and what ``save_network`` needs to build it again.
-
-    Raises:
-        SettingsError: an unknown architecture or set of weights, or a crop that is no multiple of the output stride.
-        ModelError: the architecture does not reach the output stride, or the weights do not fit.
-    """
+    """An untrained network on pretrained weights, and what ``save_network`` needs to build it again."""
     with seeded(settings.seed):
         classifier = pretrained(settings, None if settings.checkpoint else settings.weights)
     channels, stride = classifier.head.in_features, classifier.output_stride
@@ -63,8 +58,6 @@ class CCTTask(SegmentationTask):
 
     Args:
         segmenter: as ``start_cct`` makes it; its network is trained.
-        data: the images.
-        settings: of the training.
         validation: what is measured while it trains, or None.
     """
 
