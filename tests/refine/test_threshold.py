@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from advcam.errors import DataError
-from advcam.refine.threshold import ThresholdCounts, choose_threshold
+from advcam.refine.threshold import choose_threshold
 from advcam.saliency.threshold import between_variance
 
 
@@ -57,15 +57,6 @@ def test_images_without_evidence_say_nothing():
     with_empty = choose_threshold([torch.zeros(1, 8, 8), blob(1.0, 0.2), torch.zeros(0, 8, 8)])
     assert with_empty.threshold == alone.threshold
     assert (with_empty.image_count, with_empty.skipped) == (1, 2)
-
-
-def test_counts_of_two_processes_add_up():
-    maps = [blob(1.0, spread) for spread in (0.1, 0.2, 0.4, 0.8)]
-    first, second = ThresholdCounts(), ThresholdCounts()
-    for index, image in enumerate(maps):
-        (first if index % 2 else second).update(image)
-    first.merge(second)
-    assert first.compute() == choose_threshold(maps)
 
 
 def test_half_precision_maps_of_the_run_folder():

@@ -7,7 +7,7 @@ and columns of the sources, that is of the cells whose destinations all lie on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Integer, Shaped
@@ -70,40 +70,36 @@ def cells_at(grid: Shaped[Tensor, "*n h w"], offset: tuple[int, int], radius: in
     return grid[..., top : top + max(height - reach, 0), left : left + max(width - 2 * reach, 0)]
 
 
+def window_at(padded: Shaped[Tensor, "*n H W"], offset: tuple[int, int], reach: int) -> Shaped[Tensor, "*n h w"]:
+    """What the cells of a grid see at an offset; ``padded`` is the grid with a border of ``reach`` all round."""
+    height, width = padded.shape[-2] - 2 * reach, padded.shape[-1] - 2 * reach
+    top, left = reach + offset[0], reach + offset[1]
+    return padded[..., top : top + height, left : left + width]
+
+
 def surround(grid: Float[Tensor, "*n h w"], radius: int, value: float) -> Float[Tensor, "*n h_wide w_wide"]:
     """The grid with a border of ``value`` at the left, right and bottom, so that every cell of it is a source."""
     reach = radius - 1
     return functional.pad(grid, (reach, reach, 0, reach), value=value)
 
 
-@dataclass(frozen=True)
-class PairLabels:
+class PairLabels(NamedTuple):
     """What is known of each pair: both cells background, both of one foreground class, or of two different labels.
 
-    A pair with an ignored cell is none of the three.
+    A pair with an ignored cell is none of the three. The ``counts`` of some labels have the same form.
     """
 
-    background: Bool[Tensor, "*n o r c"]
-    foreground: Bool[Tensor, "*n o r c"]
-    different: Bool[Tensor, "*n o r c"]
+    background: Bool[Tensor, "*n o r c"] | Int[Tensor, ""]
+    foreground: Bool[Tensor, "*n o r c"] | Int[Tensor, ""]
+    different: Bool[Tensor, "*n o r c"] | Int[Tensor, ""]
 
-    def counts(self) -> PairCounts:
-        """How many pairs there are of each kind."""
-        return PairCounts(self.background.sum(), self.foreground.sum(), self.different.sum())
+    def counts(self) -> PairLabels:
+        """How many pairs there are of each kind: what the means of a loss are taken over."""
+        return PairLabels(*(kind.sum() for kind in self))
 
     def of_image(self, index: int) -> PairLabels:
         """Those of one image of a batch, itself a batch of one."""
-        part = slice(index, index + 1)
-        return PairLabels(self.background[part], self.foreground[part], self.different[part])
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """What the means of a loss are taken over."""
-
-    background: Int[Tensor, ""]
-    foreground: Int[Tensor, ""]
-    different: Int[Tensor, ""]
+        return PairLabels(*(kind[index : index + 1] for kind in self))
 
 
 def pair_labels(labels: Integer[Tensor, "*n h w"], radius: int, ignore_index: int = 255) -> PairLabels:
@@ -125,7 +121,7 @@ def pair_labels(labels: Integer[Tensor, "*n h w"], radius: int, ignore_index: in
 
 
 def affinity_losses(
-    affinities: Float[Tensor, "*n o r c"], labels: PairLabels, counts: PairCounts | None = None
+    affinities: Float[Tensor, "*n o r c"], labels: PairLabels, counts: PairLabels | None = None
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The cross entropies of the pairs that should be alike and of those that should not: ``-ln a``, ``-ln (1 - a)``.
 

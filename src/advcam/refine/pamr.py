@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from advcam.errors import DataError
+from advcam.refine.pairs import window_at
 from advcam.refine.settings import PAMRSettings
 
 _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
@@ -49,7 +50,7 @@ def pamr(
         padded_KHW, reach = _padded(scores, settings.dilations), max(settings.dilations)
         after_KHW = torch.zeros_like(scores)
         for weight_HW, offset in zip(weights_OHW, _offsets(settings.dilations), strict=True):
-            after_KHW.addcmul_(weight_HW, _seen(padded_KHW, offset, reach))
+            after_KHW.addcmul_(weight_HW, window_at(padded_KHW, offset, reach))
         scores = after_KHW
     return scores
 
@@ -57,7 +58,7 @@ def pamr(
 def _weights(x_3HW: Tensor, settings: PAMRSettings) -> Float[Tensor, "o H W"]:
     offsets, reach = _offsets(settings.dilations), max(settings.dilations)
     padded_3HW = _padded(x_3HW, settings.dilations)
-    differences = [_seen(padded_3HW, offset, reach) - x_3HW for offset in offsets]
+    differences = [window_at(padded_3HW, offset, reach) - x_3HW for offset in offsets]
     # Differences from the pixel itself: the variance of alike colours keeps its digits.
     mean_3HW, square_3HW = torch.zeros_like(x_3HW), torch.zeros_like(x_3HW)
     for difference_3HW in differences:
@@ -77,10 +78,3 @@ def _offsets(dilations: tuple[int, ...]) -> list[tuple[int, int]]:
 
 def _padded(maps: Tensor, dilations: tuple[int, ...]) -> Tensor:
     return functional.pad(maps[None], (max(dilations),) * 4, mode="replicate")[0]
-
-
-def _seen(padded: Tensor, offset: tuple[int, int], reach: int) -> Tensor:
-    """What the pixels see at an offset."""
-    height, width = padded.shape[1] - 2 * reach, padded.shape[2] - 2 * reach
-    top, left = reach + offset[0], reach + offset[1]
-    return padded[:, top : top + height, left : left + width]

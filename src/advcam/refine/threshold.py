@@ -51,57 +51,34 @@ def choose_threshold(images: Iterable[Float[Tensor, "_ _ _"]]) -> ThresholdChoic
     >>> round(choice.threshold, 2), round(choice.separability, 2), choice.foreground
     (0.5, 1.0, 0.4)
     """
-    counts = ThresholdCounts()
+    counts, image_count, skipped = torch.zeros(BINS, dtype=torch.int64), 0, 0
     for maps in images:
-        counts.update(maps)
-    return counts.compute()
-
-
-class ThresholdCounts:
-    """The histogram behind ``choose_threshold``, for images that come one at a time, possibly in several processes."""
-
-    def __init__(self) -> None:
-        self.counts = torch.zeros(BINS, dtype=torch.int64)
-        self.image_count = 0
-        self.skipped = 0
-
-    def update(self, maps: Float[Tensor, "k H W"]) -> None:
-        """Count the pixels of one image."""
         value = maps.amax(dim=0).double() if len(maps) else maps.new_zeros(0)
         if not ((value >= 0) & (value <= 1)).all():
             raise DataError(
-                f"image {self.image_count + self.skipped}: a localization map has values outside [0, 1]: "
+                f"image {image_count + skipped}: a localization map has values outside [0, 1]: "
                 f"normalise the maps before choosing a threshold"
             )
         if not value.any():
-            self.skipped += 1
-            return
+            skipped += 1
+            continue
         bins = (value * BINS).floor().clamp(max=BINS - 1).long().flatten()
-        self.counts += torch.bincount(bins, minlength=BINS).cpu()
-        self.image_count += 1
-
-    def merge(self, other: ThresholdCounts) -> None:
-        """Add what another process counted."""
-        self.counts += other.counts
-        self.image_count += other.image_count
-        self.skipped += other.skipped
-
-    def compute(self) -> ThresholdChoice:
-        """The choice over all images so far."""
-        if self.image_count == 0:
-            raise DataError(
-                "no threshold can be chosen, because no image has a localization map with values above 0: "
-                "check the classifier, or set the seed's threshold"
-            )
-        between = between_variance(self.counts.numpy())
-        cut = best_cut(between)
-        centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS
-        share = self.counts.double() / self.counts.sum()
-        variance = float(share @ centres.square() - (share @ centres).square())
-        return ThresholdChoice(
-            threshold=cut / BINS,
-            separability=float(between[cut - 1]) / variance if variance > 0 else 0.0,
-            foreground=float(share[cut:].sum()),
-            image_count=self.image_count,
-            skipped=self.skipped,
+        counts += torch.bincount(bins, minlength=BINS).cpu()
+        image_count += 1
+    if image_count == 0:
+        raise DataError(
+            "no threshold can be chosen, because no image has a localization map with values above 0: "
+            "check the classifier, or set the seed's threshold"
         )
+    between = between_variance(counts.numpy())
+    cut = best_cut(between)
+    centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS
+    share = counts.double() / counts.sum()
+    variance = float(share @ centres.square() - (share @ centres).square())
+    return ThresholdChoice(
+        threshold=cut / BINS,
+        separability=float(between[cut - 1]) / variance if variance > 0 else 0.0,
+        foreground=float(share[cut:].sum()),
+        image_count=image_count,
+        skipped=skipped,
+    )

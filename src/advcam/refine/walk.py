@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from advcam.errors import DataError, SettingsError
 from advcam.kernels import compiled
-from advcam.refine.pairs import pair_offsets, radius_of
+from advcam.refine.pairs import pair_offsets, radius_of, window_at
 
 
 @torch.no_grad()
@@ -134,25 +134,19 @@ def _take_steps(scores, links, shares, offsets, steps):
 def _walk_tensors(scores_NKHW: Tensor, links_NOHW: Tensor, radius: int, steps: int) -> Tensor:
     reach, offsets = radius - 1, pair_offsets(radius)
     padded_NOHW = functional.pad(links_NOHW, (reach,) * 4)
-    back = [_moved(padded_NOHW[:, o], _opposite(offset), radius) for o, offset in enumerate(offsets)]
+    back = [window_at(padded_NOHW[:, o], _opposite(offset), reach) for o, offset in enumerate(offsets)]
     weights = torch.cat([torch.ones_like(links_NOHW[:, :1]), links_NOHW, torch.stack(back, dim=1)], dim=1)
     weights = (weights / weights.sum(dim=1, keepdim=True)).unsqueeze(1)
 
     padded_NKHW = functional.pad(scores_NKHW, (reach,) * 4)
-    walked_NKHW = _moved(padded_NKHW, (0, 0), radius)
+    walked_NKHW = window_at(padded_NKHW, (0, 0), reach)
     cells = torch.arange(padded_NKHW[0, 0].numel(), device=scores_NKHW.device).view(padded_NKHW.shape[-2:])
-    neighbours = torch.stack([_moved(cells, offset, radius) for offset in ((0, 0), *offsets, *map(_opposite, offsets))])
+    neighbours = torch.stack(
+        [window_at(cells, offset, reach) for offset in ((0, 0), *offsets, *map(_opposite, offsets))]
+    )
     for _ in range(steps):
         walked_NKHW.copy_((weights * padded_NKHW.flatten(2)[..., neighbours]).sum(dim=2))
     return walked_NKHW
-
-
-def _moved(padded: Tensor, offset: tuple[int, int], radius: int) -> Tensor:
-    """What the cells of a grid see at ``offset``; ``padded`` is the grid with a border of ``radius - 1`` all round."""
-    reach = radius - 1
-    height, width = padded.shape[-2] - 2 * reach, padded.shape[-1] - 2 * reach
-    top, left = reach + offset[0], reach + offset[1]
-    return padded[..., top : top + height, left : left + width]
 
 
 def _opposite(offset: tuple[int, int]) -> tuple[int, int]:

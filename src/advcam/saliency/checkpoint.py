@@ -7,7 +7,7 @@ from pathlib import Path
 from advcam.errors import ModelError
 from advcam.models.match import fill
 from advcam.models.stored import WEIGHTS_NAME, read_stored, save_stored
-from advcam.models.weights import WeightFile, read_weights
+from advcam.models.weights import read_weights
 from advcam.saliency.detector import PUBLISHED_SIZE
 from advcam.saliency.settings import NETWORKS
 from advcam.saliency.u2net import PLANS, U2Net
@@ -47,17 +47,11 @@ def load_detector(path: str | Path, name: str) -> tuple[U2Net, int]:
             )
         size, path = config["size"], path / WEIGHTS_NAME
     network = U2Net(PLANS[name])
-    load_published(network, read_weights(path), name)
-    return network.eval(), size
-
-
-def load_published(network: U2Net, file: WeightFile, name: str) -> None:
-    """Take over a file's tensors."""
-    found = {key.removeprefix(WRAPPED): tensor for key, tensor in file.tensors.items()}
+    file = read_weights(path)
     others = " or ".join(other for other in NETWORKS if other != name)
     fill(
         network,
-        found,
+        {key.removeprefix(WRAPPED): tensor for key, tensor in file.tensors.items()},
         lambda misfit: (
             f"{file.path} has the weights of another network than {name}: {misfit}; set saliency.source to {others} if "
             "they are of that one, or name another file"
@@ -65,3 +59,4 @@ def load_published(network: U2Net, file: WeightFile, name: str) -> None:
         file.path,
         surplus=True,
     )
+    return network.eval(), size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -31,19 +30,13 @@ class OpenCVDetector:
     batch_size: ClassVar[int] = 1
 
     def __init__(self, method: str) -> None:
-        self.method = method
-        self._detector  # noqa: B018 - fails now rather than at the first image
-
-    @cached_property
-    def _detector(self) -> Any:
         try:
-            found = getattr(import_module("cv2").saliency, f"{CLASSES[self.method]}_create")()
+            self._detector: Any = getattr(import_module("cv2").saliency, f"{CLASSES[method]}_create")()
         except (ImportError, AttributeError):
             raise SettingsError(
-                f"saliency.source {self.method} needs OpenCV's contributed modules, which are not installed: "
+                f"saliency.source {method} needs OpenCV's contributed modules, which are not installed: "
                 "pip install 'advcam[saliency]' (without any other opencv package beside it)"
             ) from None
-        return found
 
     def __call__(
         self, ids: Sequence[str], images: Sequence[UInt8[np.ndarray, "_ _ 3"]]

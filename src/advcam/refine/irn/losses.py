@@ -15,7 +15,6 @@ from torch.utils.checkpoint import checkpoint
 from advcam.errors import DataError
 from advcam.refine.irn.paths import path_affinities
 from advcam.refine.pairs import (
-    PairCounts,
     PairLabels,
     affinity_losses,
     at_least_single,
@@ -82,7 +81,7 @@ def irn_loss(
 
 
 def _terms(
-    edge_logits: Tensor, displacements: Tensor, labels: PairLabels, counts: PairCounts, radius: int
+    edge_logits: Tensor, displacements: Tensor, labels: PairLabels, counts: PairLabels, radius: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What one image adds to the four terms of its batch."""
     affinities = path_affinities(at_least_single(edge_logits).sigmoid(), radius)
