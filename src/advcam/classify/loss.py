@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from advcam.models.ranges import at_least_single
+
 
 def classification_loss(
     scores: Float[Tensor, "n K"],
@@ -27,7 +29,7 @@ def classification_loss(
     >>> classification_loss(torch.zeros(2, 4), torch.zeros(2, 4))
     tensor(0.6931)
     """
-    scores = scores.float() if scores.dtype.itemsize < 4 else scores
+    scores = at_least_single(scores)
     if kind == "softmax":
         return F.cross_entropy(scores, targets.argmax(dim=1))
     return F.multilabel_soft_margin_loss(scores, targets)

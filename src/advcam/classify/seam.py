@@ -13,10 +13,11 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import conv2d
 
 from advcam.classify.loss import classification_loss
 from advcam.models.classifier import Classifier
+from advcam.models.ranges import bilinear
 from advcam.models.taps import deep_taps
 
 EPS = 1e-5
@@ -63,19 +64,22 @@ class SEAM(nn.Module):
         maps = conv2d(dropout(last), self.classifier.head.weight[:, :, None, None])
         size = (maps.shape[2], maps.shape[3])
         parts = (images, self.f8_3(shallow.detach()).relu(), self.f8_4(middle.detach()).relu())
-        seen = [interpolate(x, size, mode="bilinear", align_corners=True) for x in parts]
+        seen = [bilinear(x, size, align_corners=True) for x in parts]
         return maps, refined(one_per_cell(maps.detach()), self.f9(torch.cat(seen, dim=1)))
 
     def loss(self, images: Float[Tensor, "n 3 H W"], targets: Float[Tensor, "n K"]) -> dict[str, Tensor]:
         """Classes and background of both views, and that maps of the second equal those of the first (eq. 4 to 7)."""
         size = tuple(max(1, int(SECOND * side)) for side in images.shape[2:])
-        small = resized(images, size)
+        small = bilinear(images, size, True)
         present_NB = torch.cat([torch.ones_like(targets[:, :1]), targets], dim=1)[:, :, None, None]
         parts, scaled = [], []
         for view in (images, small):
-            maps, after = (resized(m, (view.shape[2], view.shape[3])) for m in self.both_maps(view))
+            maps, after = (bilinear(m, view.shape[2:], True) for m in self.both_maps(view))
             parts += [classification_loss(maps.mean(dim=(2, 3)), targets), lowest((after * present_NB)[:, 1:])]
-            own = (resized(max_norm(maps), size) * present_NB[:, 1:], resized(max_norm(after), size) * present_NB)
+            own = (
+                bilinear(max_norm(maps), size, True) * present_NB[:, 1:],
+                bilinear(max_norm(after), size, True) * present_NB,
+            )
             scaled.append(own)
         (first, first_after), (second, second_after) = scaled
         classes, background = (parts[0] + parts[2]) / 2, (parts[1] + parts[3]) / 2
@@ -88,10 +92,6 @@ class SEAM(nn.Module):
             "equivariance": equivariance,
             "cross": cross,
         }
-
-
-def resized(maps: Float[Tensor, "n c _ _"], size: tuple[int, ...]) -> Float[Tensor, "n c h w"]:
-    return interpolate(maps, size, mode="bilinear", align_corners=True)
 
 
 def one_per_cell(maps: Float[Tensor, "n K h w"]) -> Float[Tensor, "n B h w"]:

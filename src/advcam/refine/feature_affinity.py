@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from advcam.errors import DataError, SettingsError
-from advcam.refine.pairs import at_least_single, cells_at, pair_offsets, surround
+from advcam.models.ranges import at_least_single
+from advcam.refine.pairs import cells_at, pair_offsets, surround
 from advcam.refine.walk import random_walk
 
 

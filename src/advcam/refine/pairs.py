@@ -147,11 +147,6 @@ def affinity_losses(
     return alike / 2, mean_over(labels.different, push, counts.different)
 
 
-def at_least_single(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Half precision as single precision, whose logarithms and powers are of use; single and double as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
 def mean_over(
     pairs: Bool[Tensor, "*n o r c"], values: Float[Tensor, "*n o r c"], count: Int[Tensor, ""] | None = None
 ) -> Float[Tensor, ""]:

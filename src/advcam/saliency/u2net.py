@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import max_pool2d
+
+from advcam.models.ranges import bilinear
 
 Widths = tuple[int, int, int]
 # Levels of the blocks from the first stage to the sixth; the flat ones never pool, their inputs are small already.
@@ -72,7 +74,7 @@ class U2Net(nn.Module):
         for stage in range(self.stages - 1, 0, -1):
             x = getattr(self, f"stage{stage}d")(joined(x, encoded[stage - 1]))
             sides.append(getattr(self, f"side{stage}")(x))
-        maps = torch.cat([resized(side, sides[-1]) for side in reversed(sides)], dim=1)
+        maps = torch.cat([bilinear(side, sides[-1].shape[2:]) for side in reversed(sides)], dim=1)
         return torch.cat([self.outconv(maps), maps], dim=1)
 
 
@@ -135,10 +137,4 @@ def halved(x: Float[Tensor, "n c H W"]) -> Float[Tensor, "n c h w"]:
 
 def joined(below: Float[Tensor, "n c h w"], skip: Float[Tensor, "n d H W"]) -> Float[Tensor, "n e H W"]:
     """The deeper map, enlarged to the size of the skipped one, and the skipped one."""
-    return torch.cat([resized(below, skip), skip], dim=1)
-
-
-def resized(x: Float[Tensor, "n c h w"], like: Float[Tensor, "n d H W"]) -> Float[Tensor, "n c H W"]:
-    """Bilinear, half-pixel centres; untouched where the size is right."""
-    size = like.shape[2:]
-    return x if x.shape[2:] == size else interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return torch.cat([bilinear(below, skip.shape[2:]), skip], dim=1)

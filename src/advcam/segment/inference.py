@@ -16,6 +16,7 @@ from advcam.data.pixels import as_pixels
 from advcam.data.transforms import normalize, resize_long_side
 from advcam.data.windows import Window, blended
 from advcam.errors import ModelError
+from advcam.models.ranges import bilinear
 from advcam.refine.crf import dense_crf
 from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
@@ -50,11 +51,11 @@ def class_logits(
     total: Tensor | None = None
     for scale in scales:
         size = max(1, int(height * scale)), max(1, int(width * scale))
-        scaled = images if size == (height, width) else _resized(images, size, False)
+        scaled = bilinear(images, size)
         for mirrored in (False, True) if flip else (False,):
             # With the labels of a pixel side by side, enlarging and taking the highest are four times as quick.
             logits = network(scaled.flip(-1) if mirrored else scaled).contiguous(memory_format=torch.channels_last)
-            enlarged = _resized(logits.flip(-1) if mirrored else logits, (height, width), align_corners)
+            enlarged = bilinear(logits.flip(-1) if mirrored else logits, (height, width), align_corners)
             total = enlarged if total is None else total + enlarged
     assert total is not None
     return total[..., :rows, :columns] / (len(scales) * (2 if flip else 1))
@@ -74,10 +75,6 @@ def pad_to_multiple(images: Float[Tensor, "n 3 H W"], multiple: int) -> Float[Te
         places = torch.arange((last // multiple + 1) * multiple, device=images.device)
         images = images.index_select(axis, (last - (places - last).abs()).clamp(min=0))
     return images
-
-
-def _resized(maps: Float[Tensor, "n C h w"], size: tuple[int, int], align_corners: bool) -> Float[Tensor, "n C H W"]:
-    return nn.functional.interpolate(maps, size, mode="bilinear", align_corners=align_corners)
 
 
 @dataclass(frozen=True)

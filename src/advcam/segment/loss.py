@@ -10,6 +10,7 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 
 from advcam.data.masks import IGNORE
+from advcam.models.ranges import at_least_single
 from advcam.segment.data import nearest_indices
 
 LossName = Literal["balanced", "plain"]
@@ -25,18 +26,18 @@ def segmentation_loss(
         name: "balanced" or "plain", see the functions below.
     """
     loss = balanced_cross_entropy if name == "balanced" else cross_entropy
-    # A cross-entropy in half precision loses what a network still has to learn.
-    return torch.stack([loss(maps.float(), reduced(masks, maps.shape[-2:])) for maps in logits]).sum()
+    return torch.stack([loss(maps, reduced(masks, maps.shape[-2:])) for maps in logits]).sum()
 
 
 def cross_entropy(logits: Float[Tensor, "n K h w"], labels: Integer[Tensor, "n h w"]) -> Float[Tensor, ""]:
-    """The mean over all pixels but those of 255; 0 where there is none.
+    """The mean over all pixels but those of 255; 0, with a gradient of 0, where there is none.
 
     >>> cross_entropy(torch.zeros(1, 4, 1, 2), torch.tensor([[[3, 255]]]))
     tensor(1.3863)
     """
     labels = labels.long()
-    total = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+    # In half precision it loses what a network still has to learn.
+    total = nn.functional.cross_entropy(at_least_single(logits), labels, ignore_index=IGNORE, reduction="sum")
     return total / (labels != IGNORE).sum().clamp(min=1)
 
 
@@ -51,7 +52,7 @@ def balanced_cross_entropy(logits: Float[Tensor, "n K h w"], labels: Integer[Ten
     tensor(0.6931)
     """
     labels = labels.long()
-    losses = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+    losses = nn.functional.cross_entropy(at_least_single(logits), labels, ignore_index=IGNORE, reduction="none")
     background, objects = labels == 0, (labels != 0) & (labels != IGNORE)
     means = [(losses * where).sum() / where.sum().clamp(min=1) for where in (background, objects)]
     return (means[0] + means[1]) / 2

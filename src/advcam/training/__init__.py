@@ -1,4 +1,4 @@
-"""One trainer for every network but the image classifier: exact resume, several processes, logs, pictures."""
+"""One trainer for every network: exact resume, several processes, logs, pictures."""
 
 import lazy_loader
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy, interpolate
+from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy
 
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.models.classifier import Classifier
 from advcam.models.mapper import of_class
-from advcam.models.ranges import min_max
+from advcam.models.ranges import bilinear, min_max
 from advcam.models.tails import initialise
 from advcam.models.taps import outputs_of
 
@@ -53,13 +53,13 @@ class SPG(nn.Module, LocalizationMethod):
     def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
         early, late, features = outputs_of(self.classifier.backbone, self.layers, images)
         size = (images.shape[2], images.shape[3])
-        early_N1HW = enlarged(self.shared(self.early(early)), size)
-        late_N1HW = enlarged(self.shared(self.late(late)), size)
-        final_N1HW = enlarged(self.final(features), size)
+        early_N1HW = bilinear(self.shared(self.early(early)), size)
+        late_N1HW = bilinear(self.shared(self.late(late)), size)
+        final_N1HW = bilinear(self.final(features), size)
         head = self.classifier.head
         logits = head(features.mean(dim=(2, 3)))
         class_maps = of_class(conv2d(features, head.weight[:, :, None, None], head.bias), labels).detach()
-        attention_N1HW = min_max(enlarged(class_maps[:, None], size)[:, 0])[:, None]
+        attention_N1HW = min_max(bilinear(class_maps[:, None], size)[:, 0])[:, None]
         fused_N1HW = (early_N1HW.detach().sigmoid() + late_N1HW.detach().sigmoid()) / 2
         h1, l1, h2, l2, h3, l3 = self.thresholds
         parts = {
@@ -69,10 +69,6 @@ class SPG(nn.Module, LocalizationMethod):
             "final": guided(final_N1HW, sure(fused_N1HW, h3, l3)),
         }
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
-
-
-def enlarged(maps: Float[Tensor, "n 1 h w"], size: tuple[int, int]) -> Float[Tensor, "n 1 H W"]:
-    return interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
 def sure(maps: Float[Tensor, "n 1 H W"], high: float, low: float) -> Float[Tensor, "n 1 H W"]:

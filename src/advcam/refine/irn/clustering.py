@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from advcam.errors import DataError
-from advcam.refine.pairs import at_least_single
+from advcam.models.ranges import at_least_single
 
 
 @torch.no_grad()

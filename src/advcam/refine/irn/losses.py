@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from advcam.errors import DataError
+from advcam.models.ranges import at_least_single
 from advcam.refine.irn.paths import path_affinities
 from advcam.refine.pairs import (
     PairLabels,
     affinity_losses,
-    at_least_single,
     cells_at,
     mean_over,
     pair_offsets,

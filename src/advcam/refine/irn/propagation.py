@@ -8,9 +8,10 @@ from torch import Tensor
 
 from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
+from advcam.models.ranges import at_least_single
 from advcam.refine.irn.paths import path_affinities
 from advcam.refine.irn_settings import STRIDE
-from advcam.refine.pairs import at_least_single, surround
+from advcam.refine.pairs import surround
 from advcam.refine.walk import random_walk, upscale
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from advcam.models.architectures import own_names
 from advcam.models.backbone import Backbone
+from advcam.models.ranges import bilinear
 from advcam.models.taps import deep_taps
 from advcam.models.weights import fit_weights
 from advcam.refine.psa_settings import STRIDE
@@ -59,7 +60,7 @@ class AffinityNet(nn.Module):
         """The 448 features, of images normalised by ``mean`` and ``std``; h and w are H and W by 8, rounded up."""
         grid = tuple(math.ceil(side / STRIDE) for side in images.shape[-2:])
         layers = (self.f8_3, self.f8_4, self.f8_5)
-        branches = [_on_grid(layer(x), grid) for layer, x in zip(layers, self.taps(images)[-3:], strict=True)]
+        branches = [bilinear(layer(x), grid) for layer, x in zip(layers, self.taps(images)[-3:], strict=True)]
         return functional.elu(self.f9(functional.elu(torch.cat(branches, dim=1))))
 
     @property
@@ -91,9 +92,3 @@ class AffinityNet(nn.Module):
         with torch.no_grad():
             for key, value in fitted.backbone.items():
                 expected[key].copy_(value)
-
-
-def _on_grid(x: Tensor, grid: tuple[int, ...]) -> Tensor:
-    if x.shape[-2:] == grid:
-        return x
-    return functional.interpolate(x, size=grid, mode="bilinear", align_corners=False)

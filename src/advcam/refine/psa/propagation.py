@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
-from advcam.refine.pairs import PairLabels, affinity_losses, at_least_single, cells_at, pair_offsets, surround
+from advcam.models.ranges import at_least_single
+from advcam.refine.pairs import PairLabels, affinity_losses, cells_at, pair_offsets, surround
 from advcam.refine.psa_settings import STRIDE
 from advcam.refine.walk import random_walk, upscale
 

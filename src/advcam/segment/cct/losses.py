@@ -15,22 +15,13 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from advcam.data.masks import IGNORE
-from advcam.refine.pairs import at_least_single
-from advcam.segment.loss import cross_entropy as mean_cross_entropy
+from advcam.models.ranges import at_least_single
+from advcam.segment.loss import cross_entropy as cross_entropy
 
 Distance = Literal["mse", "kl", "js"]
 Labels = Integer[Tensor, "n H W"] | UInt8[Tensor, "n H W"]
 
 _JS_FLOOR = 1e-5
-
-
-def cross_entropy(logits_nKHW: Float[Tensor, "n K H W"], labels_nHW: Labels) -> Float[Tensor, ""]:
-    """Mean of ``-ln p(label)`` over the pixels that are not 255; 0, with a gradient of 0, where all are.
-
-    >>> cross_entropy(torch.zeros(1, 2, 1, 2), torch.tensor([[[1, 255]]]))
-    tensor(0.6931)
-    """
-    return mean_cross_entropy(at_least_single(logits_nKHW), labels_nHW)
 
 
 def focal(logits_nKHW: Float[Tensor, "n K H W"], labels_nHW: Labels, gamma: float = 2.0) -> Float[Tensor, ""]:

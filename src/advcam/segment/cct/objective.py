@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from advcam.refine.pairs import at_least_single
+from advcam.models.ranges import at_least_single
 from advcam.segment.cct import losses
 from advcam.segment.cct.auxiliary import AuxiliaryDecoder, Prediction
 from advcam.segment.cct.network import CCTTraining

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from advcam.refine.pairs import at_least_single
+from advcam.models.ranges import at_least_single
 from advcam.segment.cct.outlines import Outline, outlines
 
 MIN_CORNERS = 51
