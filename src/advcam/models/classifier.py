@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -181,6 +182,14 @@ class Classifier(nn.Module):
                 self.head.bias.copy_(fitted.head_bias)
         self.head_is_new = False
         return True
+
+
+def pretrained(settings: Any, weights: str | None) -> Classifier:
+    """The backbone that the settings of a network with one name, below a head that is not used: a classifier knows how
+    weights of every origin come into it."""
+    mean, std = settings.mean, settings.std
+    named = BackboneSettings(settings.architecture, weights, settings.output_stride, mean=mean, std=std)
+    return build_classifier(named, num_classes=1)
 
 
 def build_classifier(settings: BackboneSettings, num_classes: int, *, require_head: bool = False) -> Classifier:

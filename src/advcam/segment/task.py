@@ -9,9 +9,7 @@ from torch import Tensor
 
 from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
-from advcam.models.classifier import Classifier, build_classifier
-from advcam.models.settings import BackboneSettings
-from advcam.segment.cct.settings import CCTSettings
+from advcam.models.classifier import pretrained
 from advcam.segment.data import random_view, read_pair, take_view
 from advcam.segment.deeplab import DeepLab
 from advcam.segment.inference import Segmenter
@@ -38,15 +36,6 @@ def start_deeplab(settings: SegmentSettings, class_names: tuple[str, ...]) -> tu
         "pyramid": list(settings.pyramid),
     }
     return Segmenter(network, class_names, classifier.mean, classifier.std), build
-
-
-def pretrained(settings: SegmentSettings | CCTSettings, weights: str | None) -> Classifier:
-    """The backbone that settings name, below a head that is not used: a classifier knows how weights of every origin
-    come into it."""
-    named = BackboneSettings(
-        settings.architecture, weights, settings.output_stride, mean=settings.mean, std=settings.std
-    )
-    return build_classifier(named, num_classes=1)
 
 
 class DeepLabTask(SegmentationTask):

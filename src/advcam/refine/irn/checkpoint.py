@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-
-from torch import Tensor
 
 from advcam.models.architectures import build_backbone
 from advcam.models.from_torchvision import IRN_RESNET50
@@ -56,12 +53,22 @@ def load_irn(source: str | Path) -> IRNNetwork:
     """
     source = Path(source)
     if source.is_dir():
-        return _load_folder(source)
-    file = read_weights(source)
-    network = IRNNetwork(tapped(build_backbone(IRN_RESNET50)))
-    theirs = program_names(network)
-    found = {ours: file.tensors[name] for ours, name in theirs.items() if name in file.tensors}
-    _fill(network, found, str(source))
+        config = read_stored(source, "a trained IRN, such as the folder irn of a run", _FIELDS)
+        taps = tapped(build_backbone(config["architecture"], config["output_stride"]))
+        taps.mean, taps.std = config["mean"], config["std"]
+        source, network = source / WEIGHTS_NAME, IRNNetwork(taps)
+        found = read_weights(source).tensors
+    else:
+        network, theirs = IRNNetwork(tapped(build_backbone(IRN_RESNET50))), read_weights(source).tensors
+        found = {ours: theirs[name] for ours, name in program_names(network).items() if name in theirs}
+    fill(
+        network,
+        found,
+        lambda misfit: (
+            f"{source} does not hold an IRN on {network.taps.architecture}, {misfit}: give the weights of a trained IRN"
+        ),
+        source,
+    )
     return network.eval()
 
 
@@ -82,27 +89,6 @@ def program_names(network: IRNNetwork) -> dict[str, str]:
         else:
             names[ours] = f"{_ROWS[part]}.{0 if '.conv.' in ours else 1}.{rest}"
     return names
-
-
-def _load_folder(folder: Path) -> IRNNetwork:
-    config = read_stored(folder, "a trained IRN, such as the folder irn of a run", _FIELDS)
-    backbone = build_backbone(config["architecture"], config["output_stride"])
-    taps = tapped(backbone)
-    taps.mean, taps.std = config["mean"], config["std"]
-    network = IRNNetwork(taps)
-    _fill(network, read_weights(folder / WEIGHTS_NAME).tensors, str(folder / WEIGHTS_NAME))
-    return network.eval()
-
-
-def _fill(network: IRNNetwork, tensors: Mapping[str, Tensor], source: str) -> None:
-    fill(
-        network,
-        tensors,
-        lambda misfit: (
-            f"{source} does not hold an IRN on {network.taps.architecture}, {misfit}: give the weights of a trained IRN"
-        ),
-        source,
-    )
 
 
 def fingerprint(network: IRNNetwork) -> str:

@@ -12,6 +12,7 @@ from advcam.data.masks import IGNORE
 from advcam.data.record import Record
 from advcam.errors import SettingsError
 from advcam.models.batch_norm import freeze_batch_norm
+from advcam.models.classifier import pretrained
 from advcam.segment.cct.augment import augment
 from advcam.segment.cct.data import SemiSupervised
 from advcam.segment.cct.network import CCTNetwork, CCTTraining
@@ -20,7 +21,6 @@ from advcam.segment.cct.published import load_published
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
-from advcam.segment.task import pretrained
 from advcam.segment.validation import SegmentationTask, Validation
 from advcam.training.seeding import seeded
 
