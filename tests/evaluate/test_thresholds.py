@@ -36,7 +36,7 @@ def test_equals_the_reference_sweep(golden):
     )
     result = sweep(images, 21, arrays["thresholds"].tolist())
     np.testing.assert_allclose(result.miou, arrays["miou"], rtol=1e-14)
-    np.testing.assert_array_equal(result.noise, arrays["noise_ratio"])
+    np.testing.assert_array_equal([scores.noise for scores in result.scores], arrays["noise_ratio"])
     assert result.best_threshold == float(arrays["best_threshold"]) == 0.18
     assert result.best.miou == pytest.approx(float(arrays["best_miou"]), rel=1e-14)
     assert result.image_count == 3
@@ -53,8 +53,8 @@ def test_every_threshold_equals_its_own_seeds(dtype):
         want = segmentation(seeds, [target for *_, target in images], 6)
         assert result.confusions[index].equal(want.confusion), threshold
         assert result.at(threshold).miou == want.miou
-        assert result.precision[index] == want.precision
-        assert result.recall[index] == want.recall
+        assert result.scores[index].precision == want.precision
+        assert result.scores[index].recall == want.recall
 
 
 def test_first_of_equal_maxima_is_best():

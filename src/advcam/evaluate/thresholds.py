@@ -47,21 +47,6 @@ class ThresholdSweep:
         return self._curve("miou")
 
     @property
-    def precision(self) -> Float64[Tensor, " T"]:
-        """Mean precision at each threshold."""
-        return self._curve("precision")
-
-    @property
-    def recall(self) -> Float64[Tensor, " T"]:
-        """Mean recall at each threshold."""
-        return self._curve("recall")
-
-    @property
-    def noise(self) -> Float64[Tensor, " T"]:
-        """Proportion of noise at each threshold; NaN where nothing is predicted."""
-        return self._curve("noise")
-
-    @property
     def best_index(self) -> int:
         """Index of the best threshold."""
         return int(self.miou.nan_to_num(-1.0).argmax())
