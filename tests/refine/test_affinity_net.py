@@ -336,12 +336,12 @@ class TestSettings:
         [
             ({"crop": 100}, "psa.crop must be a multiple of 8 pixels .* at least 72, not 100"),
             ({"crop": 64}, "at least 72, not 64"),
-            ({"radius": 1}, "psa.radius must be at least 2 cells"),
+            ({"radius": 1}, "psa.radius is 1"),
             ({"beta": 0}, "psa.beta is 0, but must be greater than 0"),
             ({"alpha_low": 40}, "psa.alpha_low is 40, above psa.alpha_high, 32"),
             ({"log_times": -1}, "psa.log_times is -1"),
-            ({"margin": 0.6}, "psa.margin must be from 0 to below 0.5"),
-            ({"jitter": (0.3, 0.3, 0.3, 0.7)}, "psa.jitter must be four numbers"),
+            ({"margin": 0.6}, "psa.margin is 0.6"),
+            ({"jitter": (0.3, 0.3, 0.3, 0.7)}, "psa.jitter is"),
             ({"architecture": None, "weights": "a.pth"}, "psa.weights is set, but without psa.architecture"),
         ],
     )

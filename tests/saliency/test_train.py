@@ -137,7 +137,7 @@ def test_a_narrow_network_learns_bright_squares(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"crop": 400}, "crop <= size"),
+        ({"crop": 400}, "detector.crop is 400"),
         ({"holdout": 1.0}, "detector.holdout"),
         ({"masks": "m"}, "without detector.data"),
         ({"data": "d", "masks": "m", "split": "train"}, "has no lists"),
