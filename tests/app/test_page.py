@@ -127,10 +127,11 @@ def test_in_a_browser(address: str, run: Path, tmp_path: Path) -> None:
         for key, place in (("a", 2), ("r", 3)):
             page.keyboard.press(key)
             page.wait_for_function(f"document.querySelector('#queue').innerText.startsWith('{place} of 3')")
-        # The third image: the half of its map that lies above a threshold of its own, then a stroke of the other class.
-        page.locator("#level input[type=number]").fill("0.5")
-        page.locator("#level input[type=number]").press("Enter")
-        page.click("#take")
+        # The third image: the half of its map that lies above a threshold of its own, by keys alone.
+        for value in ("0.45", "0.5"):
+            page.keyboard.press(".")
+            page.wait_for_function(f"document.querySelector('#level input[type=number]').value == '{value}'")
+        page.keyboard.press("t")
         page.wait_for_function("document.querySelector('#queue').innerText.includes('corrected')")
         assert [entry.decision for entry in read_table(run / "review.csv")] == ["accepted", "rejected", "corrected"]
         taken = np.asarray(Image.open(run / "corrected/masks/c.png"))
@@ -153,7 +154,14 @@ def test_in_a_browser(address: str, run: Path, tmp_path: Path) -> None:
             time.sleep(0.2)
         page.keyboard.press("ArrowLeft")
         page.wait_for_function("document.querySelector('#queue').innerText.startsWith('2 of 3')")
+        page.keyboard.press("l")
+        page.keyboard.type("dog")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        page.keyboard.press("s")
+        page.wait_for_function("document.querySelector('#queue').innerText.includes('relabelled')")
         browser.close()
+    assert (run / "corrected/labels.csv").read_text().splitlines() == ["image,labels", "b,cat;dog"]
     assert wrong == []
     assert set(np.unique(painted)) <= {0, 1}
     assert sorted(path.name for path in (run / "corrected/masks").iterdir()) == ["a.png", "c.png"]

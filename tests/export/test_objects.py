@@ -16,12 +16,12 @@ from run_folder import NAMES, SIZE, box_mask
 import advcam
 from advcam.data.masks import write_mask
 from advcam.errors import RunError, SettingsError
+from advcam.export.corrected import Corrected
 from advcam.export.runs import from_brush, from_runs
 from advcam.export.source import annotated, open_view
 from advcam.export.write import FORMATS, write
 from advcam.io.files import write_json
 from advcam.refine.irn.objects import FoundObjects
-from advcam.review.corrections import Corrected
 
 
 @pytest.fixture

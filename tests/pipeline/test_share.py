@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from runs import contents, entry
 
+from advcam.cli import main
 from advcam.data.record import Record
 from advcam.errors import RunError, SettingsError
 from advcam.io.share import Part
 from advcam.pipeline import parts
+from advcam.pipeline.config import RefineSettings
 from advcam.pipeline.engines import Died, Driver, Piece, pieces
 from advcam.pipeline.graph import collect, run_stages
 from advcam.pipeline.keys import Ledger, Line, part_files
 from advcam.pipeline.parts import Batch, Outcome, Plan, in_turn
+from advcam.pipeline.record import Paused
 from advcam.pipeline.run import Run
+from advcam.refine import CRFSettings
+from advcam.refine.irn_settings import IRNInstanceSettings, IRNSettings, IRNWalkSettings
+from advcam.refine.psa import PSASettings
+from advcam.saliency.settings import SaliencySettings
+from advcam.segment.checkpoint import build_network, save_network
+from advcam.segment.inference import Segmenter
 
 MADE = ("advcam/maps", "cam/maps", "advcam/masks", "cam/masks")
 
@@ -61,6 +73,69 @@ def test_parts_and_collect_make_the_bytes_of_one_command(config, capfd):
     boxes = [Path(one.out, "boxes.csv").read_bytes() for one in (config, alone)]
     assert boxes[0] == boxes[1]
     assert len(boxes[0].splitlines()) > 6
+
+
+FIT = {"batch_size": 6, "workers": 0}
+CHAINS = {
+    "irn": {
+        "irn": IRNSettings(epochs=1, features="classifier", radius=3, crop=32, **FIT),
+        "irn_walk": IRNWalkSettings(pad=0, exp_times=3),
+        "instances": IRNInstanceSettings(method="irn", drift_steps=5, min_area=0.05),
+    },
+    "psa": {
+        "psa": PSASettings(
+            epochs=1, architecture=None, crop=72, crf=CRFSettings(iterations=2, bilateral_sxy=20.0), log_times=2, **FIT
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(("method", "rounds"), [("irn", 4), ("psa", 3)])
+def test_salient_regions_trained_refinement_and_objects_in_parts(config, small_data, method, rounds):
+    """Labels, training, edges, masks: rounds of parts while there is work for them, and the bytes of one command."""
+    salient = SaliencySettings(source="folder", folder=str(small_data / "masks"))
+    config = replace(config, refine=RefineSettings(method=method), saliency=salient, **CHAINS[method])
+    alone = replace(config, out=config.out + " alone")
+    stages = {"saliency": 1, "attribute": 1, "refine": rounds, **({"instances": 1} if method == "irn" else {})}
+    run_stages(alone, ("classify", *stages))
+    run_stages(config, ("classify",))
+    for stage, count in stages.items():
+        for _ in range(count):
+            part_of(config, stage, "2/2", "1/2")
+            with suppress(Paused):
+                collect(config)
+    made, wanted = (
+        {name: data for name, data in found.items() if Path(name).suffix in (".png", ".npz", ".safetensors")}
+        for found in (contents(one, "saliency", "advcam", "cam", "instances") for one in (config, alone))
+    )
+    assert len(wanted) > 36
+    assert made == wanted
+    assert entry(config, "advcam/masks").status == "done"
+
+
+def test_predictions_and_exports_in_parts(config, small_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    built = {"architecture": "timm/test_resnet", "output_stride": 16, "rates": [1, 2], "pyramid": []}
+    network = Segmenter(build_network("deeplab", built, 3), ("bar", "disc"), (0.5,) * 3, (0.5,) * 3)
+    save_network(Path("network/segmentation"), network, "deeplab", built)
+    predict = ["predict", str(small_data), "--model", "network", "--out"]
+    assert main([*predict, "alone"]) == 0
+    for part in ("2/3", "3/3", "1/3"):
+        assert main([*predict, "shared", "--part", part]) == 0
+    assert not Path("shared/areas.csv").exists()
+    assert main([*predict, "shared"]) == 0
+    files = [path.relative_to("alone") for path in Path("alone").rglob("*") if path.suffix in (".png", ".jpg", ".csv")]
+    assert len(files) == 13
+    assert all((Path("alone") / file).read_bytes() == (Path("shared") / file).read_bytes() for file in files)
+    export = ["export", "--out", "alone", "--images", str(small_data), "--format", "png", "--to", "png"]
+    for part in ("1/2", "2/2"):
+        assert main([*export, "--part", part]) == 0
+    halves = [sorted(path.name for path in Path("png", part).rglob("*.png")) for part in ("1-of-2", "2-of-2")]
+    assert [len(half) for half in halves] == [3, 3]
+    for path in (path for path in Path("png").rglob("*.png")):
+        inner = Path(*path.parts[3:])
+        assert (np.asarray(Image.open(path)) == np.asarray(Image.open(Path("alone/masks") / inner))).all()
 
 
 def test_a_part_leaves_to_others_what_is_not_its_own(config):

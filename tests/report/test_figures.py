@@ -224,7 +224,10 @@ def situation(**changes) -> Situation:
 
 
 def test_next_steps_follow_the_situation(metrics):
-    assert [hint.command for hint in next_steps(situation())] == ["runs/a/masks"]
+    assert [hint.command for hint in next_steps(situation())] == [
+        "advcam review --out runs/a && advcam report --out runs/a",
+        "advcam export --out runs/a --format labelstudio",
+    ]
     raw = situation(masks=0, ground_truth=0, method="cam", classifier_level="weak", limit=3)
     assert [hint.command for hint in next_steps(raw)] == [
         "--classify.epochs 10",

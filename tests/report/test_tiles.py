@@ -26,12 +26,13 @@ def test_no_name_ends_the_data_of_the_tiles(tmp_path: Path) -> None:
     address = small_picture(file)
     assert address.startswith("data:image/jpeg;base64,")
     assert len(address) < 4000
-    tiles = [Tile("</script><b>", "val", ("<i>",), address, 0.25, 0.5, flagged=True)]
+    tiles = [Tile("</script><b>", "val", ("<i>",), address, 0.25, 0.5, ("stray 0.90",), flagged=True)]
     text = render(Page(title="t", summary="s", made="now", claim="c", tiles=tiles))
     start = text.index('id="tile-data">') + len('id="tile-data">')
     (row,) = json.loads(text[start : text.index("</script>", start)])
     assert row["name"] == "</script><b>"
-    assert (row["iou"], row["doubt"], row["flagged"]) == (0.25, 0.5, True)
+    assert (row["iou"], row["doubt"], row["reasons"], row["flagged"]) == (0.25, 0.5, ["stray 0.90"], True)
+    assert text.index("most doubtful first") < text.index("as they come")
     assert "<option>&lt;i&gt;</option>" in text
     assert str(as_data([])) == "[]"
     assert SIDE == 160

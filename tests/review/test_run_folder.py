@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_folder import IDS, NAMES, SIZE, box_mask
+from run_folder import IDS, NAMES, SIZE, box_mask, corrected_ids
 
 import advcam
 from advcam.data import open_dataset
 from advcam.data.masks import read_mask, write_mask
 from advcam.errors import DataError, RunError, SettingsError
+from advcam.export.corrected import Corrected
 from advcam.export.source import annotated, open_view
 from advcam.export.write import write
 from advcam.review.coming_back import take
-from advcam.review.corrections import Corrected
 from advcam.review.queue import queue
 from advcam.review.table import Entry, by_image, read_table, renewed, write_table
 from advcam.review.truth import corrected_files, rejected, to_learn_from, with_corrections
@@ -78,7 +78,7 @@ def test_only_what_was_changed_comes_back(run: Path) -> None:
     write_mask(path / "masks" / "elsewhere.png", box_mask(3))
     taken = take(view, advcam.export.read(path, NAMES))
     assert (taken.masks, taken.labels, taken.same, taken.unknown) == (["sub/3"], [], 7, ["elsewhere"])
-    assert list(Corrected(run).ids()) == ["sub/3"]
+    assert corrected_ids(run) == ["sub/3"]
     assert {e.image for e in read_table(run / "review.csv") if e.decision == "corrected"} == {"sub/3"}
     # The run's own mask is as it was; what is exported next is the corrected one.
     assert (view.mask("sub/3") == box_mask(3)).all()
@@ -112,7 +112,7 @@ def test_nothing_is_kept_of_an_export_that_does_not_fit(run: Path, tmp_path: Pat
     (other / "masks" / "0.png").unlink()
     with pytest.raises(DataError, match="none of the 1 images"):
         take(open_view(run), advcam.export.read(other, NAMES))
-    assert list(Corrected(run).ids()) == []
+    assert corrected_ids(run) == []
 
 
 def test_corrections_are_the_truth_and_what_is_learnt_from(run: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_folder import IDS, box_mask
+from run_folder import IDS, box_mask, corrected_ids
 
 import advcam
 from advcam.cli import BAD_USAGE, DONE, main
 from advcam.data.masks import write_mask
-from advcam.review.corrections import Corrected
 from advcam.review.table import read_table
 
 
@@ -23,7 +22,7 @@ def test_review_out_and_back(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert set(advcam.export.read(folder)) == set(IDS)
     write_mask(folder / "masks" / "sub/3.png", box_mask(3, 20))
     assert main(["import", str(folder), "--out", out]) == DONE
-    assert list(Corrected(run).ids()) == ["sub/3"]
+    assert corrected_ids(run) == ["sub/3"]
     # A new queue keeps what was decided.
     assert main(["review", "--out", out]) == DONE
     assert {entry.image: entry.decision for entry in read_table(run / "review.csv")}["sub/3"] == "corrected"

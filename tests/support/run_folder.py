@@ -24,6 +24,12 @@ def box_mask(number: int, wide: int = 12) -> np.ndarray:
     return mask
 
 
+def corrected_ids(run: Path) -> list[str]:
+    """The images whose mask was corrected."""
+    root = run / "corrected/masks"
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.png"))
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Image 3 is the odd one: its classifier is unsure, its maps are faint, CAM has its object elsewhere."""

@@ -13,19 +13,27 @@ from advcam.data.masks import resized_labels, voc_palette
 from advcam.report.overlays import mask_overlay
 from advcam.review.desk import Desk, painted
 
-# Keys and the buttons that they press; a field that is typed into keeps its keys.
-KEYS = {"a": "accept", "r": "reject", "n": "next", "ArrowRight": "next", "p": "previous", "ArrowLeft": "previous"}
+# Keys and the buttons that they press; a field that is typed into keeps its keys until Escape.
+KEYS = {
+    "a": "accept", "r": "reject", "n": "next", "ArrowRight": "next", "p": "previous", "ArrowLeft": "previous",
+    "s": "relabel", ",": "lower", ".": "higher", "t": "take",
+}  # fmt: skip
 SCRIPT = """
 <script>
 document.addEventListener("keydown", (event) => {
   const keys = %s;
   if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key === "Escape") event.target.blur();
   if (event.target.closest("input:not([type=range]), textarea, [contenteditable=true], [role=slider]")) return;
-  const button = document.getElementById(keys[event.key] ?? "");
-  if (button && button.offsetParent !== null) { event.preventDefault(); button.click(); }
-});
+  const found = document.querySelector(event.key === "l" ? "#labels input" : `#${keys[event.key] ?? "none"}`);
+  if (!found || found.offsetParent === null) return;
+  event.preventDefault();
+  event.key === "l" ? found.focus() : found.click();
+}, true);
 </script>
 """
+# By how much a key moves the threshold.
+STEP = 0.05
 
 
 def review_tab(desk: Desk) -> None:
@@ -54,13 +62,15 @@ def review_tab(desk: Desk) -> None:
         on = gr.Button("Next (N) →", elem_id="next")
     with gr.Row():
         with gr.Column():
-            labels = gr.Dropdown(names, label="Labels of the image", multiselect=True, elem_id="labels")
-            relabel = gr.Button("Save labels", elem_id="relabel")
+            labels = gr.Dropdown(names, label="Labels of the image (L)", multiselect=True, elem_id="labels")
+            relabel = gr.Button("Save labels (S)", elem_id="relabel")
         with gr.Column():
-            level = gr.Slider(
-                0.05, 0.95, desk.view.threshold or 0.4, step=0.01, label="Threshold for this image", elem_id="level"
-            )
-            take = gr.Button("Take the mask at this threshold", elem_id="take")
+            usual = desk.view.threshold or 0.4
+            level = gr.Slider(0.05, 0.95, usual, step=0.01, label="Threshold for this image", elem_id="level")
+            with gr.Row():
+                lower = gr.Button("Lower (,)", elem_id="lower")
+                higher = gr.Button("Higher (.)", elem_id="higher")
+                take = gr.Button("Take this mask (T)", elem_id="take")
     with gr.Accordion("Paint the mask", open=False, elem_id="paint"):
         legend = " ".join(f"<span style='color:{hexes[k]}'>■</span> {name}" for k, name in enumerate(names[:60], 1))
         gr.Markdown(f"Choose a colour: {legend}, black is background.", sanitize_html=True)
@@ -77,7 +87,7 @@ def review_tab(desk: Desk) -> None:
         )
         keep = gr.Button("Save what is painted", elem_id="keep")
 
-    outputs = [at, said, picture, own, baseline, labels, editor]
+    outputs = [at, said, picture, own, baseline, labels, editor, level]
 
     def show(image_id: str) -> tuple[Any, ...]:
         with telling():
@@ -87,7 +97,8 @@ def review_tab(desk: Desk) -> None:
             other = None if desk.view.baseline is None else desk.view.mask(image_id, desk.view.baseline)
             plain = None if other is None else mask_overlay(image, resized_labels(other, size), palette)
             background = {"background": drawn, "layers": [], "composite": None}
-            return image_id, describe(desk, image_id), image, drawn, plain, list(desk.names(image_id)), background
+            labelled = list(desk.names(image_id))
+            return image_id, describe(desk, image_id), image, drawn, plain, labelled, background, usual
 
     def step(by: int) -> Callable[[str], tuple[Any, ...]]:
         def go(image_id: str) -> tuple[Any, ...]:
@@ -110,6 +121,13 @@ def review_tab(desk: Desk) -> None:
         with telling():
             desk.relabel(image_id, chosen)
         return show(image_id)
+
+    def move(by: float) -> Callable[[str, float], tuple[float, Any]]:
+        def go(image_id: str, value: float) -> tuple[float, Any]:
+            value = round(min(max(value + by, 0.05), 0.95), 2)
+            return value, try_level(image_id, value)
+
+        return go
 
     def try_level(image_id: str, value: float) -> Any:
         with telling():
@@ -139,6 +157,8 @@ def review_tab(desk: Desk) -> None:
     reject.click(deciding(desk.reject), at, outputs, **private)
     relabel.click(save_labels, [at, labels], outputs, **private)
     level.release(try_level, [at, level], own, **private)
+    lower.click(move(-STEP), [at, level], [level, own], **private)
+    higher.click(move(STEP), [at, level], [level, own], **private)
     take.click(take_level, [at, level], outputs, **private)
     keep.click(save_paint, [at, editor], outputs, **private)
     first = gr.context.Context.root_block

@@ -27,8 +27,8 @@ OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 WAITING = 200
 
 
-def build(explainer: Explainer | None, desk: Desk | None, run: Path | None) -> gr.Blocks:
-    """The page, with a tab for each thing that is there."""
+def build(explainer: Explainer | None, desk: Desk | None, run: Path | None, images: int = 0) -> gr.Blocks:
+    """The page, with a tab for each thing that is there; of a run of so many images."""
     with gr.Blocks(title="advcam", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown("# advcam\nMasks from class labels, on this machine.")
         if explainer is not None:
@@ -39,7 +39,7 @@ def build(explainer: Explainer | None, desk: Desk | None, run: Path | None) -> g
                 review_tab(desk)
         if run is not None:
             with gr.Tab("Run"):
-                run_tab(run)
+                run_tab(run, images)
     return page.queue(max_size=WAITING)
 
 

@@ -19,6 +19,7 @@ from advcam.data.listing import list_images
 from advcam.data.masks import read_mask
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError, SettingsError
+from advcam.export.corrected import Corrected
 from advcam.export.item import Annotated, Item, Shape, What, parts_of, shapes_of
 from advcam.export.runs import box_of
 from advcam.io.files import read_json, read_table
@@ -26,7 +27,7 @@ from advcam.io.yaml import read_yaml
 from advcam.localize.detection import read_boxes
 from advcam.refine.irn.objects import FoundObjects
 
-RUN_FILE, PREDICTIONS_FILE, REVIEW, CORRECTED = "run.yaml", "predict.json", "review.csv", "corrected"
+RUN_FILE, PREDICTIONS_FILE, REVIEW = "run.yaml", "predict.json", "review.csv"
 MASKS, MAPS = "masks", "maps"
 
 
@@ -63,13 +64,13 @@ class RunView:
         path = self.mask_file(image_id, kind)
         return self.read(image_id, path) if path.is_file() else None
 
-    def corrected_file(self, image_id: str) -> Path:
-        """Where the mask is that a person corrected or accepted."""
-        return self.root / CORRECTED / MASKS / f"{image_id}.png"
+    @property
+    def corrected(self) -> Corrected:
+        return Corrected(self.root)
 
     def best_mask(self, image_id: str) -> UInt8[np.ndarray, "H W"] | None:
         """The corrected mask where there is one, else the run's."""
-        path = self.corrected_file(image_id)
+        path = self.corrected.mask(image_id)
         return self.read(image_id, path) if path.is_file() else self.mask(image_id)
 
     def read(self, image_id: str, path: Path) -> UInt8[np.ndarray, "H W"]:
@@ -166,7 +167,7 @@ def _of_run(root: Path) -> RunView:
     value = threshold.get("value") if isinstance(threshold, dict) else None
     index = {name: number for number, name in enumerate(sets[0].class_names)}
     labels = {image_id: record.classes for image_id, record in records.items()}
-    for image_id, names_of in _corrected_labels(root).items():
+    for image_id, names_of in Corrected(root).labels().items():
         labels[image_id] = tuple(sorted(index[name] for name in names_of if name in index))
     return RunView(
         root=root,
@@ -183,17 +184,6 @@ def _of_predictions(root: Path, images: Path) -> RunView:
     names = read_json(root / PREDICTIONS_FILE, _Predictions, "predict again").classes
     files = {image_id: images / own[0] for image_id, own in list_images(images).ids.items()}
     return RunView(root, names, files, {}, own="", baseline=None)
-
-
-def _corrected_labels(root: Path) -> dict[str, tuple[str, ...]]:
-    path = root / CORRECTED / "labels.csv"
-    if not path.is_file():
-        return {}
-    try:
-        rows = read_table(path, ("image", "labels"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is not a whole table ({error}): restore it") from error
-    return {row["image"]: tuple(filter(None, row["labels"].split(";"))) for row in rows}
 
 
 def annotated(view: RunView, what: What = "masks") -> Annotated:
@@ -260,9 +250,9 @@ def _objects(view: RunView, image_id: str) -> tuple[Shape, ...]:
     objects = FoundObjects.load(_objects_file(view, image_id))
     triples = zip(objects.classes, objects.masks, objects.scores, strict=True)
     found = [Shape(int(index), mask, None, float(score)) for index, mask, score in triples if mask.any() and score > 0]
-    if not view.corrected_file(image_id).is_file():
+    if not view.corrected.has(image_id):
         return tuple(found)
-    left = view.read(image_id, view.corrected_file(image_id))
+    left = view.read(image_id, view.corrected.mask(image_id))
     cut = [replace(shape, mask=shape.mask & (left == shape.class_index + 1)) for shape in found]
     kept = [shape for shape in cut if shape.mask is not None and shape.mask.any()]
     for shape in kept:

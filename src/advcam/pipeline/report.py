@@ -20,6 +20,7 @@ from advcam.data.images import read_image
 from advcam.data.masks import read_mask, resized_labels, voc_palette
 from advcam.data.record import Record
 from advcam.evaluate.metrics import read_metrics
+from advcam.export.corrected import Corrected
 from advcam.export.source import REVIEW
 from advcam.io.files import write_text
 from advcam.io.progress import duration, progress, say
@@ -240,7 +241,7 @@ def pictures(run: Run, flags: Sequence[Flag]) -> tuple[list[Card], list[Strip]]:
 
 def everything(run: Run) -> dict[str, Any]:
     """All images with their masks, the boxes and the trainings, as far as there are."""
-    queue = by_image(read_table(run.folder.root / REVIEW))
+    queue, kept = by_image(read_table(run.folder.root / REVIEW)), Corrected(run.folder.root)
     flagged = {flag.image for flag in read_flags(run.folder.flagged)}
     split_of = {record.id: split for split, images in run.mapped_sets.items() for record in images.records}
     there = [record for record in run.wanted if run.folder.mask(run.kind, record.id).exists()]
@@ -249,18 +250,29 @@ def everything(run: Run) -> dict[str, Any]:
     with progress(f"{STAGE}: images", len(shown)) as advance:
         for record in shown:
             mask = read_prediction(run, record, run.folder.mask(run.kind, record.id))
-            overlay = run.folder.overlay(run.kind, record.id)
-            drawn = overlay if overlay.exists() else mask_overlay(read_image(record.image), mask, voc_palette())
+            truth = None if record.mask is None else read_mask(record, mask.shape)
+            iou = None if truth is None else image_iou(mask, truth)
             own = queue.get(record.id, [])
+            worst = max(own, key=lambda entry: entry.doubt, default=None)
+            decision = next((entry.decision for entry in own if entry.decision), "")
+            overlay: Any = run.folder.overlay(run.kind, record.id)
+            if truth is not None and kept.has(record.id):
+                # What is shown is what counts: the corrected mask, which is the truth that the run's is held against.
+                overlay = mask_overlay(read_image(record.image), truth, voc_palette())
+                before = "" if iou in (None, 1.0) else f", IoU {100 * iou:.0f} before"
+                iou, decision = None, f"{decision or 'corrected'}{before}"
+            elif not overlay.exists():
+                overlay = mask_overlay(read_image(record.image), mask, voc_palette())
             tiles.append(
                 Tile(
                     record.id,
                     split_of[record.id],
                     tuple(run.class_names[index] for index in record.classes),
-                    small_picture(drawn),
-                    None if record.mask is None else image_iou(mask, read_mask(record, mask.shape)),
-                    max((entry.doubt for entry in own), default=None),
-                    next((entry.decision for entry in own if entry.decision), ""),
+                    small_picture(overlay),
+                    iou if iou is None else round(iou, 4),
+                    worst.doubt if worst else None,
+                    worst.reasons if worst else (),
+                    decision,
                     record.id in flagged,
                 )
             )

@@ -52,11 +52,10 @@ def next_steps(now: Situation) -> list[Hint]:
         found.append(Hint(text, f"--limit {now.limit}"))
     found += of_the_seeds(now)
     if now.masks:
-        text = (
-            f"Take the {counted(now.masks, 'mask')} into your annotation tool or your training: indexed PNG files, "
-            "0 is background, 1 the first class of the legend, 255 to be ignored."
-        )
-        found.append(Hint(text, f"{now.out}/masks"))
+        text = f"Which of the {counted(now.masks, 'mask')} to look at first, listed here under All images afterwards."
+        found.append(Hint(text, f"advcam review --out {now.out} && advcam report --out {now.out}"))
+        text = "Take them into your annotation tool or training: Label Studio, CVAT, COCO, YOLO, labelme, VOC, PNG."
+        found.append(Hint(text, f"advcam export --out {now.out} --format labelstudio"))
     else:
         found.append(Hint("Turn the maps into masks.", f"advcam refine --out {now.out}"))
     if now.ground_truth == 0:
@@ -71,7 +70,9 @@ def next_steps(now: Situation) -> list[Hint]:
 def of_the_seeds(now: Situation) -> list[Hint]:
     """Hints on method, threshold and splits."""
     found = []
-    gain = None if now.headline is None else now.headline.gain
+    shown = now.headline
+    of_masks = None if shown is None or shown.mask is None else shown.gain_of(shown.mask)
+    gain = shown.gain if shown is not None and of_masks is None else of_masks
     if not climbs(now.method):
         text = "These are maps of the unchanged images. Climb the images to find more of each object."
         found.append(Hint(text, "--attribute.method advcam"))

@@ -49,7 +49,7 @@ if (sift) {
     place.replaceChildren(...kept.slice(page * each, (page + 1) * each).map((tile) => {
       const figure = element("figure", "", "shot tile");
       const image = element("img", "", "");
-      const said = [tile.iou === null ? "" : `IoU ${(100 * tile.iou).toFixed(0)}`, tile.doubt === null ? "" : `doubt ${tile.doubt.toFixed(2)}`, tile.decision];
+      const said = [tile.iou === null ? "" : `IoU ${(100 * tile.iou).toFixed(0)}`, tile.doubt === null ? "" : `doubt ${tile.doubt.toFixed(2)}`, ...tile.reasons, tile.decision];
       image.src = tile.address;
       image.alt = `${tile.name} (${tile.classes.join(", ")})`;
       image.tabIndex = 0;

@@ -30,8 +30,9 @@ class Tile:
     address: str
     """Of the small picture: its data."""
     iou: float | None = None
-    """Of its mask with its ground truth, where there is one."""
+    """Of its mask with its ground truth, where there is one that is no correction of it."""
     doubt: float | None = None
+    reasons: tuple[str, ...] = ()
     decision: str = ""
     flagged: bool = False
 
@@ -66,18 +67,5 @@ def image_iou(mask: UInt8[np.ndarray, "H W"], truth: UInt8[np.ndarray, "H W"]) -
 
 def as_data(tiles: Sequence[Tile]) -> Markup:
     """The tiles as JSON that stands in a script element: nothing in a name can end it."""
-    rows = [
-        {
-            "name": tile.name,
-            "split": tile.split,
-            "classes": tile.classes,
-            "iou": None if tile.iou is None else round(tile.iou, 4),
-            "doubt": None if tile.doubt is None else round(tile.doubt, 4),
-            "decision": tile.decision,
-            "flagged": tile.flagged,
-            "address": tile.address,
-        }
-        for tile in tiles
-    ]
-    text = json.dumps(rows, separators=(",", ":"))
+    text = json.dumps([vars(tile) for tile in tiles], separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
+from jaxtyping import UInt8
 
 from advcam.data.images import image_size
 from advcam.errors import DataError
 from advcam.export.item import Corrections
 from advcam.export.source import REVIEW, RunView
-from advcam.review.corrections import Corrected, changed
 from advcam.review.table import decide, read_table
 
 
@@ -43,7 +43,7 @@ def take(view: RunView, found: Corrections, *, unchanged: bool = False) -> Taken
     Raises:
         DataError: no image is one of the run's, or a mask has another size than its image. Nothing is kept then.
     """
-    taken, kept = Taken(), Corrected(view.root)
+    taken, kept = Taken(), view.corrected
     known = Names.of(view.images)
     ids = {name: known.find(name) for name in {*found, *found.tagged}}
     taken.unknown = sorted(name for name, image_id in ids.items() if image_id is None)
@@ -86,6 +86,13 @@ def take(view: RunView, found: Corrections, *, unchanged: bool = False) -> Taken
     if listed:
         decide(view.root / REVIEW, listed)
     return taken
+
+
+def changed(before: UInt8[np.ndarray, "H W"], after: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether a mask that came back differs from the one that went out, in which no tool can show set-aside pixels."""
+    return before.shape != after.shape or bool(
+        (np.where(before == 255, 0, before) != np.where(after == 255, 0, after)).any()
+    )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError
 from advcam.export.source import RunView
 from advcam.refine.seeds import seed_labels
-from advcam.review.corrections import Corrected
 from advcam.review.table import Entry, by_image, decide, read_table
 
 TABLE = "review.csv"
@@ -44,10 +43,6 @@ class Desk:
     @property
     def table(self) -> Path:
         return self.view.root / TABLE
-
-    @property
-    def corrected(self) -> Corrected:
-        return Corrected(self.view.root)
 
     def refresh(self) -> None:
         """Read the queue again."""
@@ -77,7 +72,7 @@ class Desk:
     def names(self, image_id: str) -> tuple[str, ...]:
         """The labels of an image as they are known now."""
         own = tuple(self.view.class_names[index] for index in self.view.labels.get(image_id, ()))
-        return self.corrected.labels().get(image_id, own)
+        return self.view.corrected.labels().get(image_id, own)
 
     def at_threshold(self, image_id: str, threshold: float) -> UInt8[np.ndarray, "H W"]:
         """The seed of an image at a threshold of its own, at full size, of its present labels only."""
@@ -92,12 +87,12 @@ class Desk:
 
     def accept(self, image_id: str) -> None:
         """The mask is right: it counts as truth from now on."""
-        self.corrected.keep(image_id, self.mask(image_id))
+        self.view.corrected.keep(image_id, self.mask(image_id))
         self._decide(image_id, "accepted")
 
     def reject(self, image_id: str) -> None:
         """The mask is wrong and is to be left out; an earlier correction is taken back."""
-        self.corrected.mask(image_id).unlink(missing_ok=True)
+        self.view.corrected.mask(image_id).unlink(missing_ok=True)
         self._decide(image_id, "rejected")
 
     def correct(self, image_id: str, mask: UInt8[np.ndarray, "H W"]) -> None:
@@ -112,7 +107,7 @@ class Desk:
         wrong = [int(v) for v in np.unique(mask) if len(self.view.class_names) < v < 255]
         if wrong:
             raise DataError(f"the mask of {image_id} holds {wrong[0]}, which is no class: paint it again")
-        self.corrected.keep(image_id, mask)
+        self.view.corrected.keep(image_id, mask)
         self._decide(image_id, "corrected")
 
     def relabel(self, image_id: str, names: Sequence[str]) -> None:
@@ -124,7 +119,7 @@ class Desk:
         for name in names:
             if name not in self.view.class_names:
                 raise DataError(f"{name!r} is none of the classes: choose from the list")
-        self.corrected.relabel({image_id: [name for name in self.view.class_names if name in names]})
+        self.view.corrected.relabel({image_id: [name for name in self.view.class_names if name in names]})
         self._decide(image_id, "relabelled")
 
     def _decide(self, image_id: str, decision: str) -> None:

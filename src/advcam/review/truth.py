@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from advcam.data.record import ImageSet, Record
+from advcam.export.corrected import Corrected
 from advcam.export.source import REVIEW
-from advcam.review.corrections import Corrected
 from advcam.review.table import read_table
 
 

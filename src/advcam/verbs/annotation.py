@@ -119,4 +119,4 @@ def app(asked: AppVerb) -> None:
     if view is not None and desk is None:
         say(f"app: {view.root} has no queue: run `advcam review --out {view.root}` for the tab that reviews")
     say(f"app: http://{server.HOST}:{asked.port} until Ctrl-C")
-    server.serve(server.build(explainer, desk, root), root, asked.port)
+    server.serve(server.build(explainer, desk, root, len(view.images) if view else 0), root, asked.port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,8 @@ class Corrected:
         return self.run / FOLDER
 
     def mask(self, image_id: str) -> Path:
+        """Where the mask is that a person corrected or accepted."""
         return self.folder / "masks" / f"{image_id}.png"
-
-    def ids(self) -> Iterator[str]:
-        """The images whose mask a person has corrected or accepted, in order."""
-        root = self.folder / "masks"
-        for path in sorted(root.rglob("*.png")):
-            if not path.name.startswith("."):
-                yield path.relative_to(root).with_suffix("").as_posix()
 
     def has(self, image_id: str) -> bool:
         return self.mask(image_id).is_file()
@@ -62,10 +56,3 @@ class Corrected:
         """Note the labels of images, beside those noted before."""
         rows = ((image, ";".join(names)) for image, names in sorted({**self.labels(), **labels}.items()))
         write_table(self.folder / LABELS, [("image", "labels"), *rows])
-
-
-def changed(before: UInt8[np.ndarray, "H W"], after: UInt8[np.ndarray, "h w"]) -> bool:
-    """Whether a mask that came back differs from the one that went out, in which no tool can show set-aside pixels."""
-    return before.shape != after.shape or bool(
-        (np.where(before == 255, 0, before) != np.where(after == 255, 0, after)).any()
-    )
