@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy.stats import spearmanr
 
 from advcam.data import open_dataset, splits
 from advcam.data.masks import read_mask
 from advcam.export.source import open_view
-from advcam.review.doubt import disagreement, found_early, rank_correlation, together
+from advcam.review.doubt import disagreement, together
 from advcam.review.queue import SEEN, pairs_of
 from advcam.verbs.annotation import looking
 
@@ -38,6 +39,13 @@ def true_overlaps(run: Path, images: list[str], classes: list[int]) -> np.ndarra
     return np.array(found)
 
 
+def found_early(doubt: np.ndarray, iou: np.ndarray, worst: float, looked: float) -> float:
+    """The part of the ``worst`` share of the masks that is among the ``looked`` share first in the queue."""
+    wanted = np.argsort(iou, kind="stable")[: max(1, round(worst * len(iou)))]
+    seen = np.argsort(-doubt, kind="stable")[: max(1, round(looked * len(doubt)))]
+    return len(np.intersect1d(wanted, seen)) / len(wanted)
+
+
 def main() -> None:
     run = Path(sys.argv[1])
     pairs = pairs_of(open_view(run))
@@ -47,7 +55,7 @@ def main() -> None:
     print(f"{known.sum()} pairs, mean IoU {iou[known].mean():.3f}")
     print(f"{'reason':<10} {'rank correlation':>16} {'worst tenth in first fifth':>27}")
     for name, values in {**reasons, "together": together(reasons)}.items():
-        rho, early = rank_correlation(values, 1 - iou[known]), found_early(values, iou[known], 0.1, 0.2)
+        rho, early = spearmanr(values, 1 - iou[known]).statistic, found_early(values, iou[known], 0.1, 0.2)
         print(f"{name:<10} {rho:>16.2f} {early:>27.2f}")
     view = open_view(run)
     if (look := looking(view)) is not None:

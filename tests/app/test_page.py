@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import socket
 import threading
@@ -70,6 +71,32 @@ def address(run: Path) -> Iterator[str]:
     yield f"http://{server.HOST}:{port}"
     running.should_exit = True
     thread.join(20)
+
+
+def test_how_far_a_run_is(tmp_path: Path) -> None:
+    from advcam.app.run_tab import stage_rows
+    from advcam.pipeline.keys import Ledger, Line
+
+    begun = {"status": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - 100))}
+    made = {
+        "classifier": {"status": "done", "seconds": 125.0},
+        "advcam/maps": begun,
+        "segmentation": begun,
+        "boxes": {"status": "failed", "seconds": 3.0, "result": {"images": 7}},
+    }
+    (tmp_path / "run.yaml").write_text(json.dumps({"artifacts": made}))
+    Ledger(tmp_path / "keys/advcam/maps.jsonl").note([Line(name, "key") for name in "abc"])
+    (tmp_path / "segmentation").mkdir()
+    (tmp_path / "segmentation/log.csv").write_text("update,lr,loss\n1,0.1,2.5\n2,0.1,1.5\n")
+    rows = stage_rows(tmp_path, 8)
+    assert [row[:3] for row in rows] == [
+        ["classifier", "done", ""],
+        ["advcam/maps", "running", "3 of 8 images"],
+        ["segmentation", "running", "update 2, loss 1.5"],
+        ["boxes", "failed", "7 images"],
+    ]
+    assert [row[3] for row in rows][::3] == ["2 min 5 s", "3.0 s"]
+    assert rows[1][3].startswith("1 min 4")
 
 
 def test_only_the_page_and_the_report_are_served(address: str, run: Path) -> None:

@@ -34,13 +34,6 @@ def test_reasons_count_by_their_order_alone() -> None:
     assert doubt.ranks(np.array([3.0, 1.0, 3.0])).tolist() == [0.75, 0.0, 0.75]
 
 
-def test_a_queue_in_the_order_of_the_errors_finds_them_all() -> None:
-    iou = np.linspace(0.0, 1.0, 50)
-    assert doubt.rank_correlation(1 - iou, iou) == pytest.approx(-1)
-    assert doubt.found_early(1 - iou, iou, 0.1, 0.2) == 1.0
-    assert doubt.found_early(iou, iou, 0.1, 0.2) == 0.0
-
-
 def test_decisions_outlive_a_new_queue(tmp_path: Path) -> None:
     path = tmp_path / "review.csv"
     write_table(path, [Entry("a", "cat; old", 0.3, ("disagree 0.81", "area 0.55")), Entry("b", "dog", 0.1)])

@@ -70,7 +70,7 @@ def review_tab(desk: Desk) -> None:
             with gr.Row():
                 lower = gr.Button("Lower (,)", elem_id="lower")
                 higher = gr.Button("Higher (.)", elem_id="higher")
-                take = gr.Button("Take this mask (T)", elem_id="take")
+                take = gr.Button("Take it (T)", elem_id="take")
     with gr.Accordion("Paint the mask", open=False, elem_id="paint"):
         legend = " ".join(f"<span style='color:{hexes[k]}'>■</span> {name}" for k, name in enumerate(names[:60], 1))
         gr.Markdown(f"Choose a colour: {legend}, black is background.", sanitize_html=True)

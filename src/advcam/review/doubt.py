@@ -6,13 +6,10 @@ Shape suffixes: n pairs of an image and a class, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-Reason = Literal["unsure", "disagree", "unstable", "area", "small", "refined", "stray", "unlabelled"]
-REASONS: tuple[str, ...] = get_args(Reason)
 # How much each counts in all together; chosen on generated scenes, measured on others (docs/annotation.md).
 WEIGHTS = {"small": 2.0, "refined": 2.0, "stray": 2.0}
 # Steps of the background threshold at which a mask is tried, up and down.
@@ -90,29 +87,6 @@ def ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     first = np.cumsum(counts) - counts
     return (first + (counts - 1) / 2)[inverse] / max(len(values) - 1, 1)
-
-
-def rank_correlation(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
-    """Spearman's rho; NaN where one of them is the same everywhere.
-
-    >>> round(rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0])), 2)
-    0.5
-    """
-    a, b = ranks(first), ranks(second)
-    if len(a) < 2 or not np.ptp(a) or not np.ptp(b):
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def found_early(doubt: Float[np.ndarray, " n"], iou: Float[np.ndarray, " n"], worst: float, looked: float) -> float:
-    """The part of the ``worst`` share of the masks that is among the ``looked`` share first in the queue.
-
-    >>> found_early(np.array([0.9, 0.1, 0.8, 0.2]), np.array([0.1, 0.9, 0.8, 0.2]), 0.5, 0.5)
-    0.5
-    """
-    wanted = np.argsort(iou, kind="stable")[: max(1, round(worst * len(iou)))]
-    seen = np.argsort(-doubt, kind="stable")[: max(1, round(looked * len(doubt)))]
-    return len(np.intersect1d(wanted, seen)) / len(wanted)
 
 
 def telling(reasons: Mapping[str, float], most: int = 2) -> list[str]:

@@ -6,14 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 from advcam.errors import RunError
 from advcam.io import files
 
 COLUMNS = ("image", "class", "doubt", "reasons", "decision")
-Decision = Literal["", "accepted", "rejected", "corrected", "relabelled"]
-DECISIONS: tuple[str, ...] = get_args(Decision)
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Entry:
     reasons: tuple[str, ...] = ()
     """The heaviest first, with their numbers: ``disagree 0.81``."""
     decision: str = ""
-    """Empty until a person has looked."""
+    """Empty until a person has looked; then "accepted", "rejected", "corrected" or "relabelled"."""
 
 
 def read_table(path: Path) -> list[Entry]:
