@@ -111,7 +111,9 @@ def deeplab_training(run: Run, sets: SplitsOfNetwork) -> Training:
 
     config = replace(run.config.segment, keep=settled_keep(run.config.segment, sets))
     masked = training_images(run, sets.train)
-    say(f"segment: {len(masked.images)} images with masks ({where_from(run)})")
+    corrected = len(corrected_files(sets.train.records, run.folder.root))
+    theirs = f", {corrected} of them corrected" if corrected else ""
+    say(f"segment: {len(masked.images)} images with masks ({where_from(run)}{theirs})")
     tell_left_out(masked.left_out, masked.untrained)
     trained = replace(config, **{name: getattr(SegmentSettings, name) for name in MEASURED_ONLY})
 
