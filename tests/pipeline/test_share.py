@@ -243,6 +243,30 @@ def test_a_death_costs_one_piece_and_a_deadly_image_is_named(knows_who, tries, d
     assert all("2 processes ended" in problem for problem in problems)
 
 
+class Interrupted(Fakes):
+    """Ctrl-C comes while pieces are under way, of which one is done."""
+
+    ended = False
+
+    def take(self, given: Sequence[int], *, waiting: bool = True) -> dict[Any, Any]:
+        if waiting and self.given > 4:
+            raise KeyboardInterrupt
+        return super().take(given)
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_ctrl_c_keeps_what_is_done_and_cancels_the_rest():
+    batches = in_turn([Record(f"{number:02}", Path(), ()) for number in range(20)])
+    hands, found = Interrupted({}, True, 2), list[str]()
+    outcomes = Driver(hands, {}).through(pieces(batches, 2))
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(batch.records[0].id for batch, _ in outcomes)
+    assert found == ["00", "01", "02", "03", "04", "05"]
+    assert hands.ended
+
+
 def test_processes_that_always_die_end_the_run():
     batches = in_turn([Record(f"{number:02}", Path(), ()) for number in range(20)])
     missing = {batch.records[0].id: frozenset({"maps"}) for batch in batches}

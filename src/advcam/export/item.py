@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from advcam.data.masks import IGNORE
 from advcam.errors import DataError
+from advcam.export.runs import box_of
 
 BACKGROUND = 0
 What = Literal["masks", "instances", "boxes"]
@@ -27,6 +28,13 @@ class Shape:
     box: tuple[float, float, float, float] | None = None
     score: float | None = None
     """How sure it is, in [0, 1]."""
+
+    @property
+    def corners(self) -> tuple[float, float, float, float] | None:
+        """The box around it; None where there is nothing."""
+        if self.mask is None:
+            return self.box
+        return box_of(self.mask) if self.mask.any() else None
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,11 @@ class Item:
     @property
     def name(self) -> str:
         return f"{self.id}{self.file.suffix}"
+
+    @property
+    def drawn(self) -> Iterator[tuple[Shape, tuple[float, float, float, float]]]:
+        """The shapes that are somewhere, each with the box around it."""
+        return ((shape, corners) for shape in self.shapes if (corners := shape.corners) is not None)
 
     def labels(self) -> UInt8[np.ndarray, "H W"]:
         """The indexed mask: 0 background, class + 1, 255 set aside; later shapes over earlier ones."""
@@ -115,8 +128,8 @@ class Corrections(Mapping[str, UInt8[np.ndarray, "H W"]]):
     """Masks that came back from a tool, by image id: 0 background, class + 1, 255 ignore. Each is drawn when asked for.
 
     >>> found = Corrections("png", ("cat",), {"a": lambda: np.ones((2, 2), np.uint8)})
-    >>> len(found), found["a"].max(), found.classes("a")
-    (1, np.uint8(1), (0,))
+    >>> len(found), found["a"].max()
+    (1, np.uint8(1))
     """
 
     format: str
@@ -137,10 +150,3 @@ class Corrections(Mapping[str, UInt8[np.ndarray, "H W"]]):
 
     def __len__(self) -> int:
         return len(self.drawn)
-
-    def classes(self, image_id: str) -> tuple[int, ...]:
-        """The 0-based classes that the corrected mask has, and those the tool names for the image."""
-        present = set(self.tagged.get(image_id, ()))
-        if image_id in self.drawn:
-            present |= {int(value) - 1 for value in np.unique(self[image_id]) if value not in (BACKGROUND, IGNORE)}
-        return tuple(sorted(present))

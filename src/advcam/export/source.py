@@ -21,7 +21,6 @@ from advcam.data.record import Record
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.export.corrected import Corrected
 from advcam.export.item import Annotated, Item, Shape, What, parts_of, shapes_of
-from advcam.export.runs import box_of
 from advcam.io.files import read_json, read_table
 from advcam.io.yaml import read_yaml
 from advcam.localize.detection import read_boxes
@@ -56,9 +55,6 @@ class RunView:
     def mask_file(self, image_id: str, kind: str | None = None) -> Path:
         return self.root / (self.own if kind is None else kind) / MASKS / f"{image_id}.png"
 
-    def maps_file(self, image_id: str, kind: str | None = None) -> Path:
-        return self.root / (self.own if kind is None else kind) / MAPS / f"{image_id}.npz"
-
     def mask(self, image_id: str, kind: str | None = None) -> UInt8[np.ndarray, "H W"] | None:
         """The mask of an image as the run made it; None where there is none."""
         path = self.mask_file(image_id, kind)
@@ -78,7 +74,7 @@ class RunView:
 
     def maps(self, image_id: str, kind: str | None = None) -> LocalizationMaps | None:
         """The maps of an image; None where there are none."""
-        path = self.maps_file(image_id, kind)
+        path = self.root / (self.own if kind is None else kind) / MAPS / f"{image_id}.npz"
         if not path.is_file():
             return None
         return LocalizationMaps.load(path, image_size(self.images[image_id]), len(self.class_names))
@@ -218,7 +214,7 @@ def annotated(view: RunView, what: What = "masks") -> Annotated:
         else:
             shapes = parts_of(labels) if predicted else _objects(view, image_id)
         if what == "boxes":
-            shapes = tuple(Shape(s.class_index, box=box_of(s.mask)) for s in shapes if s.mask is not None)
+            shapes = tuple(Shape(s.class_index, box=s.corners) for s in shapes)
         ignored = labels == 255
         kept = ignored if ignored.any() else None
         return Item(image_id, file, labels.shape, shapes, classes, doubts.get(image_id), kept)

@@ -20,8 +20,6 @@ class DrawnBox:
     box: tuple[float, float, float, float]
     colour: tuple[int, int, int]
     text: str = ""
-    dashed: bool = False
-    """Drawn in dashes, as ground truth is."""
 
 
 def box_overlay(image: UInt8[np.ndarray, "H W 3"], boxes: Sequence[DrawnBox]) -> UInt8[np.ndarray, "H W 3"]:
@@ -39,12 +37,9 @@ def box_overlay(image: UInt8[np.ndarray, "H W 3"], boxes: Sequence[DrawnBox]) ->
     for drawn in boxes:
         x0, y0, x1, y1 = drawn.box
         corners = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
-        if drawn.dashed:
-            _dashes(canvas, corners, drawn.colour, width)
-        else:
-            rim = tuple(value // 4 for value in drawn.colour)
-            canvas.rectangle(corners, outline=rim, width=width + 1 if side >= 100 else width)
-            canvas.rectangle(corners, outline=drawn.colour, width=width)
+        rim = tuple(value // 4 for value in drawn.colour)
+        canvas.rectangle(corners, outline=rim, width=width + 1 if side >= 100 else width)
+        canvas.rectangle(corners, outline=drawn.colour, width=width)
         if drawn.text:
             _write(canvas, drawn, font, width)
     return np.array(picture)
@@ -59,19 +54,3 @@ def _write(
     canvas.rectangle((left - 1, top - 1, right + 1, bottom + 1), fill=drawn.colour)
     bright = sum(part * weight for part, weight in zip(drawn.colour, (0.299, 0.587, 0.114), strict=True)) > 140
     canvas.text(place, drawn.text, fill=(0, 0, 0) if bright else (255, 255, 255), font=font)
-
-
-def _dashes(
-    canvas: ImageDraw.ImageDraw, corners: tuple[float, float, float, float], colour: tuple[int, int, int], width: int
-) -> None:
-    x0, y0, x1, y1 = corners
-    dash = 5 * width
-    for start, end in (((x0, y0), (x1, y0)), ((x0, y1), (x1, y1)), ((x0, y0), (x0, y1)), ((x1, y0), (x1, y1))):
-        length = abs(end[0] - start[0]) + abs(end[1] - start[1])
-        for at in np.arange(0.0, length + 1e-9, 2 * dash):
-            stop = min(float(at) + dash, length)
-            ends = [
-                tuple(a + (b - a) * part / (length or 1.0) for a, b in zip(start, end, strict=True))
-                for part in (float(at), stop)
-            ]
-            canvas.line(ends, fill=colour, width=width)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from advcam.report.overlays import IGNORE, OverlaySettings, draw_outlines, heat_overlay, mask_overlay
+from advcam.report.overlays import IGNORE, draw_outlines, heat_overlay, mask_overlay
 from advcam.report.pictures import Picture, picture
 
 # Longer side of a picture in the page, in pixels.
@@ -103,8 +103,8 @@ def draw_card(subject: Subject, class_names: tuple[str, ...], palette: UInt8[np.
         if caption in greys:
             drawn = np.repeat(values[..., None], 3, axis=2)
         else:
-            settings = OverlaySettings(outline_width=1, hatch_ignored=caption != TRUTH)
-            drawn = mask_overlay(subject.image, values, palette, settings)
+            hatched = caption != TRUTH
+            drawn = mask_overlay(subject.image, values, palette, outline_width=1, hatch_ignored=hatched)
         masks.append(picture(caption, f"{caption} of {subject.name}", drawn))
     return Card(
         name=subject.name,

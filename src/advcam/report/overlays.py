@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from advcam.data.masks import IGNORE
-from advcam.errors import DataError, SettingsError
+from advcam.errors import DataError
 
 Picture = UInt8[np.ndarray, "H W 3"]
 # Matplotlib's colour map inferno (CC0), red, green and blue of 256 levels: equal steps look equal, in grey print too.
@@ -29,41 +28,28 @@ _INFERNO = np.frombuffer(
 ).reshape(256, 3)
 
 
-@dataclass(frozen=True)
-class OverlaySettings:
-    """How masks and maps are drawn over an image."""
-
-    fill: float = 0.5
-    """Opacity of a mask's colour inside an object, in [0, 1]."""
-    outline_width: int = 2
-    """Width of the outline between labels in pixels; 0 draws none."""
-    hatch_ignored: bool = True
-    """Hatch ignored pixels. Without it they look like the image, which suits the thin void bands of VOC's masks."""
-    heat: float = 0.75
-    """Opacity of a map's colour where the map is 1, in [0, 1]; it falls with the map, so that the image stays
-    visible where nothing was found."""
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.fill <= 1 and 0 <= self.heat <= 1 and self.outline_width >= 0):
-            raise SettingsError(
-                f"an overlay needs opacities in [0, 1] and an outline_width of at least 0, not fill={self.fill}, "
-                f"heat={self.heat}, outline_width={self.outline_width}"
-            )
+# Opacity of a mask's colour inside an object; of a map's colour where the map is 1: it falls with the map, so that the
+# image stays visible where nothing was found.
+FILL, HEAT = 0.5, 0.75
 
 
 def mask_overlay(
     image: Picture,
     mask: UInt8[np.ndarray, "h w"],
     palette: UInt8[np.ndarray, "256 3"],
-    settings: OverlaySettings | None = None,
+    *,
+    outline_width: int = 2,
+    hatch_ignored: bool = True,
 ) -> Picture:
     """The image with each label in its colour and an outline in the full colour.
 
     Args:
         image: the picture.
-        mask: its labels: 0 background, 255 ignored (hatched, see ``OverlaySettings``).
+        mask: its labels: 0 background, 255 ignored.
         palette: the colour of each label.
-        settings: opacities and outline.
+        outline_width: of the line between labels in pixels; 0 draws none.
+        hatch_ignored: hatch ignored pixels. Without it they look like the image, which suits the thin void bands of
+            VOC's masks.
 
     Raises:
         DataError: the mask has another size than the image.
@@ -72,32 +58,26 @@ def mask_overlay(
     >>> image, mask = np.full((4, 6, 3), 200, np.uint8), np.zeros((4, 6), np.uint8)
     >>> mask[:, 3:] = 1
     >>> palette = np.zeros((256, 3), np.uint8)
-    >>> mask_overlay(image, mask, palette, OverlaySettings(outline_width=0))[0, :, 0].tolist()
+    >>> mask_overlay(image, mask, palette, outline_width=0)[0, :, 0].tolist()
     [200, 200, 200, 100, 100, 100]
     """
-    settings = settings or OverlaySettings()
     check_size(image, mask, "mask")
     inside, ignored = (mask > 0) & (mask != IGNORE), mask == IGNORE
     # Whole pictures and a choice per pixel: picking the pixels out and putting them back takes four times as long.
     colours = palette.take(mask, axis=0)
-    drawn = np.where(inside[..., None], blend(image, colours, settings.fill), image)
-    if settings.hatch_ignored and ignored.any():
-        np.copyto(drawn, blend(image, hatching(mask.shape), settings.fill), where=ignored[..., None])
-    np.copyto(drawn, colours, where=outline(mask, settings.outline_width)[..., None])
+    drawn = np.where(inside[..., None], blend(image, colours, FILL), image)
+    if hatch_ignored and ignored.any():
+        np.copyto(drawn, blend(image, hatching(mask.shape), FILL), where=ignored[..., None])
+    np.copyto(drawn, colours, where=outline(mask, outline_width)[..., None])
     return drawn
 
 
-def heat_overlay(
-    image: Picture,
-    localization_map: Float[np.ndarray, "h w"],
-    settings: OverlaySettings | None = None,
-) -> Picture:
+def heat_overlay(image: Picture, localization_map: Float[np.ndarray, "h w"]) -> Picture:
     """The image, greyed, with a localization map over it: the higher the map, the brighter and the more opaque.
 
     Args:
         image: the picture.
         localization_map: values in [0, 1] at the image's size.
-        settings: opacity.
 
     Raises:
         DataError: the map has another size than the image, or values outside [0, 1].
@@ -107,14 +87,13 @@ def heat_overlay(
     >>> heat_overlay(image, np.zeros((2, 3))).tolist() == image.tolist()
     True
     """
-    settings = settings or OverlaySettings()
     check_size(image, localization_map, "localization map")
     if not ((localization_map >= 0) & (localization_map <= 1)).all():
         raise DataError("a localization map must have values in [0, 1] to be drawn: normalise it first")
     grey = np.repeat((image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)[..., None], 3, axis=2)
     colours = _INFERNO[np.minimum(localization_map * 256, 255).astype(np.uint8)]
     # Below a straight line weak but present evidence would vanish; the square root would paint noise.
-    return blend(grey, colours, settings.heat * localization_map[..., None] ** 0.75)
+    return blend(grey, colours, HEAT * localization_map[..., None] ** 0.75)
 
 
 def draw_outlines(

@@ -30,7 +30,7 @@ from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of
 from advcam.pipeline.parts import Batch, Outcome, Plan
 from advcam.pipeline.predictions import batches_of, on_device
 from advcam.pipeline.run import KEYS, choose_device, spread
-from advcam.report.overlays import OverlaySettings, mask_overlay
+from advcam.report.overlays import mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
@@ -242,7 +242,7 @@ class Predictions:
             if max(image.shape) > OVERLAY_SIDE:
                 image = resize_long_side(image, OVERLAY_SIDE)
             small = resized_labels(labels, image.shape[:2])
-            drawn = mask_overlay(image, small, voc_palette(), OverlaySettings(hatch_ignored=False))
+            drawn = mask_overlay(image, small, voc_palette(), hatch_ignored=False)
             with writing(self.overlay(name)) as temporary:
                 Image.fromarray(drawn).save(temporary, "JPEG", quality=90)
         write_mask(self.mask(name), labels)

@@ -15,7 +15,7 @@ from advcam.export.contours import paint, parts
 from advcam.export.item import Annotated, Corrections, Item, Shape
 from advcam.export.layers import Layers, class_number, named, numbering
 from advcam.export.pictures import Pictures
-from advcam.export.runs import box_of, coco_runs, from_runs
+from advcam.export.runs import coco_runs, from_runs
 from advcam.io.files import writing
 
 FILE = Path("annotations", "instances_default.json")
@@ -48,33 +48,25 @@ def write(found: Annotated, out: Path, pictures: Pictures) -> Path:
 
 def _write_shapes(file: TextIO, item: Item, number: int, count: int) -> int:
     """One annotation a line, so that a set of any size is written as it is made."""
-    for shape in item.shapes:
-        drawn = _shape(shape)
-        if drawn is None:
-            continue
+    for shape, corners in item.drawn:
         count += 1
         head = {"id": count, "image_id": number, "category_id": shape.class_index + 1, "iscrowd": 0}
         score = {} if shape.score is None else {"score": round(shape.score, 4)}
         file.write(",\n" if count > 1 else "\n")
-        json.dump(head | drawn | score, file)
+        json.dump(head | _shape(shape, corners) | score, file)
     return count
 
 
-def _shape(shape: Shape) -> dict[str, Any] | None:
+def _shape(shape: Shape, corners: tuple[float, float, float, float]) -> dict[str, Any]:
+    x0, y0, x1, y1 = corners
+    box = {"bbox": [x0, y0, x1 - x0, y1 - y0]}
     if shape.mask is None:
-        if shape.box is None:
-            return None
-        x0, y0, x1, y1 = shape.box
-        corners = [x0, y0, x1, y0, x1, y1, x0, y1]
-        return {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "segmentation": [corners]}
-    if not shape.mask.any():
-        return None
-    x0, y0, x1, y1 = box_of(shape.mask)
+        return box | {"area": (x1 - x0) * (y1 - y0), "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]]}
     found = parts(shape.mask)
     outlines: Any = [part.outer.ravel().tolist() for part in found]
     if any(part.holes for part in found):
         outlines = {"size": list(shape.mask.shape), "counts": coco_runs(shape.mask)}
-    return {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": int(shape.mask.sum()), "segmentation": outlines}
+    return box | {"area": int(shape.mask.sum()), "segmentation": outlines}
 
 
 def read(path: Path, class_names: Sequence[str] | None) -> Corrections:

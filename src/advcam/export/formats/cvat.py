@@ -51,15 +51,14 @@ def _image(item: Item, number: int, names: Sequence[str]) -> Iterator[str]:
     yield f'  <image id="{number}" name={quoteattr(item.name)} width="{width}" height="{height}">\n'
     for index in item.classes:
         yield f'    <tag label={quoteattr(names[index])} source="auto"></tag>\n'
-    for shape in item.shapes:
+    for shape, corners in item.drawn:
         head = f'label={quoteattr(names[shape.class_index])} source="auto" occluded="0"'
-        if shape.mask is not None and shape.mask.any():
+        if shape.mask is not None:
             runs = " ".join(f'{key}="{value}"' for key, value in cvat_runs(shape.mask).items())
             yield f'    <mask {head} {runs} z_order="0"></mask>\n'
-        elif shape.box is not None:
-            sides = " ".join(
-                f'{key}="{value:.2f}"' for key, value in zip(("xtl", "ytl", "xbr", "ybr"), shape.box, strict=True)
-            )
+        else:
+            pairs = zip(("xtl", "ytl", "xbr", "ybr"), corners, strict=True)
+            sides = " ".join(f'{key}="{value:.2f}"' for key, value in pairs)
             yield f'    <box {head} {sides} z_order="0"></box>\n'
     yield "  </image>\n"
 

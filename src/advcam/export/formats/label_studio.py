@@ -84,20 +84,18 @@ def task(item: Item, class_names: Sequence[str]) -> dict[str, Any]:
 def _regions(item: Item, class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
     height, width = item.size
     whole = {"to_name": IMAGE, "original_width": width, "original_height": height, "image_rotation": 0}
-    for number, shape in enumerate(item.shapes):
+    for number, (shape, corners) in enumerate(item.drawn):
         name = class_names[shape.class_index]
         scored = {} if shape.score is None else {"score": round(shape.score, 4)}
         value: dict[str, Any]
-        if shape.mask is not None and shape.mask.any():
+        if shape.mask is not None:
             value = {"format": "rle", "rle": brush_runs(shape.mask), "brushlabels": [name]}
             head = {"id": f"m{number}", "from_name": BRUSH, "type": "brushlabels"}
-        elif shape.box is not None:
-            x0, y0, x1, y1 = shape.box
+        else:
+            x0, y0, x1, y1 = corners
             value = {"x": 100 * x0 / width, "y": 100 * y0 / height, "rotation": 0, "rectanglelabels": [name]}
             value |= {"width": 100 * (x1 - x0) / width, "height": 100 * (y1 - y0) / height}
             head = {"id": f"b{number}", "from_name": BOX, "type": "rectanglelabels"}
-        else:
-            continue
         yield {**head, **whole, "value": value, **scored}
     if item.classes:
         chosen = [class_names[index] for index in item.classes]

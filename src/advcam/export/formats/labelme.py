@@ -40,9 +40,9 @@ def write(found: Annotated, out: Path, pictures: Pictures) -> Path:
 
 def _content(item: Item, names: Sequence[str]) -> dict[str, Any]:
     shapes = []
-    for number, shape in enumerate(item.shapes, 1):
+    for number, (shape, corners) in enumerate(item.drawn, 1):
         common = {"label": names[shape.class_index], "group_id": number, "description": "", "flags": {}}
-        shapes += [{**common, **drawn} for drawn in _shapes(shape)]
+        shapes += [{**common, **drawn} for drawn in _shapes(shape, corners)]
     return {
         "version": VERSION,
         "flags": {},
@@ -54,11 +54,9 @@ def _content(item: Item, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _shapes(shape: Shape) -> list[dict[str, Any]]:
+def _shapes(shape: Shape, corners: tuple[float, float, float, float]) -> list[dict[str, Any]]:
     if shape.mask is None:
-        if shape.box is None:
-            return []
-        x0, y0, x1, y1 = shape.box
+        x0, y0, x1, y1 = corners
         return [{"points": [[x0, y0], [x1, y1]], "shape_type": "rectangle", "mask": None}]
     found, rest = [], shape.mask.copy()
     for part in parts(shape.mask, through_centres=True):

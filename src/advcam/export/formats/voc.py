@@ -18,7 +18,6 @@ from advcam.errors import DataError
 from advcam.export.item import IGNORE, Annotated, Corrections, Item
 from advcam.export.layers import named, numbering
 from advcam.export.pictures import Pictures
-from advcam.export.runs import box_of
 from advcam.io.files import write_text
 
 LABELS, CLASSES, OBJECTS = "labelmap.txt", "SegmentationClass", "SegmentationObject"
@@ -70,10 +69,7 @@ def _write_boxes(item: Item, names: Sequence[str], path: Path) -> None:
     for key, pixels in zip(("width", "height", "depth"), (item.size[1], item.size[0], 3), strict=True):
         ElementTree.SubElement(size, key).text = str(pixels)
     ElementTree.SubElement(root, "segmented").text = str(int(any(s.mask is not None for s in item.shapes)))
-    for shape in item.shapes:
-        box = shape.box if shape.mask is None or not shape.mask.any() else box_of(shape.mask)
-        if box is None:
-            continue
+    for shape, box in item.drawn:
         entry = ElementTree.SubElement(root, "object")
         for key, value in (("name", names[shape.class_index]), ("truncated", "0"), ("difficult", "0")):
             ElementTree.SubElement(entry, key).text = value

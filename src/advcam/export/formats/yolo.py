@@ -33,7 +33,7 @@ def write(found: Annotated, out: Path, pictures: Pictures) -> Path:
     """
     for item in found:
         pictures.place(item, out / "images")
-        lines = [line for shape in item.shapes for line in _lines(shape, item.size)]
+        lines = [line for shape, corners in item.drawn for line in _lines(shape, corners, item.size)]
         write_text(out / "labels" / f"{item.id}.txt", "".join(f"{line}\n" for line in lines))
     names = dict(enumerate(found.class_names))
     described = {"path": ".", "train": "images", "val": "images", "names": names}
@@ -41,19 +41,18 @@ def write(found: Annotated, out: Path, pictures: Pictures) -> Path:
     return out / FILE
 
 
-def _lines(shape: Shape, size: tuple[int, int]) -> Iterator[str]:
+def _lines(shape: Shape, corners: tuple[float, float, float, float], size: tuple[int, int]) -> Iterator[str]:
     height, width = size
     if shape.mask is None:
-        if shape.box is not None:
-            x0, y0, x1, y1 = shape.box
-            place = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
-            yield f"{shape.class_index} " + " ".join(f"{value:.8f}" for value in place)
+        x0, y0, x1, y1 = corners
+        place = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
+        yield f"{shape.class_index} " + " ".join(f"{value:.8f}" for value in place)
         return
     for piece in without_holes(shape.mask):
         (part,) = parts(piece, through_centres=True)
         # A polygon has three corners or more; those of a part one pixel wide are named again.
-        corners = np.resize(part.outer, (max(3, len(part.outer)), 2))
-        values = ((corners + _INTO_PIXEL) / np.array([width, height])).ravel().tolist()
+        points = np.resize(part.outer, (max(3, len(part.outer)), 2))
+        values = ((points + _INTO_PIXEL) / np.array([width, height])).ravel().tolist()
         yield f"{shape.class_index} " + " ".join(f"{value:.8f}" for value in values)
 
 
