@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from advcam.data import open_dataset
+from advcam.data.images import image_size
+from advcam.io.ledger import Fingerprints
 from advcam.io.share import Part
-from advcam.pipeline.keys import Fingerprints
 from advcam.pipeline.parts import Batch, Plan, plan
 
 SIZES = ((375, 500), (333, 500), (500, 375), (500, 333), (400, 500), (500, 500))
@@ -78,7 +79,7 @@ def main() -> None:
         found = open_dataset(asked.folder)
 
     def batches(fingerprints: Fingerprints, block: tuple) -> list[Batch]:
-        return plan(((one, fingerprints.shape(one.id, one.image)) for one in block), lambda size: 16)
+        return plan(((one, fingerprints.shape(one.id, one.image, image_size)) for one in block), lambda size: 16)
 
     with Step(f"the batches of part {asked.parts // 2} of {asked.parts}"):
         part = list(

@@ -29,14 +29,14 @@ from advcam.data.masks import write_mask
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize
 from advcam.pipeline.engines import go_through
-from advcam.pipeline.predictions import batches_of, on_device
+from advcam.pipeline.predictions import LabelWork, batches_of, on_device
 from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 from advcam.segment.settings import SegmentSettings
 from advcam.segment.task import DeepLabTask, start_deeplab
 from advcam.training import FitEvent, fit
 from advcam.training.schedule import build_optimizer, set_learning_rate
-from advcam.verbs.predict import Predictions, PredictWork, sized
+from advcam.verbs.predict import MASKS, Predictions, sized
 
 CLASSES = tuple(f"class {index}" for index in range(20))
 Seconds = tuple[float, float]
@@ -108,7 +108,7 @@ def ours_prediction(segmenter: Segmenter, images: ImageSet, out: Path) -> Second
     predictions = Predictions(out, CLASSES, True, "benchmark")
     start = clock(segmenter.device)
     missing = predictions.missing({record.id: record.image for record in images.records})
-    work = PredictWork(segmenter, InferenceSettings(), predictions)
+    work = LabelWork(segmenter, InferenceSettings(), MASKS, predictions.read, predictions.write)
     batches = batches_of(segmenter, work.settings, sized(images.records, predictions))
     for _, outcome in go_through(lambda: work, batches, missing):
         predictions.note(outcome)

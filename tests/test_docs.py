@@ -22,8 +22,8 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.cli import VERBS, main
 from advcam.data.masks import write_mask
 from advcam.evaluate import SegmentationResult, ThresholdSource, segmentation
+from advcam.io.keys import plain
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import plain
 from advcam.pipeline.stages import BY_VERB
 from advcam.segment.checkpoint import build_network, save_network
 from advcam.segment.inference import Segmenter

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from advcam import __version__
-from advcam.errors import Help, UserError
+from advcam.errors import Help, UserError, did_you_mean
 from advcam.verbs.table import VERBS
 
 # Exit codes; an interrupted run ends as the shell's convention for SIGINT and SIGTERM has it.
@@ -50,7 +50,7 @@ def answer(words: list[str], grace: float | None = None) -> int:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     name, *rest = words
     if name not in VERBS:
-        return complain(f"there is no verb {name!r}{nearest(name)}: see `advcam --help`")
+        return complain(f"there is no verb {name!r}{did_you_mean(name, VERBS, '{!r}')}: see `advcam --help`")
     try:
         with stoppable(name, grace):
             try:
@@ -160,13 +160,6 @@ def tell(text: str) -> None:
 def complain(sentence: str) -> int:
     tell(f"advcam: {sentence}")
     return BAD_USAGE
-
-
-def nearest(name: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, VERBS, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def help_text() -> str:

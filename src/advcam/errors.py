@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -50,3 +50,15 @@ def shortened(names: Sequence[str], most: int = 5) -> str:
     'a, b, ...'
     """
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def did_you_mean(name: str, known: Iterable[str], shown: str = "{}") -> str:
+    """An offer of the nearest name, as it is to be shown; empty where none is near.
+
+    >>> did_you_mean("runn", ["run", "report"], "--{}")
+    ', did you mean --run?'
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=1)
+    return f", did you mean {shown.format(close[0])}?" if close else ""

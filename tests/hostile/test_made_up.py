@@ -21,8 +21,8 @@ from advcam.data.table import read_table
 from advcam.errors import UserError
 from advcam.evaluate.metrics import Metrics, read_metrics
 from advcam.io import files
+from advcam.io.keys import plain
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import plain
 from advcam.pipeline.record import RunRecord
 from advcam.verbs import recipes
 from advcam.verbs.arguments import settings_from

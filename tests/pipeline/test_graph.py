@@ -21,10 +21,10 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.classify import ClassifySettings
 from advcam.cli import main
 from advcam.errors import RunError
+from advcam.io.keys import plain
 from advcam.models import BackboneSettings, build_classifier, save_classifier
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.graph import run_stages, states
-from advcam.pipeline.keys import plain
 from advcam.pipeline.record import RUN_FILE, RunRecord
 from advcam.pipeline.run import Run
 
@@ -206,7 +206,7 @@ def test_what_changes_no_number_needs_no_overwrite(own: RunConfig) -> None:
 
 def test_a_second_command_says_who_holds_the_folder(own: RunConfig) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from advcam.pipeline.record import locked\n"
+        "import sys, time; from pathlib import Path; from advcam.io.lock import locked\n"
         f"with locked(Path({own.out!r})): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as holder:

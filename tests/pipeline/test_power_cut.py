@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from advcam.io.ledger import Line, read_lines
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.graph import run_stages, states
-from advcam.pipeline.keys import Line, read_lines
 from advcam.pipeline.record import RUN_FILE
 from advcam.pipeline.run import KEYS, Run
 

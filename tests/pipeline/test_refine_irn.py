@@ -19,12 +19,12 @@ from advcam.data.images import read_image
 from advcam.data.masks import read_objects
 from advcam.data.scenes import SceneSettings, write_scenes
 from advcam.errors import DataError, RunError, SettingsError
+from advcam.io.ledger import Line
 from advcam.models.architectures import build_backbone
 from advcam.models.taps import tapped
 from advcam.pipeline.config import RefineSettings, RunConfig, SplitSettings
 from advcam.pipeline.evaluate import instance_results
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.keys import Line
 from advcam.pipeline.record import Entry
 from advcam.pipeline.report import edge_picture, step_masks
 from advcam.pipeline.run import Run

@@ -21,8 +21,8 @@ from PIL import Image
 
 from advcam.attribute.result import LocalizationMaps
 from advcam.errors import DataError, RunError
+from advcam.io.keys import plain
 from advcam.pipeline.graph import run_stages
-from advcam.pipeline.keys import plain
 from advcam.pipeline.mapping import Mapping
 from advcam.pipeline.record import RunRecord
 

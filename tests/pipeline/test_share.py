@@ -17,12 +17,12 @@ from runs import contents, entry
 from advcam.cli import main
 from advcam.data.record import Record
 from advcam.errors import RunError, SettingsError
+from advcam.io.ledger import Ledger, Line, part_files
 from advcam.io.share import Part
 from advcam.pipeline import parts
 from advcam.pipeline.config import RefineSettings
 from advcam.pipeline.engines import Died, Driver, Piece, pieces
 from advcam.pipeline.graph import collect, run_stages
-from advcam.pipeline.keys import Ledger, Line, part_files
 from advcam.pipeline.parts import Batch, Outcome, Plan, in_turn
 from advcam.pipeline.record import Paused
 from advcam.pipeline.run import Run

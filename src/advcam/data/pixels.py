@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
-from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -74,13 +74,14 @@ def takes_arrays(function: Callable[P, R]) -> Callable[P, R]:
     >>> total(np.ones((2, 3))[::-1])
     6.0
     """
-    kinds = {name: str(parameter.annotation) for name, parameter in signature(function).parameters.items()}
+    signature = inspect.signature(function)
 
     @wraps(function)
     def taking(*given: P.args, **named: P.kwargs) -> R:
-        first = [_tensor(value, name, kinds[name]) for value, name in zip(given, kinds, strict=False)]
-        rest = {name: _tensor(value, name, kinds.get(name, "")) for name, value in named.items()}
-        return function(*first, *given[len(first) :], **rest)
+        own = signature.bind(*given, **named)
+        for name, value in own.arguments.items():
+            own.arguments[name] = _tensor(value, name, str(signature.parameters[name].annotation))
+        return function(*own.args, **own.kwargs)
 
     return taking
 

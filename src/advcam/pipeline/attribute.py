@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from advcam.attribute.settings import climbs
 from advcam.data.record import Record
 from advcam.errors import SettingsError
 from advcam.io.files import read_table, write_table
+from advcam.io.keys import key_of
 from advcam.io.progress import say
 from advcam.pipeline.classify import taken_digest
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Steps, key_of
+from advcam.pipeline.keys import Artifact, Steps, making, refuse_stale, settle
 from advcam.pipeline.mapping import Mapping, SquareMapping, is_wsol
 from advcam.pipeline.parts import Plan, Wanted
 from advcam.pipeline.run import Run
@@ -51,8 +52,10 @@ def facts(run: Run, kind: str) -> dict[str, Any]:
     return found
 
 
-def keys(run: Run, kind: str, records: Sequence[Record]) -> dict[str, str]:
-    """The key of each image's maps: of the classes that it is labelled with, from the picture that it is now."""
+def keys(run: Run, kind: str, records: Sequence[Record] | None = None) -> dict[str, str]:
+    """The key of each image's maps, of the wanted ones unless told: of the classes that it is labelled with, from the
+    picture that it is now."""
+    records = run.wanted if records is None else records
     static, pictures = key_of(facts(run, kind)), run.pictures(records)
     held = saliency_keys(run) if climbs(kind) and not is_wsol(run) else {}
     return {r.id: key_of([static, pictures[r.id], r.classes, held.get(r.id)]) for r in records}
@@ -64,22 +67,25 @@ def attribute(run: Run) -> None:
     check_data(run)
     found = {kind: facts(run, kind) for kind in kinds(run.config)}
     # Before the baseline, whose maps may be fresh, is begun.
-    run.refuse_stale(f"{run.kind}/maps", found[run.kind], [f"{run.kind}/maps"])
+    refuse_stale(run, f"{run.kind}/maps", found[run.kind], [f"{run.kind}/maps"])
     wanted = [Wanted(f"{kind}/maps", partial(keys, run, kind), partial(run.folder.maps, kind)) for kind in found]
     if square:
         wanted.append(Wanted(f"{run.kind}/scores", wanted[0].keys, partial(run.folder.scores, run.kind)))
     with ExitStack() as stack:
-        entries = {k: stack.enter_context(run.making(f"{k}/maps", found[k], [f"{k}/maps"])).entry for k in run.kinds}
-        mapping = (SquareMapping if square else Mapping).of(run, run.class_names)
+        entries = {k: stack.enter_context(making(run, f"{k}/maps", found[k], [f"{k}/maps"])).entry for k in run.kinds}
+        kind_of_mapping: type[Mapping | SquareMapping] = SquareMapping if square else Mapping
+        mapping = kind_of_mapping.of(run, run.class_names)
         # Rounding depends on the batch: what was settled when the folder was begun holds to its end.
-        pixels = run.settle(
+        pixels = settle(
+            run,
             [f"{kind}/maps" for kind in run.kinds],
             "batch_pixels",
             lambda: run.config.attribute.batch_pixels or mapping.batch_pixels(),
         )
         plan = Plan(run.records, partial(mapping.plan, run, pixels))
-        build = partial(_build, square=square, class_names=run.class_names, batch_pixels=pixels)
-        done = work_through(run, wanted, plan, run.wanted, build, "attribute")
+        build = partial(kind_of_mapping.of, class_names=run.class_names, batch_pixels=pixels)
+        ready = replace(mapping, pixels=pixels) if isinstance(mapping, Mapping) else mapping
+        done = work_through(run, wanted, plan, run.wanted, build, "attribute", ready)
         if (unheld := done.told.get("unheld")) and found[run.kind].get("saliency"):
             say(f"attribute: {unheld} images were climbed without region D: no saliency map, or one without an object")
         now = {"images": len(run.wanted), "of": len(run.records), "device": str(run.device), **mapping.described}
@@ -131,19 +137,11 @@ def artifacts(config: RunConfig) -> Iterator[Artifact]:
             ("classifier", *held),
             partial(facts, kind=kind),
             (f"{kind}/maps",),
-            partial(_keys_of_wanted, kind),
+            partial(keys, kind=kind),
         )
 
 
-def _keys_of_wanted(kind: str, run: Run) -> dict[str, str]:
-    return keys(run, kind, run.wanted)
-
-
 STEPS = Steps(attribute, artifacts, check, check_data)
-
-
-def _build(run: Run, *, square: bool, class_names: tuple[str, ...], batch_pixels: int) -> Mapping | SquareMapping:
-    return (SquareMapping if square else Mapping).of(run, class_names, batch_pixels)
 
 
 def width_of(run: Run) -> float | None:

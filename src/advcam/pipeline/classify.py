@@ -23,7 +23,7 @@ from advcam.models.settings import BackboneSettings
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.models.weights import file_digest, is_weight_file, read_weights
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Steps
+from advcam.pipeline.keys import Artifact, Steps, learnt_of, making
 from advcam.pipeline.run import BRANCH_FILES, Run
 from advcam.training.settings import numbers_depend_on
 
@@ -62,7 +62,7 @@ def facts(run: Run) -> dict[str, Any]:
         "train": train.split,
         "val": None if val is None else val.split,
         "classes": list(train.class_names),
-        "learnt": run.learnt(NAME, seen),
+        "learnt": learnt_of(run, NAME, seen),
     }
 
 
@@ -96,8 +96,8 @@ def classify(run: Run) -> None:
     if run.config.classifier is None:
         tell_statistics(run.config.backbone)
     run.for_one("the classifier's training")
-    with run.making(NAME, facts(run), [NAME]) as made:
-        if made.fresh and (run.folder.classifier / CONFIG_NAME).exists():
+    with making(run, NAME, facts(run), [NAME]) as made:
+        if made.fresh:
             say(f"classify: the classifier is there already and kept. {made.entry.result['sentence']}")
             return
         if run.config.classifier is not None:

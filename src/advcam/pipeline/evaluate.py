@@ -22,9 +22,11 @@ from advcam.evaluate.pixels import PixelAP
 from advcam.evaluate.result import defined
 from advcam.evaluate.validation import true_corners
 from advcam.io.files import write_json
+from advcam.io.keys import key_of
+from advcam.io.ledger import Line
 from advcam.io.progress import say
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Line, Steps, key_of
+from advcam.pipeline.keys import Artifact, Steps, making
 from advcam.pipeline.localize import box_results
 from advcam.pipeline.predictions import false_areas, network_results
 from advcam.pipeline.run import Run
@@ -51,7 +53,7 @@ def measured(run: Run) -> dict[str, Any]:
 def evaluate(run: Run) -> None:
     """Write ``metrics.json``: seeds at the chosen and at the swept threshold, masks, and the curves over thresholds."""
     facts = {"sweep": asdict(run.config.sweep), "tune": run.tune_name, "measured": measured(run)}
-    with run.making(NAME, facts, ["metrics.json"], always=True) as made:
+    with making(run, NAME, facts, ["metrics.json"], always=True) as made:
         results, curves = seed_results(run)
         results += mask_results(run) + network_results(run)
         for result in results:

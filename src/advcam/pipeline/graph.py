@@ -10,13 +10,15 @@ from typing import Literal
 
 from advcam.errors import RunError, SettingsError, UserError
 from advcam.io.files import remove
+from advcam.io.keys import plain
+from advcam.io.lock import LOCK_FILE, locked
 from advcam.io.progress import say, show
 from advcam.pipeline import stages
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.evaluate import measured
-from advcam.pipeline.keys import Artifact, plain
-from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, Paused, locked
-from advcam.pipeline.run import KEYS, Run, StaleError, saved_form
+from advcam.pipeline.keys import Artifact, StaleError, outdated, why_stale
+from advcam.pipeline.record import RUN_FILE, Entry, Paused
+from advcam.pipeline.run import KEYS, Run, saved_form
 from advcam.pipeline.stages import BY_VERB, Stage
 from advcam.report.wording import Notice
 
@@ -59,7 +61,7 @@ def _state(run: Run, artifact: Artifact, stage: Stage, before: dict[str, State])
         why = "older than what it shows" if older else ""
     else:
         try:
-            why = run.why_stale(artifact.name, artifact.facts(run), artifact.outputs)
+            why = why_stale(run, artifact.name, artifact.facts(run), artifact.outputs)
         except UserError as error:
             waits = next((one for one in inputs if one.condition != "fresh"), None)
             if waits is not None and waits.condition == "partial":
@@ -70,7 +72,7 @@ def _state(run: Run, artifact: Artifact, stage: Stage, before: dict[str, State])
     if entry.status != "done":
         return state("unfinished", entry.status)
     if artifact.per_image is None:
-        return state("fresh", run.outdated(artifact.name))
+        return state("fresh", outdated(run, artifact.name))
     if run.part is not None:
         # A part looks at its own images.
         return state("fresh")
@@ -106,8 +108,8 @@ def notices(run: Run, renewed: Sequence[str] = ()) -> tuple[Notice, ...]:
             covers = state.why.split(",")[0] if state.condition == "partial" else _part(entry)
             text = "The others were not asked for yet, or have changed since: `advcam run` makes them."
             found.append(Notice("note", f"{name} covers {covers}", text))
-        elif run.outdated(name):
-            text = f"It is kept, though {run.outdated(name)}; --overwrite makes it again."
+        elif outdated(run, name):
+            text = f"It is kept, though {outdated(run, name)}; --overwrite makes it again."
             found.append(Notice("note", f"{name} is older than its images", text))
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""Keys: what tells one state of an artifact from another, and the ledgers that keep them by image.
+"""What a stage makes, and when that is stale: what was made with another key.
 
 The facts of an artifact are all that its numbers depend on: settings, digests of what it is made from, of weights and
 of the data set. Its key is a hash over them. An image's key joins the artifact's with what is the image's own: its
@@ -7,23 +7,23 @@ picture, its labels, the keys of its maps.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from advcam.errors import DataError
-from advcam.io.files import contents_digest, remove, unwritable, write_text
+from advcam.errors import RunError, shortened
+from advcam.io.files import remove
+from advcam.io.keys import differences, key_of, plain
+from advcam.io.lock import command, locked, now
+from advcam.io.progress import say
+from advcam.pipeline.record import Entry
+from advcam.pipeline.run import KEYS, NETWORK_FILES, Run, saved_form
+from advcam.report.wording import counted
 
 if TYPE_CHECKING:
     from advcam.pipeline.config import RunConfig
-    from advcam.pipeline.run import Run
 
 Facts = dict[str, Any]
 
@@ -58,272 +58,181 @@ class Steps:
     """Refuses a data set that this stage would refuse, likewise."""
 
 
-def plain(value: Any) -> Any:
-    """Settings as YAML has them: dataclasses as objects, tuples as lists, paths as text."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+class StaleError(RunError):
+    """An artifact was made with other facts, and nobody asked for it to be replaced."""
+
+    def __init__(self, folder: Path, name: str, why: str) -> None:
+        self.folder, self.name, self.why = folder, name, why
+        super().__init__(
+            f"{folder} holds {name} made otherwise ({why}): choose another --out, or give --overwrite to replace it"
+        )
 
 
-def key_of(facts: Any) -> str:
-    """A hash over facts, whatever their order, and whether a whole number came as an integer or, from YAML, as none.
+@dataclass(frozen=True)
+class Making:
+    """An artifact that is being made."""
 
-    >>> key_of({"a": 1, "b": (2,)}) == key_of({"b": [2.0], "a": 1})
-    True
+    entry: Entry
+    fresh: bool
+    """It is there already, whole and made with these facts."""
+
+
+@contextmanager
+def making(
+    run: Run, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = (), *, always: bool = False
+) -> Iterator[Making]:
+    """Begin an artifact, or go on with it; one that was made with other facts is an error, or is replaced.
+
+    Args:
+        name: as in the stage table.
+        facts: all that its numbers depend on.
+        outputs: files and folders that go with it, in the run folder.
+        always: it is made anew each time, so nothing of an earlier one matters.
+
+    Raises:
+        StaleError: it was made with other facts, and not ``overwrite``.
+        RunError: likewise, for a part, which replaces nothing.
     """
-    return hashlib.sha256(json.dumps(_whole(plain(facts)), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """How facts differ, a few words for every leaf.
-
-    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}})
-    ['a.b 1 there, 3 now']
-    """
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
-        for key in sorted(old.keys() | new.keys()):
-            found += differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-        return found
-    return [] if old == new else [f"{name} {old!r} there, {new!r} now"]
-
-
-class Line(msgspec.Struct, omit_defaults=True):
-    """An image's file in a ledger: the key it was made with, None where that no longer counts, and its size."""
-
-    id: str
-    key: str | None
-    size: int = 0
-    data: str = ""
-    """The data set's place when it was made."""
-
-
-class Ledger:
-    """Which images of an artifact are there, with which keys.
-
-    A file of lines that is only added to, so that a kill loses at most the last line. A part of the work (``part``, a
-    name) adds to a file of its own beside it, since parts run at the same time; who works on all takes those over.
-    """
-
-    def __init__(self, path: Path, part: str | None = None) -> None:
-        self.path = path
-        self.part = part
-        self._lines: dict[str, Line] | None = None
-
-    @property
-    def lines(self) -> dict[str, Line]:
-        """By image, the last one of each."""
-        if self._lines is None:
-            self._lines = {line.id: line for line in all_lines(self.path, Line)}
-            self._lines = {image: line for image, line in self._lines.items() if line.key is not None}
-        return self._lines
-
-    def key(self, image: str) -> str | None:
-        line = self.lines.get(image)
-        return None if line is None else line.key
-
-    def fresh(self, image: str, key: str | None, file: Path) -> bool:
-        """Whether the image's file was made with this key, and is whole."""
-        line = self.lines.get(image)
-        if line is None or line.key != key:
-            return False
-        try:
-            return file.stat().st_size == line.size
-        except OSError:
-            return False
-
-    def note(self, lines: Iterable[Line]) -> None:
-        """Add what was made."""
-        listed = list(lines)
-        if not listed:
-            return
-        for line in listed:
-            if line.key is None:
-                self.lines.pop(line.id, None)
-            else:
-                self.lines[line.id] = line
-        if self.part is None:
-            self.gather()
-        self._add(self.path if self.part is None else of_parts(self.path) / f"{self.part}.jsonl", listed)
-
-    def _add(self, path: Path, lines: Iterable[Line]) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
-                # A line that a kill cut short must not take the next one with it.
-                file.write(b"\n" * (file.tell() > 0) + b"\n".join(map(msgspec.json.encode, lines)))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise unwritable(path, error) from error
-
-    def gather(self) -> None:
-        """Take over what parts noted; for who has the run folder alone."""
-        if noted := self.of_parts():
-            self._add(self.path, noted)
-        for path in part_files(self.path):
-            remove(path)
-
-    def of_parts(self) -> list[Line]:
-        """What parts noted and nobody has taken over yet."""
-        return [line for path in part_files(self.path) for line in read_lines(path, Line)]
-
-    def forget(self, images: Iterable[str]) -> None:
-        """Say of images, before their files are replaced, that these no longer count."""
-        known = [Line(image, None) for image in images if image in self.lines]
-        if known:
-            self.note(known)
-
-    def of(self, images: Iterable[str]) -> dict[str, str]:
-        """The keys of some images, empty for those that are not there."""
-        return {image: self.key(image) or "" for image in images}
-
-    def renew(self, keys: Mapping[str, str]) -> None:
-        """Say of these images, and of no others, that they are there."""
-        self._lines = {image: Line(image, key) for image, key in keys.items()}
-        write_text(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in self._lines.values()).decode())
-
-
-def of_parts(path: Path) -> Path:
-    """The folder in which the parts of a stage keep what the file at ``path`` has of the whole."""
-    return path.with_suffix(".parts")
-
-
-def part_files(path: Path) -> list[Path]:
-    """What parts wrote beside a file of lines, the oldest first."""
-    return sorted(of_parts(path).glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
-
-
-def all_lines(path: Path, kind: type) -> Iterable[Any]:
-    """The lines of a file, and then those of parts."""
-    for file in (path, *part_files(path)):
-        yield from read_lines(file, kind)
-
-
-class Seen(msgspec.Struct, omit_defaults=True):
-    """A file of the data set as it was seen last: size, time, content and, of a picture, height and width."""
-
-    id: str
-    size: int
-    time: int
-    content: str = ""
-    shape: tuple[int, int] | None = None
-
-
-class Fingerprints:
-    """Contents and sizes of pictures, read again only where a file's length or time differ from those known."""
-
-    def __init__(self, path: Path, part: str | None = None) -> None:
-        self.path = path
-        self.part = part
-        self._known: dict[str, Seen] | None = None
-        self._new: set[str] = set()
-
-    @property
-    def known(self) -> dict[str, Seen]:
-        if self._known is None:
-            self._known = {line.id: line for line in all_lines(self.path, Seen)}
-            self._new |= {line.id for line in read_lines(self._own, Seen)} if self.part else set()
-        return self._known
-
-    def _seen(self, name: str, path: Path) -> Seen:
-        """What is known of a file as it is now; OSError where it is not there."""
-        state, seen = path.stat(), self.known.get(name)
-        if seen is None or (seen.size, seen.time) != (state.st_size, state.st_mtime_ns):
-            seen = Seen(name, state.st_size, state.st_mtime_ns)
-        return seen
-
-    def _keep(self, seen: Seen) -> None:
-        self.known[seen.id] = seen
-        self._new.add(seen.id)
-
-    def of(self, files: Mapping[str, Path]) -> dict[str, str]:
-        """The content of each file, as a hash; empty for one that is not there.
-
-        New ones are kept for the next time once ``keep`` is called.
-        """
-        found: dict[str, str] = {}
-        unknown: list[tuple[Seen, Path]] = []
-        for name, path in files.items():
-            try:
-                seen = self._seen(name, path)
-            except OSError:
-                found[name] = ""
-                continue
-            found[name] = seen.content
-            if not seen.content:
-                unknown.append((seen, path))
-        with ThreadPoolExecutor(8) as pool:
-            for (seen, _), content in zip(unknown, pool.map(lambda one: _content(one[1]), unknown), strict=True):
-                found[seen.id] = content
-                self._keep(msgspec.structs.replace(seen, content=content))
-        return {name: found[name] for name in files}
-
-    def shape(self, name: str, path: Path) -> tuple[int, int]:
-        """Height and width of a picture.
-
-        Raises:
-            DataError: its header cannot be read.
-        """
-        from advcam.data.images import image_size
-
-        try:
-            seen = self._seen(name, path)
-        except OSError:
-            return image_size(path)
-        if seen.shape is None:
-            seen = msgspec.structs.replace(seen, shape=image_size(path))
-            self._keep(seen)
-        assert seen.shape is not None
-        return seen.shape
-
-    def keep(self, *, gather: bool = False) -> None:
-        """Write what is known, so that the next command need not read the files again; ``gather`` takes over what
-        parts kept, for who has the run folder alone."""
-        gather = gather and bool(part_files(self.path)) and bool(self.known)
-        if not self._new and not gather:
-            return
-        names, path = (self.known, self.path) if self.part is None else (self._new, self._own)
-        write_text(path, b"".join(msgspec.json.encode(self.known[name]) + b"\n" for name in names).decode())
-        if self.part is None:
-            self._new.clear()
-        if gather:
-            remove(of_parts(self.path))
-
-    @property
-    def _own(self) -> Path:
-        return of_parts(self.path) / f"{self.part}.jsonl"
-
-
-def _content(path: Path) -> str:
-    try:
-        return contents_digest({"": path})
-    except DataError:
-        return ""
-
-
-def read_lines(path: Path, kind: type) -> Iterable[Any]:
-    """The whole lines of a file; a line that a kill cut short, or that is damaged, does not count."""
-    try:
-        text = path.read_bytes()
-    except OSError:
+    facts = plain(facts)
+    if run.part is not None:
+        yield _making_a_part(run, name, dict(facts), outputs)
         return
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
-    for line in text.split(b"\n"):
-        if line:
-            try:
-                yield decoder.decode(line)
-            except msgspec.DecodeError:
-                continue
+    why = "" if always else refuse_stale(run, name, facts, outputs)
+    older = "" if always or why else outdated(run, name)
+    entry = run.record.artifacts.get(name)
+    if why:
+        say(f"{name}: replacing what was made otherwise ({why})")
+        for output in outputs:
+            remove(run.folder.root / output)
+        run.ledger(name).forget(list(run.ledger(name).lines))
+        entry = None
+    there = all((run.folder.root / output).exists() for output in outputs)
+    if entry is not None and entry.content is not None:
+        there &= all((run.folder.root / outputs[0] / part).is_file() for part in NETWORK_FILES)
+    fresh = entry is not None and entry.status == "done" and there and not always
+    if older and fresh:
+        say(f"{name}: kept, though {older}; --overwrite makes it again")
+    if entry is None or always:
+        entry = Entry(key_of(facts), dict(facts))
+        keep_learnt(run, name)
+    run.folder.root.mkdir(parents=True, exist_ok=True)
+    run.fingerprints.keep(gather=True)
+    run.record.describe(saved_form(run.goes_on or run.config))
+    with run.record.making(name, entry) as made:
+        yield Making(made, fresh)
+
+
+def _making_a_part(run: Run, name: str, facts: dict[str, Any], outputs: Sequence[str]) -> Making:
+    """As ``making``, for one of several parts: the first that comes begins the artifact for all."""
+    with _alone(run):
+        why = why_stale(run, name, facts, outputs)
+        if why:
+            raise RunError(
+                f"{run.folder.root} holds {name} made otherwise ({why}): parts replace nothing, so choose another "
+                f"--out, or remove {', '.join(outputs)} in it first"
+            )
+        entry = run.record.artifacts.get(name)
+        gone = not any((run.folder.root / output).exists() for output in outputs)
+        if entry is None or (gone and entry.key != key_of(facts)):
+            keep_learnt(run, name)
+            entry = Entry(key_of(facts), facts, started=now(), command=command())
+            run.record.artifacts[name] = entry
+            run.record.describe(saved_form(run.goes_on or run.config))
+            run.record.write()
+        there = all((run.folder.root / output).exists() for output in outputs)
+        return Making(entry, entry.status == "done" and there)
+
+
+def settle(run: Run, names: Sequence[str], what: str, chosen: Callable[[], Any]) -> Any:
+    """What holds for some artifacts from their beginning to their end, whoever works on them: chosen only once."""
+    with _alone(run):
+        entries = [run.record.artifacts[name] for name in names]
+        known = [entry.settled[what] for entry in entries if what in entry.settled]
+        value = known[-1] if known else chosen()
+        for entry in entries:
+            entry.settled[what] = value
+        run.record.write()
+        return value
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """For a part: write to ``run.yaml`` while no other part does, and from what is in it now."""
+    if run.part is None:
+        yield
+        return
+    with locked(run.folder.root, f"{KEYS}/run.lock", wait=True):
+        run.record.reload()
+        yield
+
+
+def refuse_stale(run: Run, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
+    """As ``why_stale``; StaleError where an artifact would be replaced and ``overwrite`` is not given."""
+    why = why_stale(run, name, facts, outputs)
+    if why and not run.config.overwrite:
+        raise StaleError(run.folder.root, name, why)
+    return why or (outdated(run, name) if run.config.overwrite else "")
+
+
+def why_stale(run: Run, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
+    """How an artifact that is there was made otherwise, in words; empty where it was not, or is not there.
+
+    What was learnt from images holds while few of them change.
+    """
+    entry = run.record.artifacts.get(name)
+    if entry is None or entry.key == key_of(facts):
+        return ""
+    if outputs and not any((run.folder.root / output).exists() for output in outputs):
+        return ""
+    own, now = ({k: v for k, v in one.items() if k != "learnt"} for one in (entry.facts, plain(facts)))
+    found = differences(own, now)
+    if not found and name in run.learnt_from:
+        changed, of = changed_since(run, name)
+        return "" if entry.status == "done" and few_of(len(changed), of) else _changed(changed, of)
+    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def outdated(run: Run, name: str) -> str:
+    """Which images have changed since a network that still holds learnt from them, in words; its facts are known
+    already."""
+    entry = run.record.done(name)
+    if entry is None or name not in run.learnt_from:
+        return ""
+    same = entry.facts.get("learnt", {}).get("content") == key_of(run.learnt_from[name])
+    return "" if same else _changed(*changed_since(run, name))
+
+
+def _changed(changed: Sequence[str], of: int) -> str:
+    if not changed:
+        return ""
+    named = shortened(changed, most=3)
+    return f"{counted(len(changed), 'image')} of the {of} that it learnt from changed since: {named}"
+
+
+def few_of(changed: int, of: int) -> bool:
+    """Whether what was learnt from so many images still holds when some of them have changed: a tenth, in small sets a
+    quarter but no more than three, and one in any.
+
+    >>> few_of(1, 2), few_of(2, 6), few_of(2, 10), few_of(4, 30), few_of(100, 1000)
+    (True, False, True, False, True)
+    """
+    return changed <= max(1, of // 10, min(3, of // 4))
+
+
+def learnt_of(run: Run, name: str, images: Mapping[str, Any]) -> dict[str, Any]:
+    """What an artifact is learnt or chosen from, image by image, as a fact of it: see ``changed_since``."""
+    run.learnt_from[name] = keys = {image: key_of(value) for image, value in images.items()}
+    return {"images": len(keys), "content": key_of(keys)}
+
+
+def changed_since(run: Run, name: str) -> tuple[list[str], int]:
+    """The images that differ from those that an artifact was learnt from: replaced, labelled otherwise, added or
+    removed since. And the number of images."""
+    now, then = run.learnt_from[name], run.ledger(f"{name}.learnt").of(run.ledger(f"{name}.learnt").lines)
+    return sorted(i for i in now.keys() | then.keys() if now.get(i) != then.get(i)), max(len(now), len(then))
+
+
+def keep_learnt(run: Run, name: str) -> None:
+    """Note image by image what an artifact is learnt from."""
+    if name in run.learnt_from:
+        run.ledger(f"{name}.learnt").renew(run.learnt_from[name])

@@ -17,10 +17,11 @@ from PIL import Image
 from advcam.data.images import read_image
 from advcam.data.masks import voc_palette
 from advcam.data.record import Record
-from advcam.errors import DataError, RunError
+from advcam.errors import DataError
 from advcam.evaluate.detections import RIGHT, DetectionCounts, count_boxes
 from advcam.evaluate.result import ThresholdSource
 from advcam.io.files import read_json, write_json, writing
+from advcam.io.keys import key_of, plain
 from advcam.io.progress import progress, say
 from advcam.localize.detection import Detection, coco_boxes, read_boxes, write_boxes
 from advcam.localize.objects import Objects, find_objects, objects_above
@@ -28,7 +29,7 @@ from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.engines import in_threads
-from advcam.pipeline.keys import Artifact, Facts, Steps, key_of, plain
+from advcam.pipeline.keys import Artifact, Facts, Steps, making
 from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn
 from advcam.pipeline.refiner import full_maps
 from advcam.pipeline.run import Run
@@ -65,14 +66,10 @@ def current_facts(run: Run) -> dict[str, Any]:
     return {"settings": settings_facts(run), "chosen": chosen or run.config.localize.threshold, "kind": run.kind}
 
 
-def keys(run: Run, facts: Facts) -> dict[str, str]:
-    """The key of each mapped image's boxes."""
-    static, maps = key_of(facts), run.ledger(f"{run.kind}/maps")
+def keys(run: Run, facts: Facts | None = None) -> dict[str, str]:
+    """The key of each mapped image's boxes, as things are unless told."""
+    static, maps = key_of(current_facts(run) if facts is None else facts), run.ledger(f"{run.kind}/maps")
     return {record.id: key_of([static, maps.key(record.id)]) for record in run.mapped(run.kind)}
-
-
-def _current_keys(run: Run) -> dict[str, str]:
-    return keys(run, current_facts(run))
 
 
 def check_data(run: Run) -> None:
@@ -87,11 +84,10 @@ def check_data(run: Run) -> None:
 def localize(run: Run) -> None:
     """Write ``boxes.csv``, ``boxes.json`` in COCO's form and the images with their boxes, ``box_overlays``."""
     config = run.config.localize
-    if run.record.done(f"{run.kind}/maps") is None:
-        raise RunError(f"{run.folder.root} has no whole set of maps yet: run `advcam attribute` with the same --out")
+    run.need(f"{run.kind}/maps", "attribute")
     chosen, source = choose(run)
     facts = {"settings": settings_facts(run), "chosen": chosen.threshold, "kind": run.kind}
-    with run.making(NAME, facts, OUTPUTS) as made:
+    with making(run, NAME, facts, OUTPUTS) as made:
         records = run.mapped(run.kind)
         if len(records) < len(run.wanted):
             say(f"localize: {len(run.wanted) - len(records)} images have no maps yet and get no boxes")
@@ -189,7 +185,7 @@ class FoundBoxes(msgspec.Struct):
 
 
 def found_file(run: Run, image: str) -> Path:
-    return run.folder.file(NAME, image, ".json")
+    return run.folder.file(NAME, image)
 
 
 @dataclass(frozen=True)
@@ -312,7 +308,7 @@ def box_results(run: Run) -> list[BoxResult]:
 
 
 def artifacts(config: RunConfig) -> Iterator[Artifact]:
-    yield Artifact(NAME, (f"{config.attribute.kind}/maps",), current_facts, OUTPUTS, _current_keys)
+    yield Artifact(NAME, (f"{config.attribute.kind}/maps",), current_facts, OUTPUTS, keys)
 
 
 STEPS = Steps(localize, artifacts, check_data=check_data)

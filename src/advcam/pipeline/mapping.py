@@ -17,10 +17,10 @@ from advcam.attribute.settings import climbs
 from advcam.data.images import image_size, read_image
 from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side, scale_image
-from advcam.errors import DataError, SettingsError
+from advcam.errors import SettingsError
 from advcam.io.progress import say
 from advcam.pipeline.classify import run_classifier
-from advcam.pipeline.parts import Batch, Outcome, in_turn, pass_over, plan, sized
+from advcam.pipeline.parts import Batch, Outcome, in_turn, plan, readable, sized
 from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import held_regions, salient_region
 
@@ -106,14 +106,13 @@ class Mapping:
 
     def load(self, batch: Batch) -> LoadedImages:
         config = self.run.config
-        records, images, problems = [], [], []
-        for record in batch.records if batch.size is not None else ():
-            try:
-                image = read_image(record.image, len(self.map.mean))
-                images.append(image if self.windowed(image.shape[:2]) else reduce(image, config.attribute.max_side))
-                records.append(record)
-            except DataError as error:
-                problems.append(pass_over(error, config.skip_bad))
+
+        def read(record: Record) -> UInt8[np.ndarray, "_ _ _"]:
+            image = read_image(record.image, len(self.map.mean))
+            return image if self.windowed(image.shape[:2]) else reduce(image, config.attribute.max_side)
+
+        own = batch.records if batch.size is not None else ()
+        records, images, problems = readable(own, read, config.skip_bad)
         # Windows are scaled one by one, when they are mapped.
         scales = (1.0,) if batch.size is None or self.windowed(batch.size) else config.attribute.scales
         pictures, guides = (
@@ -318,26 +317,21 @@ class SquareMapping:
         from advcam.attribute.inputs import to_input
         from advcam.classify.wsol.task import square
 
-        records, sizes, inputs, problems, side = [], [], [], [], self.run.config.wsol.crop
-        for record in batch.records:
-            try:
-                image = read_image(record.image)
-            except DataError as error:
-                problems.append(pass_over(error, self.run.config.skip_bad))
-                continue
-            records.append(record)
-            sizes.append((image.shape[0], image.shape[1]))
-            inputs.append(to_input(np.ascontiguousarray(square(image, side)), self.map))
-        return records, sizes, inputs, problems
+        def read(record: Record) -> tuple[tuple[int, int], torch.Tensor]:
+            image = read_image(record.image)
+            view = np.ascontiguousarray(square(image, self.run.config.wsol.crop))
+            return (image.shape[0], image.shape[1]), to_input(view, self.map)
+
+        return readable(batch.records, read, self.run.config.skip_bad)
 
     def make(self, batch: Batch, loaded: Any) -> tuple[Any, ScoreMaps | None]:
         from advcam.attribute.wsol import score_maps
 
-        records, _, inputs, _ = loaded
+        records, found, _ = loaded
         if not records:
             return loaded, None
         classes = torch.tensor([record.classes[0] for record in records], device=self.run.device)
-        images = torch.stack(inputs).to(self.run.device)
+        images = torch.stack([view for _, view in found]).to(self.run.device)
         tested = self.run.config.attribute.map in ("cam", self.network.map)
         return loaded, score_maps(self.network, self.map, images, classes, self.climb, tested=tested)
 
@@ -345,12 +339,12 @@ class SquareMapping:
         from advcam.attribute.grid import stored
         from advcam.attribute.wsol import ScoreMapFile
 
-        (records, sizes, _, problems), found = made
+        (records, loaded, problems), found = made
         outcome = Outcome(problems=problems)
         if found is None:
             return outcome
         probabilities, predicted = found.logits.softmax(dim=1), found.logits.argmax(dim=1).tolist()
-        for index, (record, size) in enumerate(zip(records, sizes, strict=True)):
+        for index, (record, (size, _)) in enumerate(zip(records, loaded, strict=True)):
             label = record.classes[0]
             probability = float(probabilities[index, label])
             raw = {self.run.baseline: found.cam[index].float().cpu()}

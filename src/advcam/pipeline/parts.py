@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from advcam.data.images import image_size
 from advcam.data.record import Record
 from advcam.errors import DataError
 from advcam.io.share import Part
 from advcam.pipeline.run import Run
 
 Size = tuple[int, int]
+Loaded = TypeVar("Loaded")
 # Images that are planned together.
 BLOCK = 1024
 
@@ -137,7 +139,7 @@ def sized(run: Run, records: Iterable[Record]) -> Iterator[tuple[Record, Size]]:
     problems = []
     for record in records:
         try:
-            yield record, run.fingerprints.shape(record.id, record.image)
+            yield record, run.fingerprints.shape(record.id, record.image, image_size)
         except DataError as error:
             problems.append(pass_over(error, run.config.skip_bad))
     run.leave_out(None, problems)
@@ -148,3 +150,16 @@ def pass_over(problem: DataError, skip_bad: bool) -> str:
     if not skip_bad:
         raise problem
     return str(problem)
+
+
+def readable(
+    records: Iterable[Record], read: Callable[[Record], Loaded], skip_bad: bool
+) -> tuple[list[Record], list[Loaded], list[str]]:
+    """The images that can be read, with what was read of them; the others are an error, or noted and left out."""
+    found, problems = [], []
+    for record in records:
+        try:
+            found.append((record, read(record)))
+        except DataError as error:
+            problems.append(pass_over(error, skip_bad))
+    return [record for record, _ in found], [loaded for _, loaded in found], problems

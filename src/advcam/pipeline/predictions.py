@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError
 from advcam.evaluate import SegmentationResult, WeightsSource
 from advcam.evaluate.false_area import FalseArea
+from advcam.io.keys import key_of
 from advcam.pipeline.classify import training_sets
-from advcam.pipeline.keys import key_of
 from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, plan, sized
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import read_prediction, score_records
@@ -153,15 +154,10 @@ def prediction_keys(run: Run, look: Look, records: Sequence[Record]) -> dict[str
 def predict_split(run: Run, split: str, images: ImageSet) -> None:
     """Write the network's labels of a split, for each look that is asked for."""
     for look in looks(run.config.segment.multi_scale, run.config.segment.crf):
-        name = f"{NAME}/{look.folder}"
-        wanted = Wanted(name, partial(prediction_keys, run, look), partial(run.folder.prediction, look=look.folder))
-        planned = Plan(images.records, partial(_planned, run, loaded(run), look))
-        build = partial(PredictionWork.of, look=look)
-        work_through(run, [wanted], planned, images.records, build, f"segment: labels of {split}{look.words}")
-
-
-def _planned(run: Run, segmenter: Segmenter, look: Look, records: Sequence[Record]) -> list[Batch]:
-    return batches_of(segmenter, look.settings, sized(run, records))
+        name, ready = f"{NAME}/{look.folder}", label_work(run, look)
+        wanted = Wanted(name, partial(prediction_keys, run, look), partial(run.folder.file, name))
+        plan, build = Plan(images.records, partial(ready.plan, run)), partial(label_work, look=look)
+        work_through(run, [wanted], plan, images.records, build, f"segment: labels of {split}{look.words}", ready)
 
 
 def loaded(run: Run) -> Segmenter:
@@ -194,29 +190,41 @@ def batches_of(
 
 
 @dataclass(frozen=True)
-class PredictionWork:
-    """Label pictures of scored images."""
+class LabelWork:
+    """The labels of pictures by a network."""
 
-    run: Run
     segmenter: Segmenter
-    look: Look
+    settings: InferenceSettings
+    name: str
+    """Of the artifact."""
+    read: Callable[[Record], UInt8[np.ndarray, "_ _ 3"] | None]
+    """The picture; None leaves it out."""
+    write: Callable[[str, UInt8[np.ndarray, "_ _ 3"], UInt8[np.ndarray, "_ _"]], Path]
+    """Writes an image's labels, given its id and its picture; returns the file."""
     threaded: bool = False
 
-    @classmethod
-    def of(cls, run: Run, look: Look) -> PredictionWork:
-        return cls(run, loaded(run), look)
+    def plan(self, run: Run, records: Sequence[Record]) -> list[Batch]:
+        return batches_of(self.segmenter, self.settings, sized(run, records))
 
-    def load(self, batch: Batch) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-        return [read_image(record.image) for record in batch.records]
+    def load(self, batch: Batch) -> list[tuple[str, UInt8[np.ndarray, "_ _ 3"]]]:
+        pictures = ((record.id, self.read(record)) for record in batch.records)
+        return [(image, picture) for image, picture in pictures if picture is not None]
 
-    def make(self, batch: Batch, loaded: list[UInt8[np.ndarray, "_ _ 3"]]) -> Any:
-        return self.segmenter.labels(loaded, self.look.settings)
+    def make(self, batch: Batch, loaded: list[tuple[str, UInt8[np.ndarray, "_ _ 3"]]]) -> Any:
+        found = self.segmenter.labels([picture for _, picture in loaded], self.settings) if loaded else []
+        return [(*pair, labels) for pair, labels in zip(loaded, found, strict=True)]
 
     def save(self, batch: Batch, made: Any, missing: Mapping[str, frozenset[str]]) -> Outcome:
-        outcome = Outcome()
-        for record, labels in zip(batch.records, made, strict=True):
-            if record.id in missing:
-                path = self.run.folder.prediction(record.id, self.look.folder)
-                write_mask(path, labels)
-                outcome.files.append((f"{NAME}/{self.look.folder}", record.id, path))
-        return outcome
+        return Outcome([(self.name, image, self.write(image, *rest)) for image, *rest in made if image in missing])
+
+
+def label_work(run: Run, look: Look) -> LabelWork:
+    """Label pictures of scored images."""
+    name = f"{NAME}/{look.folder}"
+
+    def write(image: str, _: UInt8[np.ndarray, "_ _ 3"], labels: UInt8[np.ndarray, "_ _"]) -> Path:
+        path = run.folder.file(name, image)
+        write_mask(path, labels)
+        return path
+
+    return LabelWork(loaded(run), look.settings, name, lambda record: read_image(record.image), write)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import platform
 import shlex
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,15 +19,23 @@ import yaml
 
 from advcam import __version__
 from advcam.errors import RunError
-from advcam.io.files import read_json, unwritable, write_text
-from advcam.io.progress import say
+from advcam.io.files import write_text
+from advcam.io.keys import plain
+from advcam.io.lock import command, now
 from advcam.io.yaml import read_yaml
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import plain
 
-RUN_FILE, LOCK_FILE = "run.yaml", "run.lock"
+RUN_FILE = "run.yaml"
 SCHEMA = 2
 PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "numba", "pillow")
+
+
+# Of the files of artifacts whose names end so; all others are PNG.
+SUFFIXES = {
+    **dict.fromkeys(("maps", "scores", "irn/edges", "psa/labels", "instances"), ".npz"),
+    **dict.fromkeys(("overlays", "box_overlays"), ".jpg"),
+    "boxes": ".json",
+}
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,9 @@ class RunFolder:
 
     root: Path
 
-    def file(self, name: str, image: str, suffix: str = ".png") -> Path:
+    def file(self, name: str, image: str) -> Path:
         """An image's file of an artifact, such as "advcam/masks"."""
+        suffix = next((suffix for end, suffix in SUFFIXES.items() if f"/{name}".endswith(f"/{end}")), ".png")
         return self.root / name / f"{image}{suffix}"
 
     @property
@@ -70,11 +76,11 @@ class RunFolder:
 
     def maps(self, kind: str, image: str) -> Path:
         """Localization maps of a kind: "advcam", "cam", ..."""
-        return self.file(f"{kind}/maps", image, ".npz")
+        return self.file(f"{kind}/maps", image)
 
     def scores(self, kind: str, image: str) -> Path:
         """Raw maps of a localization run, on the network's grid."""
-        return self.file(f"{kind}/scores", image, ".npz")
+        return self.file(f"{kind}/scores", image)
 
     def mask(self, kind: str, image: str, step: str = "masks") -> Path:
         """Masks from a kind of maps; ``step`` names those on the way, such as "crf"."""
@@ -82,7 +88,7 @@ class RunFolder:
 
     def overlay(self, kind: str, image: str) -> Path:
         """The mask over its image, to look at."""
-        return self.file(f"{kind}/overlays", image, ".jpg")
+        return self.file(f"{kind}/overlays", image)
 
     def saliency(self, image: str) -> Path:
         """The salient-object map: 8-bit grey, 255 most salient."""
@@ -90,11 +96,11 @@ class RunFolder:
 
     def objects(self, image: str) -> Path:
         """One mask per object."""
-        return self.file("instances", image, ".npz")
+        return self.file("instances", image)
 
     def box_overlay(self, image: str) -> Path:
         """The image with its boxes, to look at."""
-        return self.file("box_overlays", image, ".jpg")
+        return self.file("box_overlays", image)
 
     def prediction(self, image: str, look: str = "predictions") -> Path:
         """The labels that the trained network gives to the pixels of a scored image."""
@@ -220,68 +226,6 @@ def _read(path: Path) -> Content:
         return msgspec.convert(value, Content)
     except msgspec.ValidationError as error:
         raise RunError(f"{path} is damaged ({error}): {fix}") from error
-
-
-# What a file system says that knows no locks.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-@contextmanager
-def locked(root: Path, name: str = LOCK_FILE, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
-    """Hold a run folder, as long as this process lives at most.
-
-    Args:
-        root: the folder.
-        name: of the lock in it.
-        shared: with others that hold it so.
-        wait: until it is free.
-
-    Raises:
-        RunError: another command holds it; the sentence says which, and since when.
-    """
-    try:
-        import fcntl
-    except ImportError:  # A system without it has no such locks.
-        yield
-        return
-    path = root / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
-    except OSError as error:
-        raise unwritable(path, error) from error
-    with file:
-        try:
-            # Belongs to the process: neither a child nor a dead one keeps it.
-            fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                say(f"{root} is on a file system without locks: let no two commands but parts work on it at a time")
-                yield
-                return
-            raise RunError(f"{root} is in use by {_holder(path)}: wait for it, or choose another --out") from None
-        file.truncate(0)
-        file.write(msgspec.json.encode({"command": command(), "process": str(os.getpid()), "since": now()}))
-        file.flush()
-        yield
-
-
-def _holder(path: Path) -> str:
-    try:
-        found = read_json(path, dict[str, str])
-        return f"`{found['command']}` (process {found['process']}, since {found['since']})"
-    except (RunError, KeyError):
-        return "another command"
-
-
-def command() -> str:
-    """The command line of this process."""
-    words = sys.argv if Path(sys.argv[0]).name != "__main__.py" else ["advcam", *sys.argv[1:]]
-    return " ".join([Path(words[0]).name, *map(shlex.quote, words[1:])])
-
-
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,14 +14,18 @@ from PIL import Image
 
 from advcam.data.masks import voc_palette, write_mask
 from advcam.data.record import Record
-from advcam.errors import DataError, RunError
+from advcam.errors import DataError
 from advcam.io.files import writing
+from advcam.io.keys import key_of, plain
 from advcam.io.progress import say
 from advcam.pipeline.attribute import kinds
 from advcam.pipeline.classify import check_weights
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.engines import in_threads
-from advcam.pipeline.keys import Artifact, Facts, Steps, key_of, plain
+from advcam.pipeline.keys import Artifact, Facts, StaleError, Steps, keep_learnt, making, why_stale
+from advcam.pipeline.refine_chain import CHAIN
+from advcam.pipeline.refine_irn import IRN
+from advcam.pipeline.refine_psa import PSA
 from advcam.pipeline.refiner import (
     CRF,
     NONE,
@@ -36,38 +40,16 @@ from advcam.pipeline.refiner import (
     held_choice,
     note_chosen_on,
 )
-from advcam.pipeline.run import Run, StaleError
+from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import saliency_facts, saliency_keys, settled
 from advcam.pipeline.scoring import read_prediction
 from advcam.report.overlays import mask_overlay
 from advcam.segment.inference import resized_labels
 
-
-def _irn() -> Method:
-    from advcam.pipeline.refine_irn import IRN
-
-    return IRN
-
-
-def _chain() -> Method:
-    from advcam.pipeline.refine_chain import CHAIN
-
-    return CHAIN
-
-
-def _psa() -> Method:
-    from advcam.pipeline.refine_psa import PSA
-
-    return PSA
-
-
 # By the name in ``refine.method``.
-METHODS: dict[str, Callable[[], Method]] = {
-    "crf": lambda: CRF,
-    "none": lambda: NONE,
-    "irn": _irn,
-    "psa": _psa,
-    **dict.fromkeys(("region_means", "regions", "affinity", "pamr", "chain"), _chain),
+METHODS: dict[str, Method] = {
+    **{"crf": CRF, "none": NONE, "irn": IRN, "psa": PSA},
+    **dict.fromkeys(("region_means", "regions", "affinity", "pamr", "chain"), CHAIN),
 }
 # Of the settings of ``refine``, what changes the masks of the CRF on the way.
 OF_STEPS = ("unary", "max_side", "window")
@@ -92,13 +74,14 @@ def settings_of(run: Run, masks: MaskSet) -> dict[str, Any]:
     return {
         "method": masks.method,
         "refine": {name: refine[name] for name in (OF_MASKS if masks.finished else OF_STEPS)},
-        "settings": METHODS[masks.method]().settings(run),
+        "settings": METHODS[masks.method].settings(run),
         "saliency": saliency_facts(run) if masks.finished and run.config.refine.ambiguity else None,
     }
 
 
-def keys_of(run: Run, masks: MaskSet, found: Facts) -> dict[str, str]:
-    """The key of the mask of each mapped image."""
+def keys_of(run: Run, masks: MaskSet, found: Facts | None = None) -> dict[str, str]:
+    """The key of the mask of each mapped image, as things are unless told."""
+    found = current_facts(run, masks) if found is None else found
     static, maps = key_of(found), run.ledger(f"{masks.kind}/maps")
     held = saliency_keys(run) if found["saliency"] is not None else {}
     return {r.id: key_of([static, maps.key(r.id), held.get(r.id)]) for r in run.mapped(masks.kind)}
@@ -107,7 +90,7 @@ def keys_of(run: Run, masks: MaskSet, found: Facts) -> dict[str, str]:
 def current_facts(run: Run, masks: MaskSet) -> Facts:
     """What masks depend on as things are, without choosing a threshold or training anything again."""
     entry, found = run.record.artifacts.get(masks.name), settings_of(run, masks)
-    method = METHODS[masks.method]()
+    method = METHODS[masks.method]
     if entry is None:
         return found
     known = {name: value for name, value in entry.facts.items() if name not in found}
@@ -124,10 +107,7 @@ def refine(run: Run) -> None:
     """Write the masks of the run's maps and, where it is asked for, of the baseline and of the steps between."""
     sets = mask_sets(run.config)
     for masks in sets:
-        if run.record.done(f"{masks.kind}/maps") is None:
-            raise RunError(
-                f"{run.folder.root} has no whole set of maps yet: run `advcam attribute` with the same --out"
-            )
+        run.need(f"{masks.kind}/maps", "attribute")
         # Before a network is trained for masks that are refused afterwards.
         refuse_early(run, masks)
     for masks in sets:
@@ -142,7 +122,7 @@ def refuse_early(run: Run, masks: MaskSet) -> None:
     if entry is not None:
         known = settings_of(run, masks)
         again = entry.facts | plain(known)
-        why = run.why_stale(masks.name, again, [masks.name])
+        why = why_stale(run, masks.name, again, [masks.name])
         if why and not run.config.overwrite:
             raise StaleError(run.folder.root, masks.name, why)
 
@@ -150,21 +130,21 @@ def refuse_early(run: Run, masks: MaskSet) -> None:
 def make(run: Run, masks: MaskSet) -> None:
     """Make what is missing of one set of masks."""
     known = settings_of(run, masks)
-    prepared = METHODS[masks.method]().prepare(run, masks, known)
+    prepared = METHODS[masks.method].prepare(run, masks, known)
     chosen = prepared.threshold
     if chosen is not None:
         say(f"refine: background threshold {chosen.value:.2f} for {masks.name}, {chosen.source()}")
     found = known | {"threshold": None if chosen is None else chosen.value, "network": prepared.network}
-    with run.making(masks.name, found, [masks.name]) as made:
+    with making(run, masks.name, found, [masks.name]) as made:
         if chosen is not None and chosen.method != "fixed" and not prepared.held:
             note_chosen_on(run, masks, chosen)
-            run.keep_learnt(masks.name)
+            keep_learnt(run, masks.name)
         records = run.mapped(masks.kind)
         if without := len(run.wanted) - len(records):
             say(f"refine: {without} images have no maps yet and get no mask: run `advcam attribute` first")
-        keys, file = keys_of(run, masks, found), partial(run.folder.file, masks.name)
+        keys = keys_of(run, masks, found)
         build = partial(mask_work, masks=masks, prepared=prepared)
-        count = each_image(run, masks.name, keys, file, records, build, "refine")
+        count = each_image(run, masks.name, keys, records, build, "refine")
         made.entry.result = {
             "images": len(records),
             "of": len(run.records),
@@ -180,7 +160,7 @@ def make(run: Run, masks: MaskSet) -> None:
 
 def mask_work(run: Run, masks: MaskSet, prepared: Prepared) -> EachImage:
     """Makes and writes masks, image by image."""
-    labels = METHODS[masks.method]().labels(run, masks, prepared)
+    labels = METHODS[masks.method].labels(run, masks, prepared)
 
     def one(subject: Subject) -> UInt8[np.ndarray, "H W"]:
         mask = resized_labels(by_windows(labels, subject, run.config.refine.window), subject.result.image_size)
@@ -188,8 +168,7 @@ def mask_work(run: Run, masks: MaskSet, prepared: Prepared) -> EachImage:
             run.folder.overlay(masks.kind, subject.record.id).unlink(missing_ok=True)
         return settled(run, subject.record, mask) if masks.finished else mask
 
-    file, window = partial(run.folder.file, masks.name), run.config.refine.window
-    return EachImage(run, masks.kind, masks.name, file, one, write_mask, window)
+    return EachImage(run, masks.kind, masks.name, one, write_mask, run.config.refine.window)
 
 
 def draw_overlays(run: Run) -> None:
@@ -214,13 +193,13 @@ def draw_overlays(run: Run) -> None:
 def artifacts(config: RunConfig) -> Iterator[Artifact]:
     if config.wsol.method != "none":
         return
-    method, known = METHODS[config.refine.method](), set()
+    method, known = METHODS[config.refine.method], set()
     for masks in mask_sets(config):
         kind, trained = masks.kind, f"{masks.kind}/{method.artifact}"
         if method.network is not None and method.asks_network(config) and kind not in known:
             known.add(kind)
             made_from, output = (f"{kind}/maps", "classifier"), f"{kind}/{method.output}"
-            yield Artifact(trained, made_from, partial(_of_kind, method.network, kind), (output,))
+            yield Artifact(trained, made_from, partial(method.network, kind=kind), (output,))
         own = (trained,) if masks.finished and method.artifact else ()
         held = ("saliency",) if config.refine.ambiguity and masks.finished else ()
         yield Artifact(
@@ -228,16 +207,8 @@ def artifacts(config: RunConfig) -> Iterator[Artifact]:
             (f"{kind}/maps", *own, *held),
             partial(current_facts, masks=masks),
             (masks.name,),
-            partial(_current_keys, masks),
+            partial(keys_of, masks=masks),
         )
-
-
-def _current_keys(masks: MaskSet, run: Run) -> dict[str, str]:
-    return keys_of(run, masks, current_facts(run, masks))
-
-
-def _of_kind(facts: Callable[[Run, str], Facts], kind: str, run: Run) -> Facts:
-    return facts(run, kind)
 
 
 def check(config: RunConfig) -> None:
@@ -258,7 +229,7 @@ def check_data(run: Run) -> None:
             f"{run.config.data} has {len(run.class_names)} classes, and a mask holds at most {MOST_CLASSES}: take "
             "fewer of them, or make boxes with --wsol.method"
         )
-    METHODS[run.config.refine.method]().check_data(run)
+    METHODS[run.config.refine.method].check_data(run)
 
 
 STEPS = Steps(refine, artifacts, check, check_data)

@@ -17,8 +17,9 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.errors import SettingsError
+from advcam.io.keys import key_of
 from advcam.pipeline.classify import run_classifier
-from advcam.pipeline.keys import Facts, key_of
+from advcam.pipeline.keys import Facts
 from advcam.pipeline.mapping import reduce
 from advcam.pipeline.refiner import (
     Labels,

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from advcam.data.record import Record
 from advcam.data.transforms import scale_image, scaled_size
 from advcam.errors import RunError, SettingsError
 from advcam.io.files import write_table
+from advcam.io.keys import key_of
 from advcam.io.progress import progress, say
-from advcam.models.stored import CONFIG_NAME
 from advcam.pipeline.classify import backbone_facts, run_classifier
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Facts, Steps, key_of
+from advcam.pipeline.keys import Artifact, Facts, Steps, learnt_of, making
 from advcam.pipeline.refiner import (
     EachImage,
     Labels,
@@ -123,7 +122,7 @@ def network_facts(run: Run, kind: str) -> Facts:
         **label_facts(run),
         "backbone": backbone_facts(run.config.backbone) if initial else None,
         "classifier": None if initial else run.content("classifier", "classify"),
-        "learnt": run.learnt(f"{kind}/irn", maps),
+        "learnt": learnt_of(run, f"{kind}/irn", maps),
     }
 
 
@@ -143,8 +142,8 @@ def trained_irn(run: Run, kind: str) -> str:
     settings, name = run.config.irn, f"{kind}/irn"
     folder = run.folder.root / name
     lent = None if settings.weights is None else load_irn(settings.weights)
-    with run.making(name, network_facts(run, kind), [name]) as made:
-        if not made.fresh or not (folder / CONFIG_NAME).exists():
+    with making(run, name, network_facts(run, kind), [name]) as made:
+        if not made.fresh:
             if lent is not None:
                 save_irn(folder, lent)
                 say(f"irn: nothing to train, the network is {settings.weights}")
@@ -182,12 +181,11 @@ def write_labels(run: Run, kind: str) -> None:
     name, maps, static = f"{kind}/irn/labels", run.ledger(f"{kind}/maps"), key_of(label_facts(run))
     records = training_records(run, kind)
     keys = {record.id: key_of([static, maps.key(record.id)]) for record in records}
-    each_image(run, name, keys, partial(run.folder.file, name), records, partial(label_work, kind=kind), "irn labels")
+    each_image(run, name, keys, records, partial(label_work, kind=kind), "irn labels")
 
 
 def label_work(run: Run, kind: str) -> EachImage:
-    name = f"{kind}/irn/labels"
-    return EachImage(run, kind, name, partial(run.folder.file, name), partial(confident_mask, run), write_mask)
+    return EachImage(run, kind, f"{kind}/irn/labels", partial(confident_mask, run), write_mask)
 
 
 def train(run: Run, kind: str, network: IRNNetwork, key: str) -> dict[str, Any]:
@@ -238,21 +236,15 @@ def make_edges(run: Run, kind: str) -> None:
         "pad": walk.pad,
         "max_side": run.config.refine.max_side,
     }
-    with run.making(name, found, [name]) as made:
+    with making(run, name, found, [name]) as made:
         records = [record for record in run.mapped(kind) if record.classes]
         static = key_of(found)
 
         def keys(some: Sequence[Record]) -> dict[str, str]:
             return {image: key_of([static, content]) for image, content in run.pictures(some).items()}
 
-        count = each_image(
-            run, name, keys, partial(edges_path, run, kind), records, partial(edge_work, kind=kind), "irn edges"
-        )
+        count = each_image(run, name, keys, records, partial(edge_work, kind=kind), "irn edges")
         made.entry.result = {"images": len(records), "of": len(records), "made": count}
-
-
-def edges_path(run: Run, kind: str, image: str) -> Path:
-    return run.folder.file(f"{kind}/irn/edges", image, ".npz")
 
 
 def edge_work(run: Run, kind: str) -> EachImage:
@@ -264,10 +256,7 @@ def edge_work(run: Run, kind: str) -> EachImage:
     def one(subject: Subject) -> EdgeMap:
         return edge_map(network, scale_image(subject.image, walk.scale), walk.pad)
 
-    def write(path: Path, found: EdgeMap) -> None:
-        found.save(path)
-
-    return EachImage(run, kind, f"{kind}/irn/edges", partial(edges_path, run, kind), one, write, threaded=False)
+    return EachImage(run, kind, f"{kind}/irn/edges", one, threaded=False)
 
 
 def walked(run: Run, kind: str, subject: Subject) -> Float[Tensor, "k h w"]:
@@ -275,7 +264,7 @@ def walked(run: Run, kind: str, subject: Subject) -> Float[Tensor, "k h w"]:
     maps, seen = torch.from_numpy(subject.result.maps).float(), seen_at(run, subject)
     if not maps.any():
         return torch.zeros(len(maps), *subject.size)
-    edge = torch.from_numpy(EdgeMap.load(edges_path(run, kind, subject.record.id), seen).edge).float()
+    edge = torch.from_numpy(EdgeMap.load(run.folder.file(f"{kind}/irn/edges", subject.record.id), seen).edge).float()
     return walked_scores(maps, edge.to(run.device), seen, subject.size, run.config.irn_walk)
 
 
@@ -342,10 +331,10 @@ def instances(run: Run) -> None:
             "`advcam refine --refine.method irn` with the same --out"
         )
     found = instance_facts(run)
-    with run.making(INSTANCES, found, [INSTANCES]) as made:
+    with making(run, INSTANCES, found, [INSTANCES]) as made:
         keys = instance_keys(run)
         records = [record for record in run.wanted if record.id in keys]
-        count = each_image(run, INSTANCES, keys, run.folder.objects, records, object_work, INSTANCES)
+        count = each_image(run, INSTANCES, keys, records, object_work, INSTANCES)
         files = ((record.id, FoundObjects.load(run.folder.objects(record.id))) for record in records)
         rows = [(image, *row) for image, objects in files for row in objects.rows(run.class_names)]
         write_table(run.folder.root / TABLE, [_COLUMNS, *rows])
@@ -360,16 +349,13 @@ def object_work(run: Run) -> EachImage:
         maps = on_grid(torch.from_numpy(subject.result.maps).float(), size)
         edge, displacement = torch.zeros(maps.shape[1:]), torch.zeros(2, *maps.shape[1:])
         if maps.any():
-            edges = EdgeMap.load(edges_path(run, run.kind, subject.record.id), size)
+            edges = EdgeMap.load(run.folder.file(f"{run.kind}/irn/edges", subject.record.id), size)
             edge, displacement = (torch.from_numpy(v).float() for v in (edges.edge, edges.displacement))
         classes = subject.result.classes.tolist()
         found = find_objects(maps, classes, edge, displacement, size, config.instances, config.irn_walk)
         return found.at_size(subject.result.image_size)
 
-    def write(path: Path, found: FoundObjects) -> None:
-        found.save(path)
-
-    return EachImage(run, run.kind, INSTANCES, run.folder.objects, one, write)
+    return EachImage(run, run.kind, INSTANCES, one)
 
 
 def artifacts(config: RunConfig) -> Iterator[Artifact]:

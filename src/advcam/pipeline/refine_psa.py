@@ -16,10 +16,11 @@ from jaxtyping import UInt8
 from advcam.data.record import Record
 from advcam.errors import DataError, SettingsError
 from advcam.io.files import contents_digest
+from advcam.io.keys import key_of
 from advcam.io.progress import say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.classify import run_classifier, weights_fact
-from advcam.pipeline.keys import Facts, key_of
+from advcam.pipeline.keys import Facts, learnt_of, making
 from advcam.pipeline.refiner import (
     EachImage,
     Labels,
@@ -129,7 +130,7 @@ def network_facts(run: Run, kind: str, psa: PSASettings, records: Sequence[Recor
         "psa": {name: v for name, v in numbers_depend_on(psa).items() if name not in NO_NUMBERS_OF_THE_NETWORK},
         "weights": run.content("classifier", "classify") if own else weights_fact(psa.weights),
         "max_side": run.config.refine.max_side,
-        "learnt": run.learnt(f"{kind}/psa", maps),
+        "learnt": learnt_of(run, f"{kind}/psa", maps),
     }
 
 
@@ -151,13 +152,13 @@ def trained_network(run: Run, kind: str, psa: PSASettings) -> str:
     name, folder = f"{kind}/psa", network_folder(run, kind)
     records = learnable(run, kind)
     found = network_facts(run, kind, psa, records)
-    with run.making(name, found, [f"{name}/network"]) as made:
-        if made.fresh and (folder / CONFIG_NAME).exists():
+    with making(run, name, found, [f"{name}/network"]) as made:
+        if made.fresh:
             say(f"refine: AffinityNet in {folder} is trained already and kept")
             return run.network_content(folder)
         # Before the labels, which take long: a network that cannot be built is told at once.
         network = build_affinity_net(psa, run_classifier(run) if psa.architecture is None else None)
-        examples = [AffinityExample(record.image, label_path(run, kind, record.id)) for record in records]
+        examples = [AffinityExample(record.image, run.folder.file(f"{name}/labels", record.id)) for record in records]
         task = AffinityTask(network, examples, psa)
         make_labels(run, kind, records, psa)
         run.for_one("AffinityNet's training")
@@ -171,11 +172,6 @@ def trained_network(run: Run, kind: str, psa: PSASettings) -> str:
         }
         made.entry.content = run.network_content(folder)
     return run.network_content(folder)
-
-
-def label_path(run: Run, kind: str, image: str) -> Path:
-    """Where the soft labels of an image are kept."""
-    return run.folder.file(f"{kind}/psa/labels", image, ".npz")
 
 
 def learnable(run: Run, kind: str) -> tuple[Record, ...]:
@@ -203,7 +199,7 @@ def make_labels(run: Run, kind: str, records: Sequence[Record], psa: PSASettings
     static = key_of([psa.alpha_low, psa.alpha_high, asdict(psa.crf), run.config.refine.max_side])
     keys = {record.id: key_of([static, maps.key(record.id)]) for record in records}
     build = partial(label_work, kind=kind, psa=psa)
-    each_image(run, name, keys, partial(label_path, run, kind), records, build, "refine: labels")
+    each_image(run, name, keys, records, build, "refine: labels")
 
 
 def label_work(run: Run, kind: str, psa: PSASettings) -> EachImage:
@@ -213,10 +209,7 @@ def label_work(run: Run, kind: str, psa: PSASettings) -> EachImage:
         alphas = (psa.alpha_low, psa.alpha_high)
         return AffinityLabels.make(subject.image, subject.maps, subject.result.classes, alphas, psa.crf)
 
-    def write(path: Path, found: AffinityLabels) -> None:
-        found.save(path)
-
-    return EachImage(run, kind, f"{kind}/psa/labels", partial(label_path, run, kind), one, write)
+    return EachImage(run, kind, f"{kind}/psa/labels", one)
 
 
 PSA = Method(

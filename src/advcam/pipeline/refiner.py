@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.data.windows import Window, middle_of, windows
+from advcam.io.keys import plain
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Facts, plain
+from advcam.pipeline.keys import Facts, changed_since, few_of, learnt_of
 from advcam.pipeline.mapping import reduce
 from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn
-from advcam.pipeline.run import Run, few_of
+from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import ChosenThreshold, choose, mask_contents, no_truth, scored_records
 from advcam.pipeline.through import work_through
 
@@ -116,9 +117,8 @@ class EachImage:
     kind: str
     name: str
     """Of the artifact."""
-    file: Callable[[str], Path]
     make_one: Callable[[Subject], Any]
-    write: Callable[[Path, Any], None]
+    write: Callable[[Path, Any], None] = lambda path, made: made.save(path)
     window: int = 0
     """Images longer than this are not reduced, unless it is 0."""
     threaded: bool = True
@@ -131,21 +131,22 @@ class EachImage:
 
     def save(self, batch: Batch, made: Any, missing: Mapping[str, frozenset[str]]) -> Outcome:
         image = batch.records[0].id
-        self.write(self.file(image), made)
-        return Outcome([(self.name, image, self.file(image))])
+        path = self.run.folder.file(self.name, image)
+        self.write(path, made)
+        return Outcome([(self.name, image, path)])
 
 
 def each_image(
     run: Run,
     name: str,
     keys: Mapping[str, str] | Callable[[Sequence[Record]], Mapping[str, str]],
-    file: Callable[[str], Path],
     records: Sequence[Record],
     build: Callable[[Run], EachImage],
     what: str,
 ) -> int:
     """Make what is missing of an artifact of one file for each image; returns how many were."""
-    return work_through(run, [Wanted(name, keys, file)], Plan(records, in_turn), records, build, what).made
+    wanted = Wanted(name, keys, partial(run.folder.file, name))
+    return work_through(run, [wanted], Plan(records, in_turn), records, build, what).made
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ class Method:
     """The threshold that the settings name; None where it is chosen, or there is none."""
     artifact: str = ""
     """The name, below the kind of maps, of the network that ``prepare`` makes in the run folder, such as "irn"."""
-    network: Callable[[Run, str], Facts] | None = None
-    """What the network of a kind of maps depends on."""
+    network: Callable[..., Facts] | None = None
+    """What the network of a kind of maps depends on, of a run and the kind."""
     asks_network: Callable[[RunConfig], bool] = lambda config: True
     """Whether one is trained with these settings, or taken over."""
     output: str = ""
@@ -213,7 +214,7 @@ def held_choice(run: Run, masks: MaskSet, facts: Mapping[str, Any]) -> ChosenThr
     if not same or entry.result.get("asked") != plain(asked_threshold(run)):
         return None
     note_chosen_on(run, masks, chosen)
-    changed, of = run.changed_since(masks.name)
+    changed, of = changed_since(run, masks.name)
     return None if changed and (run.config.overwrite or not few_of(len(changed), of)) else chosen
 
 
@@ -221,7 +222,7 @@ def note_chosen_on(run: Run, masks: MaskSet, chosen: ChosenThreshold) -> None:
     """What a threshold is chosen on: the maps and, by a sweep, the true masks, those of a person among them."""
     maps = run.ledger(f"{masks.kind}/maps").of(record.id for record in run.mapped(masks.kind))
     truth = mask_contents(run, scored_records(run, run.tune_name)) if chosen.method == "sweep" else {}
-    run.learnt(masks.name, {image: [key, truth.get(image)] for image, key in maps.items()})
+    learnt_of(run, masks.name, {image: [key, truth.get(image)] for image, key in maps.items()})
 
 
 def fixed_seed(run: Run) -> float | None:

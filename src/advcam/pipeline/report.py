@@ -23,12 +23,13 @@ from advcam.evaluate.metrics import read_metrics
 from advcam.export.corrected import Corrected
 from advcam.export.source import REVIEW
 from advcam.io.files import write_text
+from advcam.io.keys import plain
 from advcam.io.progress import duration, progress, say
 from advcam.localize.detection import read_boxes
 from advcam.pipeline.attribute import WIDE, Flag, read_flags
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.evaluate import measured, scored
-from advcam.pipeline.keys import Artifact, Steps, plain
+from advcam.pipeline.keys import Artifact, Steps, making
 from advcam.pipeline.mapping import map_of_run
 from advcam.pipeline.record import Entry
 from advcam.pipeline.refiner import full_maps
@@ -71,7 +72,7 @@ TRAININGS = (("Classifier", "classifier"), ("Segmentation network", "segmentatio
 
 def report(run: Run) -> None:
     """Write ``report.html``: whatever the run folder holds so far, and nothing of what it does not."""
-    with run.making(NAME, {"shown": measured(run)}, ["report.html"], always=True):
+    with making(run, NAME, {"shown": measured(run)}, ["report.html"], always=True):
         write_text(run.folder.report, render(page(run)))
     say(f"report: {run.folder.report}")
 
@@ -371,7 +372,7 @@ def step_masks(run: Run, record: Record, size: tuple[int, int]) -> dict[str, UIn
 
 def edge_picture(run: Run, record: Record, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"] | None:
     """IRN's edges, 255 where they are certain; None where there are none."""
-    path = run.folder.root / run.kind / "irn" / "edges" / f"{record.id}.npz"
+    path = run.folder.file(f"{run.kind}/irn/edges", record.id)
     if not path.exists():
         return None
     # Reading edges takes what IRN is made of, which a report without them does not load.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +15,15 @@ from advcam.attribute.result import LocalizationMaps
 from advcam.data import leave_out_unreadable, open_dataset, splits
 from advcam.data.images import image_size
 from advcam.data.record import ImageSet, Record
-from advcam.errors import RunError, SettingsError, shortened
-from advcam.io.files import remove, remove_leftovers
-from advcam.io.progress import say
+from advcam.errors import RunError, SettingsError
+from advcam.io.files import remove_leftovers
+from advcam.io.keys import key_of, plain
+from advcam.io.ledger import Fingerprints, Ledger
+from advcam.io.lock import LOCK_FILE
 from advcam.io.share import Part
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Fingerprints, Ledger, differences, key_of, plain
-from advcam.pipeline.record import LOCK_FILE, RUN_FILE, Entry, RunFolder, RunRecord, command, locked, now
-from advcam.report.wording import Notice, counted
+from advcam.pipeline.record import RUN_FILE, RunFolder, RunRecord
+from advcam.report.wording import Notice
 from advcam.review.truth import with_corrections
 
 if TYPE_CHECKING:
@@ -38,16 +38,6 @@ KEYS = "keys"
 NETWORK_FILES = ("model.safetensors", "config.json")
 # What a method of training leaves beside a classifier.
 BRANCH_FILES = ("method.json", "method.safetensors")
-
-
-class StaleError(RunError):
-    """An artifact was made with other facts, and nobody asked for it to be replaced."""
-
-    def __init__(self, folder: Path, name: str, why: str) -> None:
-        self.folder, self.name, self.why = folder, name, why
-        super().__init__(
-            f"{folder} holds {name} made otherwise ({why}): choose another --out, or give --overwrite to replace it"
-        )
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class Run:
     opened: dict[str, Any] = field(default_factory=dict, repr=False)
     """What stages look through once."""
     _sets: dict[str | None, ImageSet] = field(default_factory=dict, repr=False)
-    _learnt: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    learnt_from: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     _ledgers: dict[str, Ledger] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -243,38 +233,6 @@ class Run:
         pictures = self.pictures(records)
         return {record.id: [pictures[record.id], record.classes, plain(record.boxes)] for record in records}
 
-    def learnt(self, name: str, images: Mapping[str, Any]) -> dict[str, Any]:
-        """What an artifact is learnt or chosen from, image by image, as a fact of it: see ``changed_since``."""
-        self._learnt[name] = keys = {image: key_of(value) for image, value in images.items()}
-        return {"images": len(keys), "content": key_of(keys)}
-
-    def changed_since(self, name: str) -> tuple[list[str], int]:
-        """The images that differ from those that an artifact was learnt from: replaced, labelled otherwise, added or
-        removed since. And the number of images."""
-        now, then = self._learnt[name], self.ledger(f"{name}.learnt").of(self.ledger(f"{name}.learnt").lines)
-        return sorted(i for i in now.keys() | then.keys() if now.get(i) != then.get(i)), max(len(now), len(then))
-
-    def keep_learnt(self, name: str) -> None:
-        """Note image by image what an artifact is learnt from."""
-        if name in self._learnt:
-            self.ledger(f"{name}.learnt").renew(self._learnt[name])
-
-    def outdated(self, name: str) -> str:
-        """Which images have changed since a network that still holds learnt from them, in words; its facts are known
-        already."""
-        entry = self.record.done(name)
-        if (
-            entry is None
-            or name not in self._learnt
-            or entry.facts.get("learnt", {}).get("content") == key_of(self._learnt[name])
-        ):
-            return ""
-        changed, of = self.changed_since(name)
-        if not changed:
-            return ""
-        named = shortened(changed, most=3)
-        return f"{counted(len(changed), 'image')} of the {of} that it learnt from changed since: {named}"
-
     def mapped(self, kind: str) -> list[Record]:
         """The wanted images that have maps of a kind."""
         return [record for record in self.wanted if self.has_maps(kind, record)]
@@ -297,6 +255,12 @@ class Run:
         path = self.folder.scores(kind, record.id)
         return ScoreMapFile.load(path, image_size(record.image), len(self.class_names))
 
+    def need(self, name: str, verb: str) -> None:
+        """RunError, which names the verb that makes them, unless all maps or masks of a kind are there."""
+        if self.record.done(name) is None:
+            whole = f"whole set of {name.rpartition('/')[2]}"
+            raise RunError(f"{self.folder.root} has no {whole} yet: run `advcam {verb}` with the same --out")
+
     def content(self, name: str, verb: str, folder: str = "") -> str:
         """The digest of a network in the run folder, which others are made from.
 
@@ -317,141 +281,6 @@ class Run:
         parts = (*NETWORK_FILES, *(part for part in BRANCH_FILES if (folder / part).is_file()))
         files = {f"{folder.relative_to(self.folder.root)}/{part}": folder / part for part in parts}
         return key_of(list(self.fingerprints.of(files).values()))
-
-    # -- making ------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def making(
-        self,
-        name: str,
-        facts: Mapping[str, Any],
-        outputs: Sequence[str] = (),
-        *,
-        always: bool = False,
-    ) -> Iterator[Making]:
-        """Begin an artifact, or go on with it; one that was made with other facts is an error, or is replaced.
-
-        Args:
-            name: as in the stage table.
-            facts: all that its numbers depend on.
-            outputs: files and folders that go with it, in the run folder.
-            always: it is made anew each time, so nothing of an earlier one matters.
-
-        Raises:
-            StaleError: it was made with other facts, and not ``overwrite``.
-            RunError: likewise, for a part, which replaces nothing.
-        """
-        facts = plain(facts)
-        if self.part is not None:
-            yield self._making_a_part(name, dict(facts), outputs)
-            return
-        why = "" if always else self.refuse_stale(name, facts, outputs)
-        outdated = "" if always or why else self.outdated(name)
-        entry = self.record.artifacts.get(name)
-        if why:
-            say(f"{name}: replacing what was made otherwise ({why})")
-            for output in outputs:
-                remove(self.folder.root / output)
-            self.ledger(name).forget(list(self.ledger(name).lines))
-            entry = None
-        there = all((self.folder.root / output).exists() for output in outputs)
-        fresh = entry is not None and entry.status == "done" and there and not always
-        if outdated and fresh:
-            say(f"{name}: kept, though {outdated}; --overwrite makes it again")
-        if entry is None or always:
-            entry = Entry(key_of(facts), dict(facts))
-            self.keep_learnt(name)
-        self.folder.root.mkdir(parents=True, exist_ok=True)
-        self.fingerprints.keep(gather=True)
-        self.record.describe(saved_form(self.goes_on or self.config))
-        with self.record.making(name, entry) as made:
-            yield Making(made, fresh)
-
-    def _making_a_part(self, name: str, facts: dict[str, Any], outputs: Sequence[str]) -> Making:
-        """As ``making``, for one of several parts: the first that comes begins the artifact for all."""
-        with self.alone():
-            why = self.why_stale(name, facts, outputs)
-            if why:
-                raise RunError(
-                    f"{self.folder.root} holds {name} made otherwise ({why}): parts replace nothing, so choose another "
-                    f"--out, or remove {', '.join(outputs)} in it first"
-                )
-            entry = self.record.artifacts.get(name)
-            gone = not any((self.folder.root / output).exists() for output in outputs)
-            if entry is None or (gone and entry.key != key_of(facts)):
-                self.keep_learnt(name)
-                entry = Entry(key_of(facts), facts, started=now(), command=command())
-                self.record.artifacts[name] = entry
-                self.record.describe(saved_form(self.goes_on or self.config))
-                self.record.write()
-            there = all((self.folder.root / output).exists() for output in outputs)
-            return Making(entry, entry.status == "done" and there)
-
-    def settle(self, names: Sequence[str], what: str, chosen: Callable[[], Any]) -> Any:
-        """What holds for some artifacts from their beginning to their end, whoever works on them: chosen only once."""
-        with self.alone():
-            entries = [self.record.artifacts[name] for name in names]
-            known = [entry.settled[what] for entry in entries if what in entry.settled]
-            value = known[-1] if known else chosen()
-            for entry in entries:
-                entry.settled[what] = value
-            self.record.write()
-            return value
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """For a part: write to ``run.yaml`` while no other part does, and from what is in it now."""
-        if self.part is None:
-            yield
-            return
-        with locked(self.folder.root, f"{KEYS}/run.lock", wait=True):
-            self.record.reload()
-            yield
-
-    def refuse_stale(self, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
-        """As ``why_stale``; StaleError where an artifact would be replaced and ``overwrite`` is not given."""
-        why = self.why_stale(name, facts, outputs)
-        if why and not self.config.overwrite:
-            raise StaleError(self.folder.root, name, why)
-        return why or (self.outdated(name) if self.config.overwrite else "")
-
-    def why_stale(self, name: str, facts: Mapping[str, Any], outputs: Sequence[str] = ()) -> str:
-        """How an artifact that is there was made otherwise, in words; empty where it was not, or is not there.
-
-        What was learnt from images holds while few of them change.
-        """
-        entry = self.record.artifacts.get(name)
-        if entry is None or entry.key == key_of(facts):
-            return ""
-        if outputs and not any((self.folder.root / output).exists() for output in outputs):
-            return ""
-        own, now = ({k: v for k, v in one.items() if k != "learnt"} for one in (entry.facts, plain(facts)))
-        found = differences(own, now)
-        if not found and name in self._learnt:
-            changed, of = self.changed_since(name)
-            if entry.status == "done" and few_of(len(changed), of):
-                return ""
-            return f"{len(changed)} of the {of} images that it learnt from changed since: {shortened(changed, most=3)}"
-        return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
-
-
-def few_of(changed: int, of: int) -> bool:
-    """Whether what was learnt from so many images still holds when some of them have changed: a tenth, in small sets a
-    quarter but no more than three, and one in any.
-
-    >>> few_of(1, 2), few_of(2, 6), few_of(2, 10), few_of(4, 30), few_of(100, 1000)
-    (True, False, True, False, True)
-    """
-    return changed <= max(1, of // 10, min(3, of // 4))
-
-
-@dataclass(frozen=True)
-class Making:
-    """An artifact that is being made."""
-
-    entry: Entry
-    fresh: bool
-    """It is there already, whole and made with these facts."""
 
 
 def spread(items: Sequence[Any], limit: int | None) -> Sequence[Any]:

@@ -19,12 +19,13 @@ from advcam.data.images import read_image
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError, SettingsError, shortened
 from advcam.io.files import contents_digest, writing
+from advcam.io.keys import key_of
 from advcam.io.progress import progress, say
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.classify import check_weights
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Steps, key_of
-from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn, pass_over
+from advcam.pipeline.keys import Artifact, Steps, learnt_of, making
+from advcam.pipeline.parts import Batch, Outcome, Plan, Wanted, in_turn, pass_over, readable
 from advcam.pipeline.run import Run, spread
 from advcam.pipeline.through import work_through
 from advcam.saliency.folder import FolderMaps, read_map
@@ -97,7 +98,7 @@ def saliency(run: Run) -> None:
         say("saliency: nothing will use these maps: no map is regularized while it grows, nor is refine.ambiguity set")
     if own_detector(run):
         train_detector(run)
-    with run.making(NAME, facts(run), [NAME]) as made:
+    with making(run, NAME, facts(run), [NAME]) as made:
         if run.config.saliency.source == "folder" and (missing := folder_maps(run).missing):
             say(f"saliency: {len(missing)} images have no map and will be climbed without: {shortened(missing)}")
         config = run.config.saliency
@@ -144,14 +145,7 @@ class SaliencyWork:
         return U2NetDetector(network, size=size, device=self.run.device, batch_size=batch)
 
     def load(self, batch: Batch) -> tuple[list[Record], list[UInt8[np.ndarray, "_ _ 3"]], list[str]]:
-        records, images, problems = [], [], []
-        for record in batch.records:
-            try:
-                images.append(read_image(record.image))
-                records.append(record)
-            except DataError as error:
-                problems.append(pass_over(error, self.run.config.skip_bad))
-        return records, images, problems
+        return readable(batch.records, lambda record: read_image(record.image), self.run.config.skip_bad)
 
     def make(self, batch: Batch, loaded: Any) -> tuple[list[Record], list[Any], list[str]]:
         records, images, problems = loaded
@@ -193,7 +187,8 @@ def detector_facts(run: Run) -> dict[str, Any]:
     return {
         **{name: value for name, value in numbers_depend_on(run.config.detector).items() if name not in _PLACES},
         "source": run.config.saliency.source,
-        "learnt": run.learnt(
+        "learnt": learnt_of(
+            run,
             DETECTOR,
             {
                 one.record.id: [seen[f"pair:{one.record.id}"], seen.get(f"pair-mask:{one.record.id}"), role]
@@ -230,8 +225,8 @@ def train_detector(run: Run) -> None:
     source, config = run.config.saliency.source, run.config.detector
     folder = run.folder.root / DETECTOR
     found = detector_facts(run)
-    with run.making(DETECTOR, found, [DETECTOR]) as made:
-        if made.fresh and (folder / CONFIG_NAME).exists():
+    with making(run, DETECTOR, found, [DETECTOR]) as made:
+        if made.fresh:
             return
         run.for_one("the detector's training")
         pairs, held = pairs_of(run)

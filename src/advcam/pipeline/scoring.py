@@ -21,7 +21,7 @@ from advcam.data.masks import read_mask
 from advcam.data.record import Record
 from advcam.errors import DataError, RunError
 from advcam.evaluate import ConfusionMatrix, SegmentationScores, ThresholdSource, ThresholdSweep, sweep
-from advcam.pipeline.keys import key_of
+from advcam.io.keys import key_of
 from advcam.pipeline.run import Run
 
 

@@ -14,7 +14,7 @@ from advcam.io.progress import say
 from advcam.models.stored import WEIGHTS_NAME
 from advcam.pipeline.classify import check_weights, weights_fact
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import Artifact, Facts, Steps
+from advcam.pipeline.keys import Artifact, Facts, Steps, learnt_of, making
 from advcam.pipeline.predictions import NAME, RUN_MASKS, SplitsOfNetwork, network_results, predict_split, splits_of
 from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import mask_contents
@@ -38,8 +38,8 @@ def segment(run: Run) -> None:
         return
     sets = splits_of(run)
     found = facts(run, sets)
-    with run.making(NAME, found, [NAME]) as made:
-        if not made.fresh or not (run.folder.segmentation / WEIGHTS_NAME).exists():
+    with making(run, NAME, found, [NAME]) as made:
+        if not made.fresh:
             run.for_one("the network's training")
             training = cct_training(run, sets) if run.config.segment.method == "cct" else deeplab_training(run, sets)
             made.entry.result = training.said | train(run, training, sets, made.entry.key)
@@ -77,7 +77,7 @@ def facts(run: Run, sets: SplitsOfNetwork | None = None) -> Facts:
         "weights": weights,
         "classes": list(sets.train.class_names),
         "kept_by": next(iter(sets.scored), None) if settings["keep"] == "best" else None,
-        "learnt": run.learnt(NAME, learnt),
+        "learnt": learnt_of(run, NAME, learnt),
     }
 
 
@@ -252,8 +252,7 @@ def with_named_masks(run: Run, images: ImageSet) -> ImageSet:
     if asked != RUN_MASKS:
         return with_masks(images, asked)
     name = f"{run.kind}/masks"
-    if run.record.done(name) is None:
-        raise RunError(f"{run.folder.root} has no whole set of masks yet: run `advcam refine` with the same --out")
+    run.need(name, "refine")
     return to_learn_from(with_masks(images, run.folder.root / name), images.records, run.folder.root)
 
 

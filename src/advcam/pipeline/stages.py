@@ -3,10 +3,10 @@
 How to add
 
 * **a stage**: write ``pipeline/NAME.py`` with ``STEPS``: a function of the run that makes its artifacts with
-  ``run.making(name, facts, outputs)`` and, where there is a file for every image, ``work_through`` (``parts.py``:
+  ``making(run, name, facts, outputs)`` and, where there is a file for every image, ``work_through`` (``parts.py``:
   progress, processes, resume and errors come from there); its artifacts, each with a function of the run that gives
   its ``facts``, all that its numbers depend on; and what it would refuse, to be refused before the first stage. Then
-  one entry in ``STAGES``. Its settings, ``--help``, ``advcam status``, staleness and the
+  one entry in ``STAGES`` and its line above it. Its settings, ``--help``, ``advcam status``, staleness and the
   place in ``advcam run`` follow from the entry.
 * **a way of refining**: a ``Method`` (``refiner.py``) in a file ``refine_NAME.py``, its name in ``refine.METHODS`` and
   in ``RefineSettings.method``, and a section of settings in ``RunConfig`` that the stage ``refine`` names.
@@ -21,11 +21,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from advcam.pipeline.config import RunConfig
     from advcam.pipeline.keys import Artifact, Steps
+
+
+@cache
+def _steps() -> dict[str, Steps]:
+    from advcam.pipeline import (
+        attribute,
+        classify,
+        evaluate,
+        localize,
+        refine,
+        refine_irn,
+        report,
+        saliency,
+        segment,
+    )  # fmt: skip
+
+    return {
+        "classify": classify.STEPS,
+        "saliency": saliency.STEPS,
+        "attribute": attribute.STEPS,
+        "refine": refine.STEPS,
+        "instances": refine_irn.STEPS,
+        "segment": segment.STEPS,
+        "localize": localize.STEPS,
+        "evaluate": evaluate.STEPS,
+        "report": report.STEPS,
+    }
 
 
 @dataclass(frozen=True)
@@ -34,65 +62,13 @@ class Stage:
 
     verb: str
     summary: str
-    load: Callable[[], Steps]
     sections: tuple[str, ...]
     """The sections of settings that are its own: it accepts, shows and saves these."""
     shown: Callable[[RunConfig], tuple[str, ...]] | None = None
     """Of these, the ones that matter with the chosen method, for ``--help``; all unless told."""
 
-
-def _classify() -> Steps:
-    from advcam.pipeline.classify import STEPS
-
-    return STEPS
-
-
-def _saliency() -> Steps:
-    from advcam.pipeline.saliency import STEPS
-
-    return STEPS
-
-
-def _attribute() -> Steps:
-    from advcam.pipeline.attribute import STEPS
-
-    return STEPS
-
-
-def _refine() -> Steps:
-    from advcam.pipeline.refine import STEPS
-
-    return STEPS
-
-
-def _instances() -> Steps:
-    from advcam.pipeline.refine_irn import STEPS
-
-    return STEPS
-
-
-def _segment() -> Steps:
-    from advcam.pipeline.segment import STEPS
-
-    return STEPS
-
-
-def _localize() -> Steps:
-    from advcam.pipeline.localize import STEPS
-
-    return STEPS
-
-
-def _evaluate() -> Steps:
-    from advcam.pipeline.evaluate import STEPS
-
-    return STEPS
-
-
-def _report() -> Steps:
-    from advcam.pipeline.report import STEPS
-
-    return STEPS
+    def load(self) -> Steps:
+        return _steps()[self.verb]
 
 
 def _classify_sections(config: RunConfig) -> tuple[str, ...]:
@@ -113,46 +89,40 @@ STAGES = (
     Stage(
         "classify",
         "train the classifier on the class labels",
-        _classify,
         ("backbone", "classify", "sub_categories", "wsol", "box_acc"),
         _classify_sections,
     ),
     Stage(
         "saliency",
         "salient-object maps, from a folder or a detector, to bound the climb",
-        _saliency,
         ("saliency", "detector"),
     ),
     Stage(
         "attribute",
         "localization maps: climb every image towards its classes (AdvCAM)",
-        _attribute,
         ("attribute", "climb"),
         lambda config: ("attribute",) if config.attribute.method == "cam" else ("attribute", "climb"),
     ),
     Stage(
         "refine",
         "masks from the maps: seed, dense CRF, regions, IRN, PSA",
-        _refine,
         ("refine", "seed", "crf", "irn", "irn_walk", "psa", "regions", "affinity", "pamr"),
         _refine_sections,
     ),
-    Stage("instances", "one mask per object, after masks by IRN", _instances, ("instances",)),
+    Stage("instances", "one mask per object, after masks by IRN", ("instances",)),
     Stage(
         "segment",
         "train a segmentation network (DeepLab-v2, CCT) on the masks",
-        _segment,
         ("segment", "cct"),
         lambda config: ("segment", "cct") if config.segment.method == "cct" else ("segment",),
     ),
-    Stage("localize", "boxes from the maps: a table, COCO's JSON, overlays", _localize, ("localize",)),
+    Stage("localize", "boxes from the maps: a table, COCO's JSON, overlays", ("localize",)),
     Stage(
         "evaluate",
         "mIoU, precision, recall and noise where there is ground truth",
-        _evaluate,
         ("sweep", "box_acc"),
     ),
-    Stage("report", "one HTML file to look at", _report, ("report",)),
+    Stage("report", "one HTML file to look at", ("report",)),
 )
 BY_VERB = {stage.verb: stage for stage in STAGES}
 

@@ -14,6 +14,8 @@ import torch
 from advcam.data.record import Record
 from advcam.errors import RunError, SettingsError, shortened
 from advcam.io.files import read_json, write_json
+from advcam.io.ledger import Line, of_parts
+from advcam.io.lock import locked
 from advcam.io.progress import progress, say
 from advcam.io.share import Mark, lacking_parts, read_marks
 from advcam.pipeline.config import RunConfig
@@ -28,10 +30,10 @@ from advcam.pipeline.engines import (
     one_core_each,
     pieces,
 )
-from advcam.pipeline.keys import Line, of_parts
+from advcam.pipeline.keys import StaleError, few_of
 from advcam.pipeline.parts import Batch, Plan, Wanted, Work
-from advcam.pipeline.record import Paused, locked
-from advcam.pipeline.run import KEYS, Run, StaleError, few_of
+from advcam.pipeline.record import Paused
+from advcam.pipeline.run import KEYS, Run
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def work_through(
     asked: Sequence[Record],
     build: Callable[[Run], Work],
     what: str,
+    ready: Work | None = None,
 ) -> Mark:
     """Make what is missing of some artifacts: all of it, or a part; or close what parts have made.
 
@@ -109,6 +112,7 @@ def work_through(
         asked: the images whose files are asked for.
         build: makes the work of one process, from a run that it opened; it can be pickled.
         what: the stage, for the progress.
+        ready: one that is built already, for this process.
 
     Returns:
         What was made, and what was counted.
@@ -120,7 +124,7 @@ def work_through(
     if run.collecting:
         return close(run, Known.of(wanted, asked), what)
     if run.part is None:
-        return _make(run, Known.of(wanted, asked), plan.of(), build, what)
+        return _make(run, Known.of(wanted, asked), plan.of(), build, what, ready)
     folder = of_parts(run.ledger(wanted[0].name).path)
     ids = {record.id for record in asked}
     if not folder.exists():
@@ -136,7 +140,7 @@ def work_through(
     with locked(run.folder.root, f"{KEYS}/{run.part.name}.lock"):
         batches = list(plan.of(run.part))
         known = Known.of(wanted, [record for batch in batches for record in batch.records if record.id in ids])
-        mark = _make(run, known, batches, build, what)
+        mark = _make(run, known, batches, build, what, ready)
         run.fingerprints.keep()
         # After all files of the part, and their names.
         mark.write(folder)
@@ -144,7 +148,12 @@ def work_through(
 
 
 def _make(
-    run: Run, known: Known, batches: Iterator[Batch] | Sequence[Batch], build: Callable[[Run], Work], what: str
+    run: Run,
+    known: Known,
+    batches: Iterator[Batch] | Sequence[Batch],
+    build: Callable[[Run], Work],
+    what: str,
+    ready: Work | None,
 ) -> Mark:
     missing = todo(run, known, what)
     for one in known.wanted:
@@ -156,7 +165,7 @@ def _make(
     place = str(Path(run.config.data or "").resolve())
     mine = (batch for batch in batches if any(record.id in missing for record in batch.records))
     with progress(what, len(images), len(images) - len(missing)) as advance, one_core_each() as cores:
-        for batch, outcome in outcomes(run, mine, build, missing, cores):
+        for batch, outcome in outcomes(run, mine, build, missing, cores, ready):
             mark.problems += outcome.problems
             run.leave_out(None, outcome.problems)
             told += outcome.told
@@ -225,7 +234,7 @@ def set_aside(run: Run, name: str) -> dict[str, str]:
 
 
 def outcomes(
-    run: Run, batches: Iterator[Batch], build: Callable[[Run], Work], missing: Missing, cores: int
+    run: Run, batches: Iterator[Batch], build: Callable[[Run], Work], missing: Missing, cores: int, ready: Work | None
 ) -> Outcomes:
     """What comes of batches, by whoever the settings say."""
     on_gpu = run.device.type == "cuda"
@@ -233,7 +242,9 @@ def outcomes(
     if not missing:
         return
     if run.config.engine == "local" and (count == 1 or len(missing) < 2):
-        yield from go_through(partial(build, run), batches, missing, cores, on_gpu=on_gpu)
+        built = [] if ready is None else [ready]
+        work = lambda: built.pop() if built else build(run)  # noqa: E731
+        yield from go_through(work, batches, missing, cores, on_gpu=on_gpu)
         return
     make = partial(_opened, run.config, build)
     hands: Hands

@@ -18,9 +18,9 @@ from advcam.analyse.subject import Subject, open_subject
 from advcam.data import ImageSet, Record, image_size, open_dataset
 from advcam.errors import SettingsError, UserError
 from advcam.evaluate.metrics import read_metrics
+from advcam.io.keys import plain
 from advcam.io.progress import progress, say
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import plain
 from advcam.pipeline.record import RUN_FILE
 from advcam.pipeline.run import Run, choose_device
 from advcam.saliency.folder import read_map

@@ -15,10 +15,10 @@ from advcam.export import read
 from advcam.export.face import FOLDER
 from advcam.export.source import REVIEW, RunView, annotated, open_view
 from advcam.export.write import write
+from advcam.io.lock import locked
 from advcam.io.progress import say
 from advcam.io.share import Part
 from advcam.models.checkpoint import load_classifier
-from advcam.pipeline.record import locked
 from advcam.report.wording import counted
 from advcam.review.coming_back import take
 from advcam.review.queue import queue

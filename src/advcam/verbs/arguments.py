@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 import yaml
 
-from advcam.errors import Help, SettingsError
+from advcam.errors import Help, SettingsError, did_you_mean
+from advcam.io.keys import plain
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import plain
 from advcam.pipeline.record import RUN_FILE, RunRecord
 from advcam.pipeline.stages import BY_VERB, STAGES
 from advcam.verbs import recipes
@@ -106,7 +105,7 @@ def check_name(verb: str, name: str, own: Sequence[str]) -> None:
     head = name.split(".")[0]
     if field_of(RunConfig, name) is None:
         known = [known for known, _ in leaves(RunConfig) if known.split(".")[0] in (*COMMON, *own)]
-        raise SettingsError(f"there is no setting --{name}{nearest(name, known)}: see `advcam {verb} --help`")
+        raise no_setting(verb, name, known)
     if head not in (*COMMON, *own):
         owners = [stage.verb for stage in STAGES if name.split(".")[0] in stage.sections]
         where = f"`advcam {owners[0]}`" if owners else "`advcam classify`"
@@ -135,7 +134,7 @@ def parse_settings(
         raise Help("\n".join([*lines, *option_lines(kind, "", kind(), found.help == "all", skip=(positional or "",))]))
     for name, _ in found.settings:
         if name not in names:
-            raise SettingsError(f"there is no setting --{name}{nearest(name, names)}: see `advcam {verb} --help`")
+            raise no_setting(verb, name, names)
     settings = list(found.settings)
     if len(found.positional) > (positional is not None):
         extra = found.positional[positional is not None]
@@ -232,7 +231,6 @@ def settings_from(kind: type[Settings], found: Mapping[str, Any], source: str | 
         raise SettingsError(f"{source}: settings are nested without end: correct the file") from None
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """An offer of the nearest name."""
-    close = get_close_matches(name, known, n=1)
-    return f", did you mean --{close[0]}?" if close else ""
+def no_setting(verb: str, name: str, known: Sequence[str]) -> SettingsError:
+    offer = did_you_mean(name, known, "--{}")
+    return SettingsError(f"there is no setting --{name}{offer}: see `advcam {verb} --help`")

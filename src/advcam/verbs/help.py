@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from advcam.io.keys import plain
 from advcam.pipeline.config import RunConfig
-from advcam.pipeline.keys import plain
 from advcam.pipeline.stages import BY_VERB, STAGES
 from advcam.verbs.recipes import hints, must_be
 

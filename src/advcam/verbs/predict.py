@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,24 @@ from PIL import Image
 
 from advcam.data.classes import BACKGROUND
 from advcam.data.ids import image_id
-from advcam.data.images import IMAGE_SUFFIXES, open_picture, read_image
+from advcam.data.images import IMAGE_SUFFIXES, image_size, open_picture, read_image
 from advcam.data.listing import list_images
 from advcam.data.masks import resized_labels, voc_palette, write_mask
 from advcam.data.record import Record
 from advcam.data.transforms import resize_long_side
 from advcam.errors import DataError, RunError, SettingsError
-from advcam.io.files import read_json, remove, remove_leftovers, uncell, write_json, write_table, writing
+from advcam.io.files import read_json, read_table, remove, remove_leftovers, write_json, write_table, writing
+from advcam.io.keys import differences, key_of, plain
+from advcam.io.ledger import Fingerprints, Ledger, Line, of_parts
 from advcam.io.progress import progress, say
 from advcam.io.share import Mark, Part
 from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME
 from advcam.pipeline.engines import go_through, one_core_each
-from advcam.pipeline.keys import Fingerprints, Ledger, Line, differences, key_of, of_parts, plain
-from advcam.pipeline.parts import Batch, Outcome, Plan
-from advcam.pipeline.predictions import batches_of, on_device
+from advcam.pipeline.parts import Outcome, Plan
+from advcam.pipeline.predictions import LabelWork, batches_of, on_device
 from advcam.pipeline.run import KEYS, choose_device, spread
 from advcam.report.overlays import mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
-from advcam.segment.inference import Segmenter
 from advcam.segment.inference_settings import InferenceSettings
 from advcam.verbs.settings import ExportVerb, PredictVerb
 
@@ -76,10 +75,11 @@ def predict(asked: PredictVerb) -> None:
     missing = out.missing(files)
     if len(missing) < len(files):
         say(f"predict: {len(files) - len(missing)} of {len(files)} images are there already and kept")
-    ready = [PredictWork(segmenter, inference, out)]
+    ready = [segmenter]
 
-    def work() -> PredictWork:
-        return ready.pop() if ready else PredictWork(on_device(load(str(asked.model)), device), inference, out)
+    def work() -> LabelWork:
+        network = ready.pop() if ready else on_device(load(str(asked.model)), device)
+        return LabelWork(network, inference, MASKS, out.read, out.write)
 
     reduced = False
     try:
@@ -121,7 +121,7 @@ def sized(records: Iterable[Record], out: Predictions) -> Iterator[tuple[Record,
     """Images with their sizes; those whose header cannot be read are noted."""
     for record in records:
         try:
-            yield record, out.fingerprints.shape(record.id, record.image)
+            yield record, out.fingerprints.shape(record.id, record.image, image_size)
         except DataError as error:
             out.note_unreadable(record.id, error)
 
@@ -209,9 +209,8 @@ class Predictions:
     def listed(self) -> dict[str, str]:
         """The images that were left out, and why, as the table has them."""
         try:
-            with (self.root / LEFT_OUT_FILE).open(encoding="utf-8", newline="") as lines:
-                return {uncell(row["image"]): row["reason"] for row in csv.DictReader(lines)}
-        except (OSError, KeyError, UnicodeError, csv.Error):
+            return {row["image"]: row["reason"] for row in read_table(self.root / LEFT_OUT_FILE, ("image", "reason"))}
+        except (OSError, ValueError):
             return {}
 
     def mask(self, image: str) -> Path:
@@ -248,6 +247,14 @@ class Predictions:
         write_mask(self.mask(name), labels)
         return self.mask(name)
 
+    def read(self, record: Record) -> UInt8[np.ndarray, "H W 3"] | None:
+        """An image; None, which is noted, where it cannot be read."""
+        try:
+            return read_image(record.image)
+        except DataError as error:
+            self.note_unreadable(record.id, error)
+            return None
+
     def note_unreadable(self, name: str, error: DataError) -> None:
         # The images are not those of a run, which knows that option.
         self.left_out[name] = str(error).replace(", or leave it out with skip_bad", "")
@@ -268,34 +275,6 @@ class Predictions:
                     if count
                 ]
         write_table(self.root / AREAS_FILE, rows)
-
-
-@dataclass(frozen=True)
-class PredictWork:
-    """Labels of new pictures."""
-
-    segmenter: Segmenter
-    settings: InferenceSettings
-    out: Predictions
-    threaded: bool = False
-
-    def load(self, batch: Batch) -> list[tuple[str, UInt8[np.ndarray, "_ _ 3"]]]:
-        loaded = []
-        for record in batch.records:
-            try:
-                loaded.append((record.id, read_image(record.image)))
-            except DataError as error:
-                self.out.note_unreadable(record.id, error)
-        return loaded
-
-    def make(self, batch: Batch, loaded: Any) -> Any:
-        images = [image for _, image in loaded]
-        found = self.segmenter.labels(images, self.settings) if images else []
-        return [(*pair, labels) for pair, labels in zip(loaded, found, strict=True)]
-
-    def save(self, batch: Batch, made: Any, missing: Mapping[str, frozenset[str]]) -> Outcome:
-        wanted = [(name, partial(self.out.write, name, image, labels)) for name, image, labels in made]
-        return Outcome([(MASKS, name, write()) for name, write in wanted if name in missing])
 
 
 def export(asked: ExportVerb) -> None:

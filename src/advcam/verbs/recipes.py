@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from difflib import get_close_matches
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 import yaml
 
-from advcam.errors import SettingsError
+from advcam.errors import SettingsError, did_you_mean
 from advcam.pipeline.config import RunConfig
 
 # A file of settings is longer by mistake only.
@@ -74,9 +72,8 @@ def find(name: str) -> Path:
         if (path / "run.yaml").exists():
             raise SettingsError(f"{name} is a run folder: go on with it by --out {name}")
         raise SettingsError(f"{name} is a folder, not a recipe: images are named with --data {name}")
-    close = get_close_matches(name, known, n=1)
-    hint = f", did you mean {close[0]}?" if close else ""
-    raise SettingsError(f"there is no recipe and no file {name!r}{hint}: `advcam recipes` lists the recipes")
+    offer = did_you_mean(name, known)
+    raise SettingsError(f"there is no recipe and no file {name!r}{offer}: `advcam recipes` lists the recipes")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -140,7 +137,8 @@ def check(kind: type, value: Mapping[Any, Any], path: Path, node: Any, place: li
         told = f"{path}, line {line_of(node, here)}"
         inner = hints(kind).get(name)
         if inner is None:
-            raise SettingsError(f"{told}: there is no setting {'.'.join(here)}{nearest_name(kind, str(name), place)}")
+            offer = did_you_mean(str(name), hints(kind), ".".join([*place, "{}"]))
+            raise SettingsError(f"{told}: there is no setting {'.'.join(here)}{offer}")
         if hasattr(inner, "__dataclass_fields__"):
             if not isinstance(found, dict):
                 raise SettingsError(
@@ -222,9 +220,3 @@ def must_be(kind: Any) -> str:
     if kind is NoneType:
         return "null"
     return _KINDS.get(origin or kind, str(kind))
-
-
-def nearest_name(kind: type, name: str, place: Sequence[str]) -> str:
-    """An offer of the nearest setting in a section."""
-    close = get_close_matches(name, [field.name for field in fields(kind)], n=1)
-    return f", did you mean {'.'.join([*place, close[0]])}?" if close else ""

@@ -37,13 +37,6 @@ def of_run(verb: str, words: Words) -> RunConfig:
     return parse(verb, words, VERBS[verb].description)
 
 
-def of_verb(kind: type, verb: str, words: Words, positional: str | None = None) -> Any:
-    """The settings of a verb that has its own."""
-    from advcam.verbs.arguments import parse_settings
-
-    return parse_settings(kind, verb, words, VERBS[verb].description, positional)
-
-
 def run(verb: str, words: Words) -> None:
     config = of_run(verb, words)
     from advcam.pipeline.graph import run_stages
@@ -134,66 +127,7 @@ def recipes(verb: str, words: Words) -> None:
                 show(f"{'':<{width}}    {part}: {said[part]}")
 
 
-def analyse(verb: str, words: Words) -> None:
-    from advcam.analyse.settings import AnalyseVerb
-
-    asked = of_verb(AnalyseVerb, verb, words, "figure")
-    from advcam.verbs.analyse import analyse as measure
-
-    measure(asked)
-
-
-def predict(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import PredictVerb
-
-    asked = of_verb(PredictVerb, verb, words, "images")
-    from advcam.verbs.predict import predict as label
-
-    label(asked)
-
-
-def export(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import ExportVerb
-
-    asked = of_verb(ExportVerb, verb, words)
-    if asked.format in ("onnx", "safetensors"):
-        from advcam.verbs.predict import export as hand_on
-    else:
-        from advcam.verbs.annotation import export as hand_on
-    hand_on(asked)
-
-
-def review(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import ReviewVerb
-
-    asked = of_verb(ReviewVerb, verb, words)
-    from advcam.verbs.annotation import review as put_in_order
-
-    put_in_order(asked)
-
-
-def take_back(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import ImportVerb
-
-    asked = of_verb(ImportVerb, verb, words, "corrected")
-    from advcam.verbs.annotation import take_back as keep
-
-    keep(asked)
-
-
-def app(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import AppVerb
-
-    asked = of_verb(AppVerb, verb, words)
-    from advcam.verbs.annotation import app as answer
-
-    answer(asked)
-
-
-def scenes(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import ScenesVerb
-
-    asked = of_verb(ScenesVerb, verb, words)
+def scenes(asked: Any) -> None:
     from dataclasses import fields
 
     from advcam.data.scenes import SceneSettings, write_scenes
@@ -203,22 +137,49 @@ def scenes(verb: str, words: Words) -> None:
     say(f"scenes: {asked.train} train, {asked.val} val and {asked.test} test images in {folder}")
 
 
-def bench(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import BenchSettings
+def own(verb: str, words: Words) -> None:
+    """A verb with settings of its own, which are read before anything heavy is imported for it."""
+    from advcam.analyse.settings import AnalyseVerb
+    from advcam.verbs import settings
+    from advcam.verbs.arguments import parse_settings
 
-    asked = of_verb(BenchSettings, verb, words)
-    from advcam.verbs.bench import bench as measure
+    kinds: dict[str, tuple[type, str | None]] = {
+        "analyse": (AnalyseVerb, "figure"),
+        "predict": (settings.PredictVerb, "images"),
+        "review": (settings.ReviewVerb, None),
+        "export": (settings.ExportVerb, None),
+        "import": (settings.ImportVerb, "corrected"),
+        "app": (settings.AppVerb, None),
+        "scenes": (settings.ScenesVerb, None),
+        "bench": (settings.BenchSettings, None),
+        "doctor": (settings.DoctorSettings, None),
+    }
+    kind, positional = kinds[verb]
+    asked: Any = parse_settings(kind, verb, words, VERBS[verb].description, positional)
+    work: Callable[[Any], None] = scenes
+    if verb == "analyse":
+        from advcam.verbs.analyse import analyse
 
-    measure(asked)
+        work = analyse
+    elif verb == "predict" or (verb == "export" and asked.format in ("onnx", "safetensors")):
+        from advcam.verbs import predict
 
+        work = predict.predict if verb == "predict" else predict.export
+    elif verb in ("review", "export", "import", "app"):
+        from advcam.verbs.annotation import app, export, review, take_back
 
-def doctor(verb: str, words: Words) -> None:
-    from advcam.verbs.settings import DoctorSettings
+        of_annotation: dict[str, Callable[[Any], None]]
+        of_annotation = {"review": review, "export": export, "import": take_back, "app": app}
+        work = of_annotation[verb]
+    elif verb == "bench":
+        from advcam.verbs.bench import bench
 
-    asked = of_verb(DoctorSettings, verb, words)
-    from advcam.verbs.doctor import examine
+        work = bench
+    elif verb == "doctor":
+        from advcam.verbs.doctor import examine
 
-    examine(asked)
+        work = examine
+    work(asked)
 
 
 VERBS: dict[str, Verb] = {
@@ -228,14 +189,14 @@ VERBS: dict[str, Verb] = {
     "collect": Verb("close a stage that was made in parts (--part i/n)", collect),
     "status": Verb("what is there, what is stale, and why", status),
     "recipes": Verb("the recipes, with cost and expected figures; or one of them", recipes),
-    "analyse": Verb("a figure or table of the paper, of a run: fig2 to fig16, table9 to table13, paper", analyse),
+    "analyse": Verb("a figure or table of the paper, of a run: fig2 to fig16, table9 to table13, paper", own),
     "tune": Verb("what a few true masks choose: threshold and refinement, with an interval", tune),
-    "predict": Verb("label new images with the trained network: masks, overlays, areas", predict),
-    "review": Verb("which masks to look at first, and why", review),
-    "export": Verb("masks for CVAT, Label Studio, COCO, YOLO, ...; the trained network as ONNX", export),
-    "import": Verb("corrected masks back from an annotation tool: they count as truth", take_back),
-    "app": Verb("a page on this machine: explain a picture, review masks, watch a run", app),
-    "scenes": Verb("write a generated data set", scenes),
-    "bench": Verb("how fast it is on this machine, against the authors' way", bench),
-    "doctor": Verb("what is installed, which device, is the data set sound", doctor),
+    "predict": Verb("label new images with the trained network: masks, overlays, areas", own),
+    "review": Verb("which masks to look at first, and why", own),
+    "export": Verb("masks for CVAT, Label Studio, COCO, YOLO, ...; the trained network as ONNX", own),
+    "import": Verb("corrected masks back from an annotation tool: they count as truth", own),
+    "app": Verb("a page on this machine: explain a picture, review masks, watch a run", own),
+    "scenes": Verb("write a generated data set", own),
+    "bench": Verb("how fast it is on this machine, against the authors' way", own),
+    "doctor": Verb("what is installed, which device, is the data set sound", own),
 }
