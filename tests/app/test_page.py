@@ -75,7 +75,7 @@ def address(run: Path) -> Iterator[str]:
 
 def test_how_far_a_run_is(tmp_path: Path) -> None:
     from advcam.app.run_tab import stage_rows
-    from advcam.pipeline.keys import Ledger, Line
+    from advcam.io.ledger import Ledger, Line
 
     begun = {"status": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - 100))}
     made = {

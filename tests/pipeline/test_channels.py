@@ -43,7 +43,7 @@ def test_four_bands_from_training_to_masks(fields: Path, tmp_path: Path) -> None
     config = parse("run", [text for name, value in settings.items() for text in (f"--{name}", str(value))])
     run_stages(config, ("classify", "attribute", "refine", "evaluate", "report"))
     run = Run.open(config)
-    assert all(run.folder.mask("advcam", record.id).exists() for record in run.records)
+    assert all(run.folder.file("advcam/masks", record.id).exists() for record in run.records)
     classifier, _ = load_classifier(run.folder.classifier)
     assert classifier.first_convolution.in_channels == 4
     assert len(classifier.mean) == len(classifier.std) == 4

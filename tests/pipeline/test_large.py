@@ -36,13 +36,13 @@ def test_windows_map_and_refine_at_the_own_size(large: RunConfig, capsys: pytest
     run_stages(large, ("classify", "attribute", "refine"))
     assert "reduced" not in capsys.readouterr().err
     run = Run.open(large)
-    result = LocalizationMaps.load(run.folder.maps("advcam", "large"))
+    result = LocalizationMaps.load(run.folder.file("advcam/maps", "large"))
     assert result.image_size == SIZE
     assert result.maps.shape == (2, 38, 55)
     assert result.maps.max(axis=(1, 2)).min() > 0.5
-    with Image.open(run.folder.mask("advcam", "large")) as mask:
+    with Image.open(run.folder.file("advcam/masks", "large")) as mask:
         assert mask.size == SIZE[::-1]
-    with Image.open(run.folder.overlay("advcam", "large")) as overlay:
+    with Image.open(run.folder.file("advcam/overlays", "large")) as overlay:
         assert overlay.size == SIZE[::-1]
 
 
@@ -53,7 +53,7 @@ def test_without_windows_it_is_told_and_small_pictures_are_alike(
     for place, window in enumerate((64, 0)):
         config = replace(large, out=str(tmp_path / str(place)), attribute=replace(large.attribute, window=window))
         run_stages(config, ("classify", "attribute"))
-        found.append(LocalizationMaps.load(Run.open(config).folder.maps("advcam", "small")).maps)
+        found.append(LocalizationMaps.load(Run.open(config).folder.file("advcam/maps", "small")).maps)
     np.testing.assert_array_equal(*found)
     assert "1 images are longer than 100 pixels and reduced: --attribute.window keeps them" in capsys.readouterr().err
 

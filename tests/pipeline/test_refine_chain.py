@@ -61,7 +61,7 @@ def mapped(run_with_maps: RunConfig, tmp_path: Path) -> RunConfig:
 
 def masks_of(config: RunConfig) -> dict[str, np.ndarray]:
     run = Run.open(config)
-    return {record.id: read_prediction(run, record, run.folder.mask("cam", record.id)) for record in run.records}
+    return {record.id: read_prediction(run, record, run.folder.file("cam/masks", record.id)) for record in run.records}
 
 
 def test_a_chain_is_its_parts_one_after_another(mapped):

@@ -225,7 +225,7 @@ def test_instances_are_measured(tmp_path: Path):
     for record in run.wanted:
         classes, masks = read_objects(record)
         numbers = (masks * np.arange(1, len(classes) + 1)[:, None, None]).sum(axis=0).astype(np.uint16)
-        FoundObjects(numbers, classes, np.ones(len(classes), np.float32)).save(run.folder.objects(record.id))
+        FoundObjects(numbers, classes, np.ones(len(classes), np.float32)).save(run.folder.file("instances", record.id))
         run.ledger("instances").note([Line(record.id, "made")])
     results = instance_results(run)
     assert [(found["iou"], found["split"], found["images"], found["ap"]) for found in results] == [

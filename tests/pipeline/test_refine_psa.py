@@ -70,7 +70,7 @@ def test_from_maps_to_masks(mapped):
     run = Run.open(mapped)
     assert len(masks_of(mapped)) == 6
     for record in run.records:
-        with Image.open(run.folder.mask("cam", record.id)) as mask, Image.open(record.image) as image:
+        with Image.open(run.folder.file("cam/masks", record.id)) as mask, Image.open(record.image) as image:
             assert mask.size == image.size
             allowed = {0, *(index + 1 for index in record.classes)}
             assert set(np.unique(np.asarray(mask)).tolist()) <= allowed
@@ -78,7 +78,7 @@ def test_from_maps_to_masks(mapped):
     for record in learned:
         labels = AffinityLabels.load(refine_psa.label_path(run, "cam", record.id))
         assert labels.classes.tolist() == list(record.classes)
-        size = LocalizationMaps.load(run.folder.maps("cam", record.id)).image_size
+        size = LocalizationMaps.load(run.folder.file("cam/maps", record.id)).image_size
         assert labels.low.shape == labels.high.shape == (len(record.classes), *size)
     assert (run.folder.root / "cam/psa" / "network" / "model.safetensors").exists()
     made = entry(mapped, "cam/psa").result
@@ -168,22 +168,22 @@ def test_threads_do_not_meet(mapped):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(labels, subjects))
     for subject, found in zip(subjects, together, strict=True):
-        with Image.open(run.folder.mask("cam", subject.record.id)) as mask:
+        with Image.open(run.folder.file("cam/masks", subject.record.id)) as mask:
             assert np.array_equal(found, np.asarray(mask))
 
 
 def test_images_whose_maps_are_zero(mapped):
     run = Run.open(mapped)
     first, *rest = refine_psa.learnable(run, "cam")
-    path = run.folder.maps("cam", first.id)
+    path = run.folder.file("cam/maps", first.id)
     maps = LocalizationMaps.load(path)
     replace(maps, maps=np.zeros_like(maps.maps)).save(path)
     run_stages(mapped, ("refine",))
     assert entry(mapped, "cam/psa").result["images"] == len(rest)
-    with Image.open(run.folder.mask("cam", first.id)) as mask:
+    with Image.open(run.folder.file("cam/masks", first.id)) as mask:
         assert not np.asarray(mask).any()
     for record in rest:
-        path = run.folder.maps("cam", record.id)
+        path = run.folder.file("cam/maps", record.id)
         maps = LocalizationMaps.load(path)
         replace(maps, maps=np.zeros_like(maps.maps)).save(path)
     with pytest.raises(DataError, match=r"none of the 6 images .* not zero everywhere"):

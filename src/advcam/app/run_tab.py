@@ -13,9 +13,9 @@ import msgspec
 from advcam.errors import RunError
 from advcam.evaluate.metrics import read_metrics
 from advcam.io.files import read_table
+from advcam.io.ledger import Ledger
 from advcam.io.progress import duration
 from advcam.io.yaml import read_yaml
-from advcam.pipeline.keys import Ledger
 from advcam.report.figures import name_of_masks
 
 RUN_FILE, METRICS, KEYS = "run.yaml", "metrics.json", "keys"

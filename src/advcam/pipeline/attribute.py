@@ -68,9 +68,9 @@ def attribute(run: Run) -> None:
     found = {kind: facts(run, kind) for kind in kinds(run.config)}
     # Before the baseline, whose maps may be fresh, is begun.
     refuse_stale(run, f"{run.kind}/maps", found[run.kind], [f"{run.kind}/maps"])
-    wanted = [Wanted(f"{kind}/maps", partial(keys, run, kind), partial(run.folder.maps, kind)) for kind in found]
+    wanted = [Wanted(f"{kind}/maps", partial(keys, run, kind)) for kind in found]
     if square:
-        wanted.append(Wanted(f"{run.kind}/scores", wanted[0].keys, partial(run.folder.scores, run.kind)))
+        wanted.append(Wanted(f"{run.kind}/scores", wanted[0].keys))
     with ExitStack() as stack:
         entries = {k: stack.enter_context(making(run, f"{k}/maps", found[k], [f"{k}/maps"])).entry for k in run.kinds}
         kind_of_mapping: type[Mapping | SquareMapping] = SquareMapping if square else Mapping

@@ -157,7 +157,7 @@ def mask_results(run: Run) -> list[SegmentationResult]:
             threshold, source = (None, None) if chosen is None else (chosen.value, chosen.source())
             for split, images in run.mapped_sets.items():
                 there = [
-                    (record, run.folder.mask(kind, record.id, step))
+                    (record, run.folder.file(f"{kind}/{step}", record.id))
                     for record in run.limited(images).records
                     if record.mask is not None and ledger.key(record.id) is not None
                 ]
@@ -199,7 +199,7 @@ def instance_results(run: Run) -> list[dict[str, Any]]:
         for record in run.limited(images).records:
             if record.objects is None or record.mask is None or ledger.key(record.id) is None:
                 continue
-            found = FoundObjects.load(run.folder.objects(record.id))
+            found = FoundObjects.load(run.folder.file("instances", record.id))
             size = (found.numbers.shape[0], found.numbers.shape[1])
             classes, masks = read_objects(record, size, len(run.class_names))
             matcher.add(*map(torch.from_numpy, (found.scores, found.classes, found.masks, classes, masks)))
@@ -227,7 +227,7 @@ def scored(run: Run, split: str, boxes: bool = True) -> list[tuple[Record, Score
     ledger, found = run.ledger(f"{run.kind}/scores"), []
     for record in run.limited(run.mapped_sets[split]).records:
         truth = true_corners(record) if boxes else record.mask is not None and not record.boxes
-        if truth and ledger.key(record.id) is not None and run.folder.scores(run.kind, record.id).exists():
+        if truth and ledger.key(record.id) is not None and run.folder.file(f"{run.kind}/scores", record.id).exists():
             found.append((record, run.read_scores(run.kind, record)))
     return found
 

@@ -36,7 +36,7 @@ from advcam.pipeline.run import Run
 from advcam.pipeline.through import work_through
 from advcam.report.box_overlays import DrawnBox, box_overlay
 
-NAME, FOUND, OVERLAYS = "boxes", "boxes/images", "boxes/overlays"
+NAME, FOUND, OVERLAYS = "boxes", "boxes/images", "box_overlays"
 OUTPUTS = ("boxes.csv", "boxes.json")
 # They say what is drawn and when, and change no box.
 WITHOUT_NUMBERS = ("in_run", "overlays")
@@ -93,14 +93,14 @@ def localize(run: Run) -> None:
             say(f"localize: {len(run.wanted) - len(records)} images have no maps yet and get no boxes")
         roots = {record.id: images.root for images in run.mapped_sets.values() for record in images.records}
         own = keys(run, plain(facts))
-        wanted = [Wanted(FOUND, own, partial(found_file, run))]
+        wanted = [Wanted(FOUND, own)]
         if config.overlays:
-            wanted.append(Wanted(OVERLAYS, own, run.folder.box_overlay))
+            wanted.append(Wanted(OVERLAYS, own))
         work_through(run, wanted, Plan(records, in_turn), records, partial(BoxWork, settings=chosen), "localize")
         detections: list[Detection] = []
         images = []
         for record in records:
-            found = read_json(found_file(run, record.id), FoundBoxes)
+            found = read_json(run.folder.file(FOUND, record.id), FoundBoxes)
             detections += [
                 Detection(record.id, run.class_names[index], score, box) for index, box, score in found.boxes
             ]
@@ -184,10 +184,6 @@ class FoundBoxes(msgspec.Struct):
     boxes: list[tuple[int, tuple[int, int, int, int], float]]
 
 
-def found_file(run: Run, image: str) -> Path:
-    return run.folder.file(NAME, image)
-
-
 @dataclass(frozen=True)
 class BoxWork:
     """The boxes of an image, and the image with them."""
@@ -206,11 +202,11 @@ class BoxWork:
         image, outcome = made.record.id, Outcome()
         if OVERLAYS in missing[image]:
             write_overlay(self.run, made)
-            outcome.files.append((OVERLAYS, image, self.run.folder.box_overlay(image)))
+            outcome.files.append((OVERLAYS, image, self.run.folder.file(OVERLAYS, image)))
         if FOUND in missing[image]:
             boxes = [(index, tuple(map(int, box)), score) for index, box, score in scored_boxes(made)]
-            write_json(found_file(self.run, image), {"size": made.size, "boxes": boxes})
-            outcome.files.append((FOUND, image, found_file(self.run, image)))
+            write_json(self.run.folder.file(FOUND, image), {"size": made.size, "boxes": boxes})
+            outcome.files.append((FOUND, image, self.run.folder.file(FOUND, image)))
         return outcome
 
 
@@ -231,7 +227,7 @@ def write_overlay(run: Run, found: ImageBoxes) -> None:
         for index, box, score in scored_boxes(found)
     ]
     drawn = box_overlay(np.ascontiguousarray(read_image(found.record.image)), boxes)
-    with writing(run.folder.box_overlay(found.record.id)) as temporary:
+    with writing(run.folder.file(OVERLAYS, found.record.id)) as temporary:
         Image.fromarray(drawn).save(temporary, "JPEG", quality=90)
 
 

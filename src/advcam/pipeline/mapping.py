@@ -217,7 +217,7 @@ class Mapping:
             name = f"{kind}/maps"
             if name in missing.get(record.id, ()):
                 values = maps.get(kind, np.zeros((0, *stored_size(size)), np.float16)).astype(np.float16)
-                path = self.run.folder.maps(kind, record.id)
+                path = self.run.folder.file(f"{kind}/maps", record.id)
                 LocalizationMaps(np.asarray(record.classes, dtype=np.int64), values, size, scores).save(path)
                 outcome.files.append((name, record.id, path))
 
@@ -351,13 +351,13 @@ class SquareMapping:
             raw[self.run.kind] = found.maps[index].float().cpu()
             for kind, score_map in raw.items():
                 if f"{kind}/maps" in missing.get(record.id, ()):
-                    path = self.run.folder.maps(kind, record.id)
+                    path = self.run.folder.file(f"{kind}/maps", record.id)
                     kept = stored([score_map[None]], size).numpy().astype(np.float16)
                     scores = np.array([probability], dtype=np.float32)
                     LocalizationMaps(np.array([label]), kept, size, scores).save(path)
                     outcome.files.append((f"{kind}/maps", record.id, path))
             if f"{self.run.kind}/scores" in missing.get(record.id, ()):
-                path = self.run.folder.scores(self.run.kind, record.id)
+                path = self.run.folder.file(f"{self.run.kind}/scores", record.id)
                 own = (raw[self.run.baseline].numpy(), raw[self.run.kind].numpy())
                 ScoreMapFile(label, predicted[index], probability, *own, size).save(path)
                 outcome.files.append((f"{self.run.kind}/scores", record.id, path))

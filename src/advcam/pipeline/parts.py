@@ -65,12 +65,10 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """An artifact with a file for every image: the keys that the files must have, known or made for some images, and
-    where they are."""
+    """An artifact with a file for every image: the keys that the files must have, known or made for some images."""
 
     name: str
     keys: Mapping[str, str] | Callable[[Sequence[Record]], Mapping[str, str]]
-    file: Callable[[str], Path]
 
     def keys_of(self, records: Sequence[Record]) -> Mapping[str, str]:
         """Of some images, but for those that have no such file."""

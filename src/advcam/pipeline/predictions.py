@@ -83,7 +83,7 @@ def false_areas(run: Run) -> list[dict[str, Any]]:
         ledger, keys = run.ledger(f"{NAME}/{look.folder}"), prediction_keys(run, look, images.records)
         found, seen = FalseArea.none(len(run.class_names)), 0
         for record in images.records:
-            path = run.folder.prediction(record.id, look.folder)
+            path = run.folder.file(f"{NAME}/{look.folder}", record.id)
             if ledger.fresh(record.id, keys[record.id], path):
                 found, seen = found.plus(read_prediction(run, record, path), record.classes), seen + 1
         if found.images.any():
@@ -131,9 +131,9 @@ def network_results(run: Run) -> list[SegmentationResult]:
         for look in known.values():
             ledger, keys = run.ledger(f"{NAME}/{look.folder}"), prediction_keys(run, look, images.records)
             there = [
-                (record, run.folder.prediction(record.id, look.folder))
+                (record, run.folder.file(f"{NAME}/{look.folder}", record.id))
                 for record in images.records
-                if ledger.fresh(record.id, keys[record.id], run.folder.prediction(record.id, look.folder))
+                if ledger.fresh(record.id, keys[record.id], run.folder.file(f"{NAME}/{look.folder}", record.id))
             ]
             scores = score_records(run, there)
             if scores is not None:
@@ -155,7 +155,7 @@ def predict_split(run: Run, split: str, images: ImageSet) -> None:
     """Write the network's labels of a split, for each look that is asked for."""
     for look in looks(run.config.segment.multi_scale, run.config.segment.crf):
         name, ready = f"{NAME}/{look.folder}", label_work(run, look)
-        wanted = Wanted(name, partial(prediction_keys, run, look), partial(run.folder.file, name))
+        wanted = Wanted(name, partial(prediction_keys, run, look))
         plan, build = Plan(images.records, partial(ready.plan, run)), partial(label_work, look=look)
         work_through(run, [wanted], plan, images.records, build, f"segment: labels of {split}{look.words}", ready)
 

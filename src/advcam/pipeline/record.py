@@ -34,7 +34,7 @@ PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "numba"
 SUFFIXES = {
     **dict.fromkeys(("maps", "scores", "irn/edges", "psa/labels", "instances"), ".npz"),
     **dict.fromkeys(("overlays", "box_overlays"), ".jpg"),
-    "boxes": ".json",
+    "boxes/images": ".json",
 }
 
 
@@ -73,38 +73,6 @@ class RunFolder:
     def boxes(self) -> Path:
         """Boxes of all images as a table; COCO's JSON lies beside it."""
         return self.root / "boxes.csv"
-
-    def maps(self, kind: str, image: str) -> Path:
-        """Localization maps of a kind: "advcam", "cam", ..."""
-        return self.file(f"{kind}/maps", image)
-
-    def scores(self, kind: str, image: str) -> Path:
-        """Raw maps of a localization run, on the network's grid."""
-        return self.file(f"{kind}/scores", image)
-
-    def mask(self, kind: str, image: str, step: str = "masks") -> Path:
-        """Masks from a kind of maps; ``step`` names those on the way, such as "crf"."""
-        return self.file(f"{kind}/{step}", image)
-
-    def overlay(self, kind: str, image: str) -> Path:
-        """The mask over its image, to look at."""
-        return self.file(f"{kind}/overlays", image)
-
-    def saliency(self, image: str) -> Path:
-        """The salient-object map: 8-bit grey, 255 most salient."""
-        return self.file("saliency", image)
-
-    def objects(self, image: str) -> Path:
-        """One mask per object."""
-        return self.file("instances", image)
-
-    def box_overlay(self, image: str) -> Path:
-        """The image with its boxes, to look at."""
-        return self.file("box_overlays", image)
-
-    def prediction(self, image: str, look: str = "predictions") -> Path:
-        """The labels that the trained network gives to the pixels of a scored image."""
-        return self.file(f"segmentation/{look}", image)
 
 
 class Paused(Exception):

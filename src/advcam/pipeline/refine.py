@@ -165,7 +165,7 @@ def mask_work(run: Run, masks: MaskSet, prepared: Prepared) -> EachImage:
     def one(subject: Subject) -> UInt8[np.ndarray, "H W"]:
         mask = resized_labels(by_windows(labels, subject, run.config.refine.window), subject.result.image_size)
         if masks.finished:
-            run.folder.overlay(masks.kind, subject.record.id).unlink(missing_ok=True)
+            run.folder.file(f"{masks.kind}/overlays", subject.record.id).unlink(missing_ok=True)
         return settled(run, subject.record, mask) if masks.finished else mask
 
     return EachImage(run, masks.kind, masks.name, one, write_mask, run.config.refine.window)
@@ -177,13 +177,15 @@ def draw_overlays(run: Run) -> None:
     todo = [
         record
         for record in run.mapped(run.kind)
-        if ledger.key(record.id) is not None and not run.folder.overlay(run.kind, record.id).exists()
+        if ledger.key(record.id) is not None and not run.folder.file(f"{run.kind}/overlays", record.id).exists()
     ]
 
     def draw(record: Record) -> None:
         subject = Subject.read(run, record, run.kind)
-        mask = resized_labels(read_prediction(run, record, run.folder.mask(run.kind, record.id)), subject.size)
-        with writing(run.folder.overlay(run.kind, record.id)) as temporary:
+        mask = resized_labels(
+            read_prediction(run, record, run.folder.file(f"{run.kind}/masks", record.id)), subject.size
+        )
+        with writing(run.folder.file(f"{run.kind}/overlays", record.id)) as temporary:
             Image.fromarray(mask_overlay(subject.image, mask, voc_palette())).save(temporary, "JPEG", quality=90)
 
     for _ in in_threads(draw, todo, torch.get_num_threads()):

@@ -195,7 +195,7 @@ def train(run: Run, kind: str, network: IRNNetwork, key: str) -> dict[str, Any]:
 
     settings, records, folder = run.config.irn, training_records(run, kind), run.folder.root / kind / "irn"
     side = run.config.refine.max_side
-    images = [LabelledImage(record.image, run.folder.mask(kind, record.id, "irn/labels"), side) for record in records]
+    images = [LabelledImage(record.image, run.folder.file(f"{kind}/irn/labels", record.id), side) for record in records]
     task = IRNTask(network, images, settings)
     with FitProgress("irn") as shown:
         result = fit(task, folder, origin={"key": key}, device=run.config.device, on_event=shown)
@@ -335,7 +335,7 @@ def instances(run: Run) -> None:
         keys = instance_keys(run)
         records = [record for record in run.wanted if record.id in keys]
         count = each_image(run, INSTANCES, keys, records, object_work, INSTANCES)
-        files = ((record.id, FoundObjects.load(run.folder.objects(record.id))) for record in records)
+        files = ((record.id, FoundObjects.load(run.folder.file("instances", record.id))) for record in records)
         rows = [(image, *row) for image, objects in files for row in objects.rows(run.class_names)]
         write_table(run.folder.root / TABLE, [_COLUMNS, *rows])
         made.entry.result = {"images": len(records), "of": len(run.records), "made": count}

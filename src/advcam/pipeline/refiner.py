@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,7 @@ def each_image(
     what: str,
 ) -> int:
     """Make what is missing of an artifact of one file for each image; returns how many were."""
-    wanted = Wanted(name, keys, partial(run.folder.file, name))
-    return work_through(run, [wanted], Plan(records, in_turn), records, build, what).made
+    return work_through(run, [Wanted(name, keys)], Plan(records, in_turn), records, build, what).made
 
 
 @dataclass(frozen=True)

@@ -245,18 +245,18 @@ def everything(run: Run) -> dict[str, Any]:
     queue, kept = by_image(read_table(run.folder.root / REVIEW)), Corrected(run.folder.root)
     flagged = {flag.image for flag in read_flags(run.folder.flagged)}
     split_of = {record.id: split for split, images in run.mapped_sets.items() for record in images.records}
-    there = [record for record in run.wanted if run.folder.mask(run.kind, record.id).exists()]
+    there = [record for record in run.wanted if run.folder.file(f"{run.kind}/masks", record.id).exists()]
     shown = there[: run.config.report.images]
     tiles = []
     with progress(f"{STAGE}: images", len(shown)) as advance:
         for record in shown:
-            mask = read_prediction(run, record, run.folder.mask(run.kind, record.id))
+            mask = read_prediction(run, record, run.folder.file(f"{run.kind}/masks", record.id))
             truth = None if record.mask is None else read_mask(record, mask.shape)
             iou = None if truth is None else image_iou(mask, truth)
             own = queue.get(record.id, [])
             worst = max(own, key=lambda entry: entry.doubt, default=None)
             decision = next((entry.decision for entry in own if entry.decision), "")
-            overlay: Any = run.folder.overlay(run.kind, record.id)
+            overlay: Any = run.folder.file(f"{run.kind}/overlays", record.id)
             if truth is not None and kept.has(record.id):
                 # What is shown is what counts: the corrected mask, which is the truth that the run's is held against.
                 overlay = mask_overlay(read_image(record.image), truth, voc_palette())
@@ -279,9 +279,9 @@ def everything(run: Run) -> dict[str, Any]:
             )
             advance()
     trainings = [training_section(said, run.folder.root / name) for said, name in TRAININGS]
-    boxes = [record.id for record in run.wanted if run.folder.box_overlay(record.id).exists()]
+    boxes = [record.id for record in run.wanted if run.folder.file("box_overlays", record.id).exists()]
     listed = read_boxes(run.folder.boxes) if run.folder.boxes.exists() else []
-    pictures = {name: read_image(run.folder.box_overlay(name)) for name in boxes[:BOX_SHOTS]}
+    pictures = {name: read_image(run.folder.file("box_overlays", name)) for name in boxes[:BOX_SHOTS]}
     return {
         "tiles": tiles,
         "more_images": len(there) - len(shown),
@@ -304,7 +304,7 @@ def read_subject(run: Run, record: Record, split: str, flags: Sequence[Flag]) ->
         if run.has_maps(kind, record):
             result = run.read_maps(kind, record)
             maps[name_of_masks(kind)] = full_maps(result, size).numpy()
-    mask = run.folder.mask(run.kind, record.id)
+    mask = run.folder.file(f"{run.kind}/masks", record.id)
     has_mask = masks.key(record.id) is not None and mask.exists()
     return Subject(
         name=record.id,
@@ -364,7 +364,7 @@ def step_masks(run: Run, record: Record, size: tuple[int, int]) -> dict[str, UIn
         result = run.read_maps(run.kind, record)
         threshold = chosen[0].value
         found["seed"] = seed_labels(full_maps(result, size), torch.from_numpy(result.classes), threshold).numpy()
-    path = run.folder.mask(run.kind, record.id, "crf")
+    path = run.folder.file(f"{run.kind}/crf", record.id)
     if run.ledger(f"{run.kind}/crf").key(record.id) is not None and path.exists():
         found["seed + CRF"] = resized_labels(read_prediction(run, record, path), size)
     return found

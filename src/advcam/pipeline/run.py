@@ -241,18 +241,18 @@ class Run:
         if self.ledger(f"{kind}/maps").key(record.id) is None:
             return False
         # A part would ask the file system for every image of all.
-        return self.part is not None or self.folder.maps(kind, record.id).exists()
+        return self.part is not None or self.folder.file(f"{kind}/maps", record.id).exists()
 
     def read_maps(self, kind: str, record: Record) -> LocalizationMaps:
         """The maps of an image; RunError unless they are of its size, and of classes that there are."""
-        path = self.folder.maps(kind, record.id)
+        path = self.folder.file(f"{kind}/maps", record.id)
         return LocalizationMaps.load(path, image_size(record.image), len(self.class_names))
 
     def read_scores(self, kind: str, record: Record) -> ScoreMapFile:
         """As ``read_maps``, the raw maps of a localization run."""
         from advcam.attribute.wsol import ScoreMapFile
 
-        path = self.folder.scores(kind, record.id)
+        path = self.folder.file(f"{kind}/scores", record.id)
         return ScoreMapFile.load(path, image_size(record.image), len(self.class_names))
 
     def need(self, name: str, verb: str) -> None:

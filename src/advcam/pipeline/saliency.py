@@ -108,7 +108,7 @@ def saliency(run: Run) -> None:
         # Over all images of the run, whichever are wanted: a map must not depend on what else was asked for.
         plan = Plan(run.records, partial(in_turn, count=size))
         build = partial(SaliencyWork, given=folder_maps(run) if config.source == "folder" else None)
-        wanted = Wanted(NAME, partial(keys, run), run.folder.saliency)
+        wanted = Wanted(NAME, partial(keys, run))
         done = work_through(run, [wanted], plan, run.wanted, build, "saliency")
         without = sorted({record.id for record in run.wanted if run.ledger(NAME).key(record.id) is None})
         made.entry.result = {
@@ -161,7 +161,7 @@ class SaliencyWork:
         outcome = Outcome(problems=problems)
         for record, found in zip(records, maps, strict=True):
             if found is not None and record.id in missing:
-                path = self.run.folder.saliency(record.id)
+                path = self.run.folder.file(NAME, record.id)
                 write_map(path, found)
                 outcome.files.append((NAME, record.id, path))
         return outcome
@@ -267,7 +267,7 @@ def saliency_facts(run: Run) -> dict[str, Any] | None:
         one.id
         for one in run.wanted
         if one.id not in known
-        and (ledger.key(one.id) is None or (run.part is None and not run.folder.saliency(one.id).exists()))
+        and (ledger.key(one.id) is None or (run.part is None and not run.folder.file(NAME, one.id).exists()))
     ]
     if entry is None or lacking:
         named = f" of {shortened(lacking)}" if lacking and entry else ""
@@ -289,7 +289,7 @@ def salient_region(run: Run, record: Record, size: tuple[int, int]) -> Bool[np.n
     None where the image has no map, as ``saliency.missing`` allows, and where its map shows no object at all: such a
     map says nothing of an image whose label says that there is one.
     """
-    path = run.folder.saliency(record.id)
+    path = run.folder.file(NAME, record.id)
     if not path.exists():
         return None
     found = salient(read_map(path, size), run.config.saliency.rule, run.config.saliency.threshold)
@@ -319,7 +319,7 @@ def settled(run: Run, record: Record, mask: UInt8[np.ndarray, "H W"]) -> UInt8[n
 
 def reduced_saliency(run: Run, record: Record, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"] | None:
     """The run's saliency map of an image at a smaller size, to look at; None where there is none."""
-    path = run.folder.saliency(record.id)
+    path = run.folder.file(NAME, record.id)
     return np.rint(read_map(path, size) * 255).astype(np.uint8) if path.exists() else None
 
 

@@ -66,7 +66,7 @@ def todo(run: Run, known: Known, what: str) -> dict[str, frozenset[str]]:
     for one in known.wanted:
         ledger = run.ledger(one.name)
         for image, key in known.keys[one.name].items():
-            if not ledger.fresh(image, key, one.file(image)):
+            if not ledger.fresh(image, key, run.folder.file(one.name, image)):
                 missing.setdefault(image, set()).add(one.name)
                 line = ledger.lines.get(image)
                 if line is not None and line.key != key:
