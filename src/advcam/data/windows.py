@@ -74,31 +74,30 @@ def blended(
     """
     height, width = size
     down, across = _spans(height, side), _spans(width, side)
-    # Sums of weighted values and, last, of weights: of the rows that windows of the row above share with this one.
-    above: Tensor | None = None
-    for rows, lower in zip(down, (*down[1:], slice(height, height)), strict=True):
-        left: Tensor | None = None
-        shared = rows.stop - lower.start
-        for columns, after in zip(across, (*across[1:], slice(width, width)), strict=True):
+    # Sums of weighted values and, last, of weights: of the rows that windows of the row above share with this one. What
+    # this row leaves to the next takes its place, column by column.
+    lower = [*(rows.start for rows in down[1:]), height]
+    most = max(rows.stop - start for rows, start in zip(down, lower, strict=True))
+    strip, held = torch.zeros(0), 0
+    for rows, end in zip(down, lower, strict=True):
+        left, shared = torch.zeros(0), rows.stop - end
+        for columns, stop in zip(across, (*(after.start for after in across[1:]), width), strict=True):
             values = of_window((rows, columns)).float().cpu()
             weights = window_weights(*values.shape[1:])
             sums = torch.zeros(len(values) + 1, *values.shape[1:])
-            known = 0 if left is None else left.shape[2]
-            if left is not None:
+            if not len(strip):
+                strip = torch.zeros(len(sums), most, width)
+            known = left.shape[-1]
+            if known:
                 sums[..., :known] = left
-            if above is not None:
-                sums[:, : above.shape[1], known:] = above[..., columns.start + known : columns.stop]
+            sums[:, :held, known:] = strip[:, :held, columns.start + known : columns.stop]
             sums[:-1] += values * weights
             sums[-1] += weights
-            done = sums[..., : after.start - columns.start]
-            left = sums[..., after.start - columns.start :].clone()
-            if lower.start < height:
-                if columns.start == 0:
-                    below = torch.empty(len(sums), shared, width)
-                below[..., columns.start : after.start] = done[:, -shared:]
-            inner = done[:, : lower.start - rows.start]
-            yield (slice(rows.start, lower.start), slice(columns.start, after.start)), inner[:-1] / inner[-1]
-        above = below if lower.start < height else None
+            done, left = sums[..., : stop - columns.start], sums[..., stop - columns.start :].clone()
+            strip[:, :shared, columns.start : stop] = done[:, end - rows.start :]
+            inner = done[:, : end - rows.start]
+            yield (slice(rows.start, end), slice(columns.start, stop)), inner[:-1] / inner[-1]
+        held = shared
 
 
 def middle_of(window: Window, size: tuple[int, int], side: int) -> tuple[Window, Window]:
