@@ -25,7 +25,7 @@ STEPS = {
     "doctor": ("from advcam.data.check import examine_dataset", "examine_dataset(DATA)"),
     "checks of a run": (
         "from advcam.verbs.arguments import parse; from advcam.pipeline.classify import check_data, tell_notices; "
-        "from advcam.pipeline.run import Run"
+        "from advcam.pipeline.run import Run",
         "run = Run.open(parse('run', ['--data', DATA, '--out', DATA + '-run'])); check_data(run); tell_notices(run)",
     ),
     "plan of the maps": (
