@@ -76,7 +76,7 @@ def test_from_maps_to_masks(mapped):
             assert set(np.unique(np.asarray(mask)).tolist()) <= allowed
     learned = refine_psa.learnable(run, "cam")
     for record in learned:
-        labels = AffinityLabels.load(refine_psa.label_path(run, "cam", record.id))
+        labels = AffinityLabels.load(run.folder.file("cam/psa/labels", record.id))
         assert labels.classes.tolist() == list(record.classes)
         size = LocalizationMaps.load(run.folder.file("cam/maps", record.id)).image_size
         assert labels.low.shape == labels.high.shape == (len(record.classes), *size)
