@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from run_folder import IDS, NAMES, SIZE, box_mask, corrected_ids
 
 import advcam
@@ -46,6 +47,14 @@ def test_the_odd_image_is_first_in_the_queue_and_in_label_studio(run: Path) -> N
     tasks = json.loads(advcam.export.label_studio(run).read_text())
     scores = {task["data"]["advcam_id"]: task["predictions"][0]["score"] for task in tasks}
     assert min(scores, key=lambda key: scores[key]) == "sub/3"
+
+
+def test_a_run_is_found_from_another_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = yaml.safe_load((run / "run.yaml").read_text())
+    content["settings"]["data"], content["place"] = "photos", str(tmp_path)
+    (run / "run.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(run)
+    assert tuple(open_view(run).images) == IDS
 
 
 def test_boxes_of_a_run(run: Path) -> None:

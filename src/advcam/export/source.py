@@ -21,7 +21,7 @@ from advcam.data.record import Record
 from advcam.errors import DataError, RunError, SettingsError
 from advcam.export.corrected import Corrected
 from advcam.export.item import Annotated, Item, Shape, What, parts_of, shapes_of
-from advcam.io.files import read_json, read_table
+from advcam.io.files import found_from, read_json, read_table
 from advcam.io.yaml import read_yaml
 from advcam.localize.detection import read_boxes
 from advcam.refine.irn.objects import FoundObjects
@@ -142,6 +142,7 @@ class _Content(msgspec.Struct):
 
     settings: _Settings
     artifacts: dict[str, _Made]
+    place: str = ""
 
 
 class _Predictions(msgspec.Struct):
@@ -150,13 +151,15 @@ class _Predictions(msgspec.Struct):
 
 def _of_run(root: Path) -> RunView:
     content = read_yaml(root / RUN_FILE, _Content, "restore it from a copy")
-    settings, made, data = content.settings, content.artifacts, content.settings.data
+    settings, made = content.settings, content.artifacts
+    named = (settings.data, settings.labels, settings.classes)
+    data, table, classes = (name and found_from(content.place, name) for name in named)
     plain = settings.attribute.map
     own = kind_of(settings.attribute.method, plain)
     if data is None:
         raise RunError(f"{root} names no data set: run `advcam run --data FOLDER --out {root}` first")
-    names = settings.splits.maps or splits(data, labels=settings.labels) or (None,)
-    sets = [open_dataset(data, name, labels=settings.labels, classes=settings.classes, skip_bad=True) for name in names]
+    names = settings.splits.maps or splits(data, labels=table) or (None,)
+    sets = [open_dataset(data, name, labels=table, classes=classes, skip_bad=True) for name in names]
     records = {record.id: record for images in sets for record in images.records}
     masks = made.get(f"{own}/{MASKS}")
     threshold = masks.result.get("threshold") if masks else None

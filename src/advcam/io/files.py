@@ -205,3 +205,12 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in list(folder.rglob(f".*{TEMPORARY}")):
         with suppress(RunError):
             remove(leftover)
+
+
+def found_from(place: str, name: str) -> str:
+    """A path as it is, or, where nothing is there, from the working folder in which it was given.
+
+    >>> found_from("/", "tmp"), found_from("/nowhere", "s3://photos")
+    ('/tmp', 's3://photos')
+    """
+    return name if Path(name).exists() or not (Path(place) / name).exists() else str(Path(place) / name)

@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from advcam.errors import Help, SettingsError, did_you_mean
+from advcam.io.files import found_from
 from advcam.io.keys import plain
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.record import RUN_FILE, RunRecord
@@ -83,9 +84,8 @@ def _saved(out: Any) -> dict[str, Any]:
     content = RunRecord(root).content
     found = plain(content.settings)
     for name in ("data", "labels", "classes", "classifier"):
-        # Relative to where the command was given that made the folder.
-        if found[name] and not Path(found[name]).exists() and (Path(content.place) / found[name]).exists():
-            found[name] = str(Path(content.place) / found[name])
+        if found[name]:
+            found[name] = found_from(content.place, found[name])
     # The folder may have been moved, or be reached from another working folder.
     return found | {"out": str(root)}
 
