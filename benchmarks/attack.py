@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--disks", type=int, default=30)
     parser.add_argument("--chains", nargs="+", choices=kills.CHAINS, default=list(kills.CHAINS))
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--helpers", type=int, default=2, help="of the killed: processes, and such that load")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--warm", action="store_true", help="commands are forked from a process that has imported all")
     asked = parser.parse_args()
     if asked.disks and not os.environ.get("ADVCAM_ATTACK_INSIDE"):
         # Mounts of its own, gone with the process.
@@ -45,6 +47,8 @@ def main() -> int:
         os.environ["ADVCAM_ATTACK_INSIDE"] = "1"
         os.execvp("unshare", ["unshare", "-rm", sys.executable, *sys.argv])
     os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+    if asked.warm:
+        kills.Command.warm_up()
     draw, wrong = random.Random(asked.seed), 0
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary).resolve()
@@ -53,10 +57,10 @@ def main() -> int:
                 count // len(asked.chains) + (number < count % len(asked.chains))
                 for count in (asked.kills, asked.disks)
             ]
-            kills.BASE["processes"] = asked.processes
-            wrong += kills.series(chain, share[0], draw, root)
-            kills.BASE["processes"] = 1
+            wrong += kills.series(chain, share[0], draw, root, asked.helpers)
             wrong += full_disks(chain, share[1], draw, root) if share[1] else 0
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(f"{sum(one.ru_utime + one.ru_stime for one in used) / 60:.1f} minutes of a core, but for the killed")
     return int(wrong > 0)
 
 
@@ -76,15 +80,15 @@ def full_disks(chain: str, count: int, draw: random.Random, root: Path) -> int:
                 last = met >= count
                 room = ENOUGH if last else used(disk) + int(draw.uniform(LEAST, max(2 * LEAST, size - used(disk))))
                 resize(disk, room)
-                ended = subprocess.run([sys.executable, "-m", "advcam", *words], capture_output=True, text=True)
+                command = kills.Command(words)
+                code, said = command.wait(), command.stderr()
                 resize(disk, ENOUGH)
-                if ended.returncode == 0:
+                if code == 0:
                     break
-                said = ended.stderr.strip().splitlines()
-                full = ended.returncode == 2 and "the disk is full" in said[-1] and "Traceback" not in ended.stderr
+                full = code == 2 and "the disk is full" in said.strip().splitlines()[-1] and "Traceback" not in said
                 met, wrong = met + 1, wrong + (not full)
                 if not full:
-                    print(f"  ended with {ended.returncode}: {said[-1][:300]}", flush=True)
+                    print(f"  ended with {code}: {said[-3000:]}", flush=True)
         runs += 1
         found = kills.digests(*disk.glob("killed*"))
         found = {name.replace("killed", "whole", 1): value for name, value in found.items()}

@@ -16,6 +16,7 @@ from advcam.data.images import read_image
 from advcam.data.record import ImageSet, Record
 from advcam.data.transforms import normalize, resize_long_side
 from advcam.models.classifier import Classifier
+from advcam.models.weights import finite
 from advcam.training.items import in_batches
 
 
@@ -34,7 +35,7 @@ def own_scores(
     """
     scores_NK = torch.zeros(len(images), classifier.num_classes, dtype=torch.float64)
     for places, group in by_size(classifier, images, settings, rank, world):
-        logits = classifier(group)
+        logits = finite(classifier(group), "the classifier's scores")
         known = logits.log_softmax(1) if settings.loss == "softmax" else logits
         scores_NK[places] = known.double().cpu()
     return scores_NK

@@ -225,6 +225,24 @@ def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:
             )
 
 
+def finite(values: Tensor, whose: str) -> Tensor:
+    """What a network gave, if it is of numbers: weights may be finite, and still too large for what comes of them.
+
+    Raises:
+        ModelError: there is NaN or infinity in it.
+
+    >>> finite(torch.tensor([0.0, torch.nan]), "the detector's maps")
+    Traceback (most recent call last):
+    advcam.errors.ModelError: the detector's maps came out as NaN or infinite: ...
+    """
+    if not bool(values.isfinite().all()):
+        raise ModelError(
+            f"{whose} came out as NaN or infinite: its weights are damaged or its training diverged, take an earlier "
+            "checkpoint or train again"
+        )
+    return values
+
+
 def _common_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> str:
     """What precedes the names of the one network in the file."""
     first = next(iter(expected))

@@ -9,8 +9,7 @@ left out and named.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
+import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from advcam.errors import RunError
+from advcam.io.helpers import begin
 from advcam.pipeline.parts import Batch, Outcome, Work
 
 Item = TypeVar("Item")
@@ -312,8 +312,8 @@ class Processes:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        arguments = (self.build, max(1, self.cores // self.count), context.Value("i", 0), self.device)
-        self.pool = ProcessPoolExecutor(self.count, context, initializer=_begin, initargs=arguments)
+        ready = pickle.dumps(partial(_begin, self.build, max(1, self.cores // self.count), self.device))
+        self.pool = ProcessPoolExecutor(self.count, context, initializer=begin, initargs=(ready, context.Value("i", 0)))
 
     def room(self) -> int:
         return 2 * self.count
@@ -351,12 +351,7 @@ def _come_of(future: Future[Result]) -> Result | Died | Exception:
 _BUILT: list[tuple[Kept, int, bool]] = []
 
 
-def _begin(build: Build, threads: int, number: Any, device: str) -> None:
-    # Ctrl-C reaches every process of a terminal; the leader ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def _begin(build: Build, threads: int, device: str, number: Any) -> None:
     torch.set_num_threads(1)
     with number.get_lock():
         # One that takes the place of a dead one takes its GPU.
@@ -364,12 +359,6 @@ def _begin(build: Build, threads: int, number: Any, device: str) -> None:
         number.value += 1
     found = torch.device("cuda", own % torch.cuda.device_count()) if device == "cuda" else torch.device(device)
     _BUILT.append((Kept(partial(build, found)), threads, device == "cuda"))
-
-
-def _end_with(parent: Any) -> None:
-    """A helper does not outlive who started it."""
-    parent.join()
-    os._exit(1)
 
 
 def _piece(batches: Sequence[Batch], missing: Missing) -> Result:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from advcam.data.transforms import normalize
 from advcam.errors import SettingsError
 from advcam.models.mapper import ClassMapper
+from advcam.models.weights import check_finite, finite, read_weights
 from advcam.refine.feature_affinity import (
     attention_affinity,
     class_distributions,
@@ -63,6 +64,7 @@ class Affinity:
                 alike = self._of_classifier(image)
             grid = (alike.shape[1], alike.shape[2])
             walked = walk_over(_on_grid(maps, grid), alike.to(maps), beta=asked.beta, steps=asked.steps)
+        finite(walked, f"the maps after affinity.source {asked.source}")
         large = functional.interpolate(walked[None], maps.shape[1:], mode="bilinear", align_corners=False)[0]
         return large / large.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(large.dtype).tiny)
 
@@ -91,8 +93,6 @@ class Affinity:
 def load_transformer(name: str, weights: str, device: torch.device) -> nn.Module:
     """A vision transformer of timm with the weights of a safetensors file."""
     import timm
-
-    from advcam.models.weights import check_finite, read_weights
 
     tensors = read_weights(weights).tensors
     check_finite(tensors, f"affinity.weights {weights}")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from advcam.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from advcam.models.ranges import min_max
+from advcam.models.weights import finite
 from advcam.saliency.source import resized
 from advcam.saliency.u2net import U2Net, Unit
 
@@ -52,6 +53,7 @@ class U2NetDetector:
         batch = torch.from_numpy(np.stack([network_input(squared(image, self.size)) for image in images]))
         with torch.inference_mode():
             logits = self.network(batch.to(self.device).contiguous(memory_format=torch.channels_last))
+            finite(logits, "the scores of the saliency network")
             maps = min_max(logits[:, 0].sigmoid().float().cpu()).numpy()
         return [resized(found, image.shape[:2]) for found, image in zip(maps, images, strict=True)]
 

@@ -17,6 +17,7 @@ from advcam.data.transforms import normalize, resize_long_side
 from advcam.data.windows import Window, blended
 from advcam.errors import ModelError
 from advcam.models.ranges import bilinear
+from advcam.models.weights import finite
 from advcam.refine.crf import dense_crf
 from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
@@ -169,7 +170,8 @@ class Segmenter:
         settings = settings or InferenceSettings()
         batch = torch.stack([torch.from_numpy(normalize(image, self.mean, self.std)) for image in images])
         batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)
-        return class_logits(self.network, batch, settings.scales, settings.flip, self.align_corners, self.multiple)
+        found = class_logits(self.network, batch, settings.scales, settings.flip, self.align_corners, self.multiple)
+        return finite(found, "the scores of the segmentation network")
 
 
 def by_crf(image: UInt8[np.ndarray, "H W 3"], probabilities: Float[Tensor, "K H W"]) -> Float[Tensor, "K H W"]:

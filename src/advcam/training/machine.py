@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from advcam.errors import SettingsError
+from advcam.io.helpers import end_with_leader
 
 
 def accelerator_and_precision(device: str, devices: int, precision: str) -> tuple[str, str]:
@@ -63,8 +63,8 @@ def seed_device(seed: int, device: torch.device) -> None:
 
 
 def leave_interrupts(worker: int) -> None:
-    """For what reads images: the main process alone answers Ctrl-C, which a terminal sends to all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """For what reads images: the main process alone answers Ctrl-C, and they end with it."""
+    end_with_leader()
     torch.set_num_threads(1)
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessException
 
 from advcam.errors import UserError
+from advcam.io.helpers import end_with_leader
 from advcam.training.signals import noted_signals
 
 # It announces what it does, in a process that is started here before anything of ours is called.
@@ -73,6 +74,7 @@ def run(work: Work, module: nn.Module, accelerator: str, devices: int, precision
 
 def _reported(fabric: Fabric, module: nn.Module, told: SimpleQueue[UserError], work: Work) -> int:
     """In a process that was started here: a user's mistake goes back as itself, not as a traceback."""
+    end_with_leader()
     try:
         return work(fabric)
     except UserError as error:

@@ -19,6 +19,7 @@ from advcam.io.lock import locked
 from advcam.io.progress import say
 from advcam.io.share import Part
 from advcam.models.checkpoint import load_classifier
+from advcam.models.weights import finite
 from advcam.report.wording import counted
 from advcam.review.coming_back import take
 from advcam.review.queue import queue
@@ -68,7 +69,7 @@ def looking(view: RunView) -> Callable[[str], Mapping[int, float]] | None:
         image = resize_long_side(image, LOOKED) if max(image.shape[:2]) > LOOKED else image
         pixels = torch.from_numpy(normalize(image, classifier.mean, classifier.std))[None]
         with torch.no_grad():
-            return dict(enumerate(classifier(pixels)[0].sigmoid().tolist()))
+            return dict(enumerate(finite(classifier(pixels)[0], "the classifier's scores").sigmoid().tolist()))
 
     return look
 

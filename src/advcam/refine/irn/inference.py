@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from advcam.data.transforms import normalize
 from advcam.errors import DataError
 from advcam.io.arrays import reading_arrays, write_arrays
+from advcam.models.weights import finite
 from advcam.refine.irn.network import IRNNetwork, cells
 from advcam.refine.irn.propagation import image_scores, propagate
 from advcam.refine.irn_settings import STRIDE, IRNWalkSettings
@@ -43,6 +44,8 @@ class EdgeMap:
         """
         with reading_arrays(path, "edge map", "refine") as arrays:
             found = cls(arrays["edge"].astype(np.float16), arrays["displacement"].astype(np.float16))
+            if not all(np.isfinite(values).all() for values in (found.edge, found.displacement)):
+                raise ValueError("it has NaN or infinity in it")
         if size is not None and (
             found.edge.shape != grid_of(size) or found.displacement.shape != (2, *found.edge.shape)
         ):
@@ -69,6 +72,8 @@ def edge_map(network: IRNNetwork, image: UInt8[np.ndarray, "H W 3"], pad: int = 
         [filled_up(np.ascontiguousarray(view), (pad, pad), taps.mean, taps.std) for view in (image, image[:, ::-1])]
     )
     output = network(views.to(network.mean_shift.device))
+    finite(output.edge_logits, "the edges of IRN's network")
+    finite(output.displacements, "the displacements of IRN's network")
     rows, columns = grid_of(image.shape[:2])
     straight, mirrored = output.edge_logits[:, :rows, :columns]
     edge = ((straight + mirrored.flip(-1)) / 2).sigmoid()

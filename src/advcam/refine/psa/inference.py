@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from advcam.data.transforms import normalize
 from advcam.errors import DataError
+from advcam.models.weights import finite
 from advcam.refine.crf import dense_crf
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa.propagation import affinities, image_scores, propagate, walk_scores
@@ -31,7 +32,8 @@ def image_affinities(
     parameter = next(network.parameters())
     pixels = torch.from_numpy(normalize(image, network.mean, network.std)).to(parameter)
     filled = functional.pad(pixels, (0, -image.shape[1] % STRIDE, 0, -image.shape[0] % STRIDE))
-    return affinities(network(filled[None])[0], settings.radius, all_pairs=settings.all_pairs)
+    features = finite(network(filled[None])[0], "the features of PSA's network")
+    return affinities(features, settings.radius, all_pairs=settings.all_pairs)
 
 
 def psa_scores(
