@@ -51,7 +51,7 @@ SENTENCES = {
     "labels.csv: line 13 names '../up.jpg', which leads out of the data folder",
     "labels.csv: line 14 gives 'fine.png' no label",
     "extra.jpg: labels.csv has no row for the image",
-    ": the classes 'Dog' and 'dog' differ only in case or blanks",
+    ": the classes 'Dog' and 'dog' differ only in case, blanks or how accents are stored",
     "dot.png: the image is 1 x 1 pixels",
     "label.jpg: its mask shows dog, which its labels do not name",
     "masks/odd.png: the mask holds the values 9",

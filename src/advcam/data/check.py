@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advcam.data.classes import ClassList
+from advcam.data.ids import composed
 from advcam.data.images import read_image
 from advcam.data.masks import IGNORE, read_mask, values_of
 from advcam.data.open import recognise, surely_wrong
@@ -223,13 +224,15 @@ def _box_problems(record: Record, size: tuple[int, int]) -> list[Problem]:
 
 
 def similar_names(file: str, class_names: Sequence[str]) -> list[Problem]:
-    """Classes whose names differ only in case or blanks: surely one class written twice."""
+    """Classes whose names differ only in case, blanks or how accents are stored: surely one class written twice."""
     first: dict[str, str] = {}
     problems = []
     for name in class_names:
-        other = first.setdefault(" ".join(name.lower().split()), name)
+        other = first.setdefault(" ".join(composed(name).lower().split()), name)
         if other != name:
-            message = f"the classes {other!r} and {name!r} differ only in case or blanks: write both alike"
+            how = ascii if composed(other) == composed(name) else repr
+            message = f"the classes {how(other)} and {how(name)} differ only in case, blanks or how accents are stored"
+            message += ": write both alike"
             problems.append(Problem(file, message))
     return problems
 

@@ -17,6 +17,7 @@ from advcam.pipeline.config import RunConfig
 from advcam.pipeline.record import RUN_FILE, RunRecord
 from advcam.pipeline.stages import BY_VERB, STAGES
 from advcam.verbs import recipes
+from advcam.verbs.bounds import check_bounds
 from advcam.verbs.help import AS_OF, COMMON, Owned, field_of, help_text, leaves, option_lines
 from advcam.verbs.recipes import hints, must_be
 
@@ -221,7 +222,7 @@ def value_of(field: Owned, text: str, name: str) -> Any:
 def settings_from(kind: type[Settings], found: Mapping[str, Any], source: str | None) -> Settings:
     """Settings from nested values, checked."""
     try:
-        return msgspec.convert(found, kind)
+        settings = msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
         place = f"{source}: " if source else ""
         if isinstance(error.__cause__, SettingsError):
@@ -229,6 +230,8 @@ def settings_from(kind: type[Settings], found: Mapping[str, Any], source: str | 
         raise SettingsError(f"{place}{str(error).replace('`', '').replace('$.', '')}: see --help") from None
     except RecursionError:
         raise SettingsError(f"{source}: settings are nested without end: correct the file") from None
+    check_bounds(settings)
+    return settings
 
 
 def no_setting(verb: str, name: str, known: Sequence[str]) -> SettingsError:
