@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import hashlib
 import importlib
-import json
 import multiprocessing
 import os
 import pkgutil
@@ -213,20 +212,11 @@ def advcam(*words: object) -> None:
 def digests(*folders: Path) -> dict[str, str]:
     """A hash of every file that holds numbers."""
     return {
-        f"{folder.name}/{path.relative_to(folder)}": hashlib.sha256(content(path)).hexdigest()
+        f"{folder.name}/{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in folders
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not WITHOUT_NUMBERS & set(path.relative_to(folder).parts)
     }
-
-
-def content(path: Path) -> bytes:
-    """The bytes of a file; of the figures without the time that a training took."""
-    if path.name != "metrics.json":
-        return path.read_bytes()
-    found = json.loads(path.read_text())
-    (found["classifier"] or {}).pop("seconds", None)
-    return json.dumps(found).encode()
 
 
 def entries(out: Path) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import VERBS
 
 from advcam.cli import main
 
@@ -30,10 +31,11 @@ class Broken(Refusing):
         raise BrokenPipeError
 
 
-@pytest.mark.parametrize("kind", [Refusing, Broken, None])
-@pytest.mark.parametrize(
-    "words", ["evaluate --out run", "status --out run", "doctor --data photos", "recipes", "--help"]
-)
+CASES = [(words, Refusing) for words in (*VERBS.values(), "recipes", "--help")]
+CASES += [(words, kind) for words in ("evaluate --out run", "recipes", "--help") for kind in (Broken, None)]
+
+
+@pytest.mark.parametrize(("words", "kind"), CASES)
 def test_streams_that_take_nothing(world: Path, monkeypatch: pytest.MonkeyPatch, words: str, kind) -> None:
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, None if kind is None else kind())
