@@ -17,8 +17,8 @@ from advcam.pipeline.config import RunConfig
 from advcam.pipeline.record import RUN_FILE, RunRecord
 from advcam.pipeline.stages import BY_VERB, STAGES
 from advcam.verbs import recipes
-from advcam.verbs.bounds import check_bounds
 from advcam.verbs.help import AS_OF, COMMON, Owned, field_of, help_text, leaves, option_lines
+from advcam.verbs.limits import check_limits
 from advcam.verbs.recipes import hints, must_be
 
 Settings = TypeVar("Settings")
@@ -230,7 +230,7 @@ def settings_from(kind: type[Settings], found: Mapping[str, Any], source: str | 
         raise SettingsError(f"{place}{str(error).replace('`', '').replace('$.', '')}: see --help") from None
     except RecursionError:
         raise SettingsError(f"{source}: settings are nested without end: correct the file") from None
-    check_bounds(settings)
+    check_limits(settings)
     return settings
 
 

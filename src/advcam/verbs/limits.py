@@ -28,7 +28,7 @@ MOST_OF = {
 LEAST_OF = {"step": 1e-4, "gaussian_sxy": 1e-3, "bilateral_sxy": 1e-3, "bilateral_srgb": 1e-3}
 
 
-def check_bounds(settings: Any) -> None:
+def check_limits(settings: Any) -> None:
     """Refuse numbers that are out of all bounds, in a settings dataclass and in those within.
 
     Raises:
