@@ -10,8 +10,9 @@ from advcam.errors import SettingsError
 
 # Of any number but a seed.
 MOST = 10**9
-# Of settings, in whatever section, that memory, processes or a power of 2 in steps go by.
+# Of settings, in whatever section unless one is named, that memory, processes or a power of 2 in steps go by.
 MOST_OF = {
+    "regions.scales": MOST,
     **dict.fromkeys(("exp_times", "log_times", "scales", "guide_scales", "pyramid"), 16),
     "radius": 64,
     **dict.fromkeys(
@@ -25,7 +26,7 @@ MOST_OF = {
     "seed": 2**63 - 1,
 }
 # Of settings that something is divided by.
-LEAST_OF = {"step": 1e-4, "gaussian_sxy": 1e-3, "bilateral_sxy": 1e-3, "bilateral_srgb": 1e-3}
+LEAST_OF = {"step": 1e-4, "std": 1e-6, "gaussian_sxy": 1e-3, "bilateral_sxy": 1e-3, "bilateral_srgb": 1e-3}
 
 
 def check_limits(settings: Any) -> None:
@@ -36,10 +37,10 @@ def check_limits(settings: Any) -> None:
     """
     for name, value in numbers(settings):
         last = name.rsplit(".", 1)[-1]
-        most, least = MOST_OF.get(last, MOST), LEAST_OF.get(last, -MOST)
+        most, least = MOST_OF.get(name, MOST_OF.get(last, MOST)), LEAST_OF.get(last, -MOST)
         if not least <= value <= most:
             bound = f"at most {most:,}" if value > most else f"at least {least:g}"
-            raise SettingsError(f"{name} is {value}, and may be {bound}")
+            raise SettingsError(f"{name} is {value}, and must be {bound}")
 
 
 def numbers(settings: Any, above: str = "") -> Iterator[tuple[str, float]]:
