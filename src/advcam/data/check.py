@@ -23,6 +23,8 @@ Progress = Callable[[int, int], None]
 
 # Waiting work is kept short, so that memory does not grow with the data set.
 _BATCH = 256
+# Of it, what a thread takes at a time.
+_PART = 8
 # A picture whose brightest value is below this is all but black.
 _DARK = 20
 # Names that often stand for images without any class.
@@ -187,10 +189,13 @@ def _find(records: Sequence[Record], class_names: Sequence[str], on_progress: Pr
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(records), _BATCH):
             batch = records[start : start + _BATCH]
-            for offset, finding in enumerate(pool.map(lambda record: _look(record, class_names), batch), 1):
+            parts = [batch[first : first + _PART] for first in range(0, len(batch), _PART)]
+            offset = start
+            for findings in pool.map(lambda part: [_look(record, class_names) for record in part], parts):
+                offset += len(findings)
                 if on_progress is not None:
-                    on_progress(start + offset, len(records))
-                yield finding
+                    on_progress(offset, len(records))
+                yield from findings
 
 
 def _look(record: Record, class_names: Sequence[str]) -> _Finding:

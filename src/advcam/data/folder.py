@@ -139,13 +139,13 @@ class _Reading:
             both = tuple(sorted({*record.classes, *classes}))
             self.records[relative] = replace(record, classes=both)
             return
-        name = image_id(f"{self.prefix}/{relative}" if self.prefix else relative)
-        self.records[relative] = Record(name, self.folder / relative, classes, self._mask(row, relative))
+        name = image_id(relative)
+        own = image_id(f"{self.prefix}/{relative}") if self.prefix else name
+        self.records[relative] = Record(own, self.folder / relative, classes, self._mask(row, name))
 
-    def _mask(self, row: Row, relative: str) -> Path | None:
+    def _mask(self, row: Row, name: str) -> Path | None:
         if row.mask:
             return self.folder / existing(self.folder, row.mask, "mask")
-        name = image_id(relative)
         return self.masks.of(name, name.removeprefix(IMAGE_FOLDER + "/"))
 
     @staticmethod

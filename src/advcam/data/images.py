@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -148,7 +149,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 def is_multi_band(path: str | Path, channels: int = 3) -> bool:
     """Whether a file is a TIFF whose bands only tifffile reads: all but grey and RGB where they are asked for."""
-    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+    if os.path.splitext(path)[1].lower() not in (".tif", ".tiff"):  # noqa: PTH122, several times as quick
         return False
     if channels not in (1, 3):
         return True
@@ -214,4 +215,4 @@ def to_rgb(image: Image.Image) -> Image.Image:
             layer = image.crop(box).convert("RGBA")
             found.paste(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"), box)
         return found
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -43,6 +43,8 @@ class Listing:
             BadEntry: there is no such file; several have this name with different extensions; or the name leads out of
                 the folder.
         """
+        if name in self.files:
+            return self.files[name]
         for spelling in spellings(name):
             candidate = composed(spelling)
             if candidate in self.files:
