@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from commands import VERBS
 
 from advcam.cli import main
 from advcam.data.scenes import SceneSettings, dataset
+from advcam.errors import RunError
 from advcam.io.files import TEMPORARY
 from advcam.pipeline import graph
+from advcam.training.logs import TrainingLogs
 
 FEW = SceneSettings(train=2, val=1, test=1, size=96)
 
@@ -48,6 +51,16 @@ def test_a_drawing_that_was_killed_starts_again(
     assert [path for path in tmp_path.rglob("*") if TEMPORARY in path.name]
     assert call(*words)[0] == 0
     assert len(list(tmp_path.rglob("JPEGImages/*.jpg"))) == 4
+
+
+def test_events_of_a_training_on_a_full_disk(tmp_path: Path) -> None:
+    """No thread of TensorBoard's prints a traceback, and closing fails no more."""
+    before, logs = threading.active_count(), TrainingLogs(tmp_path)
+    logs._events = Path("/dev/full").open("ab")  # noqa: SIM115
+    with pytest.raises(RunError, match="the disk is full"):
+        logs._event(1, {"loss": 1.0})
+    logs.close()
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("room", [0, 1, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +55,9 @@ class TrainingLogs:
 
     def close(self) -> None:
         if self._events is not None:
-            self._events.close()
+            # What a full disk did not take was told of; closing tries once more.
+            with suppress(OSError):
+                self._events.close()
             self._events = None
 
     def _event(self, update: int, figures: Mapping[str, float]) -> None:
