@@ -14,6 +14,7 @@ from advcam.cli import main
 from advcam.data.scenes import SceneSettings, dataset
 from advcam.errors import RunError
 from advcam.io.files import TEMPORARY
+from advcam.io.lock import locked
 from advcam.pipeline import graph
 from advcam.training.logs import TrainingLogs
 
@@ -51,6 +52,12 @@ def test_a_drawing_that_was_killed_starts_again(
     assert [path for path in tmp_path.rglob("*") if TEMPORARY in path.name]
     assert call(*words)[0] == 0
     assert len(list(tmp_path.rglob("JPEGImages/*.jpg"))) == 4
+
+
+def test_a_lock_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").symlink_to("/dev/full")
+    with locked(tmp_path):
+        pass
 
 
 def test_events_of_a_training_on_a_full_disk(tmp_path: Path) -> None:

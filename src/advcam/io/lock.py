@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -43,7 +43,7 @@ def locked(root: Path, name: str = LOCK_FILE, *, shared: bool = False, wait: boo
     path = root / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        file = path.open("a+b", buffering=0)
     except OSError as error:
         raise unwritable(path, error) from error
     with file:
@@ -56,9 +56,10 @@ def locked(root: Path, name: str = LOCK_FILE, *, shared: bool = False, wait: boo
                 yield
                 return
             raise RunError(f"{root} is in use by {_holder(path)}: wait for it, or choose another --out") from None
-        file.truncate(0)
-        file.write(msgspec.json.encode({"command": command(), "process": str(os.getpid()), "since": now()}))
-        file.flush()
+        # A full disk is told of by what has more to write.
+        with suppress(OSError):
+            file.truncate(0)
+            file.write(msgspec.json.encode({"command": command(), "process": str(os.getpid()), "since": now()}))
         yield
 
 
