@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from PIL import Image
 from advcam.errors import SettingsError
 from advcam.pipeline.config import RunConfig
 from advcam.verbs.arguments import settings_from
+
+COCO = "photos/annotations/instances_train.json"
 
 
 def tree_of_links(root: Path, depth: int = 17) -> None:
@@ -38,7 +41,8 @@ def coco(**change: Any) -> None:
     entry = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 5], "area": 25, "iscrowd": 0}
     found = {"images": images, "annotations": [entry | change.pop("annotation", {})]}
     found |= {"categories": [{"id": 1, "name": "cat"}], **change}
-    Path("photos/annotations.json").write_text(json.dumps(found))
+    Path(COCO).parent.mkdir()
+    Path(COCO).write_text(json.dumps(found))
 
 
 def linked_pictures() -> None:
@@ -72,7 +76,8 @@ def no_outline() -> None:
 def huge_picture() -> None:
     """30,000 x 30,000 pixels in a few bytes, if the header is believed."""
     whole = Path("photos/1.png").read_bytes()
-    Path("photos/1.png").write_bytes(whole[:16] + struct.pack(">II", 30_000, 30_000) + whole[24:])
+    heading = whole[12:16] + struct.pack(">II", 30_000, 30_000) + whole[24:29]
+    Path("photos/1.png").write_bytes(whole[:12] + heading + struct.pack(">I", zlib.crc32(heading)) + whole[33:])
 
 
 @pytest.mark.parametrize(
@@ -80,11 +85,11 @@ def huge_picture() -> None:
     [
         (linked_pictures, "links lead to"),
         (names_in_a_list, "classes.txt"),
-        (names_in_coco, "photos"),
-        (long_runs, "photos/annotations.json"),
-        (many_runs, "photos/annotations.json"),
-        (long_outline, "photos/annotations.json"),
-        (no_outline, "photos/annotations.json"),
+        (names_in_coco, COCO),
+        (long_runs, COCO),
+        (many_runs, COCO),
+        (long_outline, COCO),
+        (no_outline, COCO),
         (huge_picture, "1.png"),
     ],
 )

@@ -232,7 +232,7 @@ class AttributeSettings:
 
     def __post_init__(self) -> None:
         check_scales(self.scales)
-        check_scales(self.guide_scales)
+        check_scales(self.guide_scales, "guide_scales")
         if self.guide is not None and self.window:
             raise SettingsError("attribute.guide looks at whole images: leave it or attribute.window out")
         if self.max_side < 32:
@@ -266,7 +266,7 @@ def plain_kind(kind: str) -> str:
     return "cam" if kind == "advcam" else kind.removeprefix("advcam_")
 
 
-def check_scales(scales: Sequence[float]) -> None:
+def check_scales(scales: Sequence[float], name: str = "scales") -> None:
     """Raise SettingsError unless the scales are different positive numbers, at least one."""
     if not scales or not all(0 < scale <= 16 for scale in scales) or len(set(scales)) != len(scales):
-        raise SettingsError(f"scales must be different numbers above 0 and at most 16, not {list(scales)}")
+        raise SettingsError(f"{name} must be different numbers above 0 and at most 16, not {list(scales)}")

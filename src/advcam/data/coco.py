@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advcam.data.classes import ClassList, is_background, known_classes
+from advcam.data.classes import ClassList, check_count, is_background, known_classes
 from advcam.data.coco_json import Annotation, CocoFile, read_coco
 from advcam.data.ids import BadEntry, existing, image_id, inside
 from advcam.data.outlines import IGNORED_CLASS
@@ -75,7 +75,8 @@ class COCO:
         return collect(self, self.root, split, names, records, problems, _notices(content.path, records, objects))
 
     def _check_names(self, path: Path, names: tuple[str, ...]) -> None:
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        check_count(names, path)
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
             raise DataError(f"two categories are called {twice[0]!r}: rename one of them", path)
         expected = known_classes(self.classes, self.root)
         if expected is not None and expected != names:

@@ -116,5 +116,6 @@ def forget_others(path: Path, validation: Mapping[str, float]) -> None:
 
 def save_tensors(path: Path, value: Any) -> None:
     """Write what holds tensors in one go, and wait until the disk has it."""
-    with writing(path) as temporary:
-        torch.save(value, temporary)
+    # By a stream: the archive would have the temporary name in it.
+    with writing(path) as temporary, temporary.open("wb") as stream:
+        torch.save(value, stream)
