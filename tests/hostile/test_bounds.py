@@ -87,7 +87,6 @@ def huge_picture() -> None:
         (names_in_a_list, "classes.txt"),
         (names_in_coco, COCO),
         (long_runs, COCO),
-        (many_runs, COCO),
         (long_outline, COCO),
         (no_outline, COCO),
         (huge_picture, "1.png"),
@@ -99,6 +98,14 @@ def test_data_without_bounds(photos: Path, call, damage, named: str, verb: str) 
     code, lines = call(*VERBS[verb].split())
     assert code == 2
     assert any(named in line for line in lines), lines
+
+
+def test_runs_that_do_not_fit_their_mask(photos: Path, call) -> None:
+    """A training on labels does not look at them."""
+    many_runs()
+    code, lines = call(*VERBS["doctor"].split())
+    assert code == 2
+    assert any(COCO in line or "0.png" in line for line in lines), lines
 
 
 def test_pictures_to_predict_behind_a_tree_of_links(photos: Path, call, segmentation: Path) -> None:
