@@ -77,7 +77,7 @@ def evaluate(run: Run) -> None:
         for notice in run.notices:
             say(f"evaluate: {notice.level}: {notice.title}. {notice.text}")
         classifier = run.record.artifacts.get("classifier")
-        result = classifier.result if classifier else {}
+        trained = classifier.result if classifier else {}
         metrics = {
             "schema": SCHEMA,
             "classes": ["background", *run.class_names],
@@ -89,7 +89,7 @@ def evaluate(run: Run) -> None:
             "instances": objects,
             "false_area": areas,
             # How long it took is no figure: the same run has the same bytes.
-            "classifier": {key: value for key, value in result.items() if key != "seconds"} or None,
+            "classifier": {key: value for key, value in trained.items() if key != "seconds"} or None,
             "limit": run.config.limit,
             "measured": facts["measured"],
             "notices": [notice.title for notice in run.notices],

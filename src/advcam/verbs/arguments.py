@@ -22,6 +22,8 @@ from advcam.verbs.limits import check_limits
 from advcam.verbs.recipes import hints, must_be
 
 Settings = TypeVar("Settings")
+# Characters of a value that is refused.
+LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,8 @@ def value_of(field: Owned, text: str, name: str) -> Any:
         except (msgspec.ValidationError, RecursionError) as error:
             if isinstance(error.__cause__, SettingsError):
                 raise SettingsError(str(error.__cause__)) from None
-    raise SettingsError(f"{name} is {text}, and must be {must_be(kind)}: see --help")
+    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+    raise SettingsError(f"{name} is {shown}, and must be {must_be(kind)}: see --help")
 
 
 def settings_from(kind: type[Settings], found: Mapping[str, Any], source: str | None) -> Settings:
