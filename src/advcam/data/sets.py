@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,16 @@ import numpy as np
 from advcam.data.check import odd_classes, similar_names
 from advcam.data.images import image_size
 from advcam.data.masks import IGNORE, mask_size, read_mask
-from advcam.data.record import ImageSet
+from advcam.data.record import ImageSet, Record
 from advcam.errors import DataError
 
 
-def refuse_wrong(where: str, class_names: Sequence[str], sets: Sequence[ImageSet]) -> None:
+def refuse_wrong(
+    where: str,
+    class_names: Sequence[str],
+    sets: Sequence[ImageSet],
+    size_of: Callable[[Record], tuple[int, int]] = lambda record: image_size(record.image),
+) -> None:
     """Refuse what is surely wrong.
 
     Of every picture and mask only the header is read, and of masks the first ones, until one shows a class.
@@ -25,7 +30,7 @@ def refuse_wrong(where: str, class_names: Sequence[str], sets: Sequence[ImageSet
             blanks; or the masks of all images with a class hold only 0 and 255.
     """
     for record in {record.image: record for images in sets for record in images.records}.values():
-        size = image_size(record.image)
+        size = size_of(record)
         if isinstance(record.mask, Path) and mask_size(record.mask) != size:
             # Says what is wrong.
             read_mask(record, size)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advcam.data.ids import fraction
-from advcam.data.record import ImageSet
+from advcam.data.images import image_size
+from advcam.data.record import ImageSet, Record
 from advcam.data.sets import notices_of, refuse_wrong
 from advcam.errors import ModelError, RunError, SettingsError
 from advcam.io.files import contents_digest
@@ -141,7 +142,12 @@ def check(config: RunConfig) -> None:
 
 def check_data(run: Run) -> None:
     """Refuse what is surely wrong in the data; what only looks odd is told by ``tell_notices``."""
-    refuse_wrong(str(run.config.data), run.class_names, sets_in_use(run))
+
+    def size_of(record: Record) -> tuple[int, int]:
+        # Kept for the plans of all stages.
+        return run.fingerprints.shape(record.id, record.image, image_size)
+
+    refuse_wrong(str(run.config.data), run.class_names, sets_in_use(run), size_of)
 
 
 def sets_in_use(run: Run) -> list[ImageSet]:
