@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
+from advcam.analyse import ANALYSES
+from advcam.analyse.paper_rows import paper_rows
 from advcam.errors import SettingsError
 from advcam.pipeline.config import RunConfig
 from advcam.verbs.arguments import parse
@@ -93,3 +97,28 @@ def test_a_folder_of_images_is_no_recipe(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     with pytest.raises(SettingsError, match=r"images are named with --data photos"):
         parse("run", ["photos"])
+
+
+# Of tables 9 to 11 and 13, whose rows the analyses hold: the recipes of the rows of ours.
+ROWS = {
+    "table9": {"AdvCAM": "voc12_table9_advcam", "AdvCAM-Sal": "voc12_table9_advcam_sal"},
+    "table10": {"climb": "cub_table10_no_regularizer", "climb, regularizer": "cub_table10_advcam"},
+    "table11": {"last": "voc12_table11_last", "sum": "voc12_table11_sum"},
+    "table13": {
+        f"T {steps}, tau {tau}": f"coco14_table13_t{steps}{'' if tau == 0.5 else f'_tau{tau}'.replace('.', '')}"
+        for steps, tau in ((10, 0.5), (20, 0.5), (30, 0.5), (30, 0.4), (30, 0.6))
+    },
+}
+
+
+def test_every_row_of_ours_has_a_recipe_that_names_its_figures():
+    wanted = [(row.recipe, row.value) for row in paper_rows()]
+    for table, rows in ROWS.items():
+        printed = import_module(ANALYSES[table][0]).PAPER_ROWS
+        printed = printed.get(table, printed)
+        for row, recipe in rows.items():
+            # Of table 13 all classes; the smallest and the largest ten are the analysis's.
+            wanted += [(recipe, value) for value in (printed[row][:3] if table == "table13" else printed[row])]
+    told = {name: re.findall(r"\d+\.\d+", path.read_text()) for name, path in recipes().items()}
+    assert [(recipe, value) for recipe, value in wanted if str(value) not in told[recipe]] == []
+    assert {int(re.search(r"_table(\d+)", recipe)[1]) for recipe, _ in wanted} == set(range(1, 14))

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from advcam.analyse import analysis
-from advcam.analyse.coverage import coverage
 from advcam.analyse.gallery import Pair, largest_gains, largest_losses
+from advcam.analyse.growth import coverage
 from advcam.analyse.landscape import landscapes
 from advcam.analyse.manifold import drift, own_features
 from advcam.analyse.result import Analysis
@@ -164,7 +164,7 @@ def test_table12_climbs_other_maps_of_the_network(subject: Subject, tmp_path: Pa
 def test_the_trajectory_among_the_features(subject: Subject, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     assert drift(np.array([[0.0], [1.0], [3.0]]), np.array([[1.0], [5.0]])) == (0.0, 2.0)
-    with pytest.raises(DataError, match="three images or more"):
+    with pytest.raises(DataError, match="three images that hold"):
         analysis("fig16")(subject)
     many = tuple(replace(r, id=f"{r.id}-{i}") for i in range(8) for r in subject.records[:2])
     sure = Subject(telling_apart(subject), subject.class_names, many, subject.climb)

@@ -41,7 +41,7 @@ def test_a_run_stands_in_the_rows_that_are_its_own() -> None:
         (row["row"], row["column"]): row["missing"] for row in found.rows if row["table"] in ("table1", "table3")
     }
     assert missing["PSA (CAM)", "Mask"] == "advcam run voc12_table1_cam_psa"
-    assert missing["AdvCAM-Sal", "Seed"] == "a run with advcam seed (saliency.source set)"
+    assert missing["AdvCAM-Sal", "Seed"] == "a run with advcam seed, saliency.source set"
     assert missing["AdvCAM", "test"] == "labels of test: the data set's evaluation server"
 
 

@@ -27,10 +27,10 @@ ANALYSES = {
     "fig14": ("advcam.analyse.sizes", "gain by class and object size"),
     "fig15": ("advcam.analyse.distribution", "sorted scores of the plain and the climbed map"),
     "fig16": ("advcam.analyse.manifold", "the climb's trajectory among the features, by t-SNE"),
-    "table9": ("advcam.analyse.precision", "precision, recall and F1 of the seeds"),
+    "table9": ("advcam.analyse.tables", "precision, recall and F1 of the seeds"),
     "table10": ("advcam.analyse.boxes", "boxes without a climb, with it, and with the regularizer"),
-    "table11": ("advcam.analyse.aggregation", "the sum of the maps against the last one"),
-    "table12": ("advcam.analyse.other_maps", "other maps of the network, plain and climbed"),
+    "table11": ("advcam.analyse.tables", "the sum of the maps against the last one"),
+    "table12": ("advcam.analyse.tables", "other maps of the network, plain and climbed"),
     "table13": ("advcam.analyse.sizes", "small and large classes over T and tau"),
 }
 

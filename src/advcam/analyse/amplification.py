@@ -29,6 +29,13 @@ LOW, HIGH = 0.1, 0.5
 # Values of the plain map between which the share of object is told. The second and third are those that climbing has
 # to raise and the threshold has to keep.
 BANDS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+# Section 4.3, of 20 steps; the first is read off Fig. 2(a).
+PAPER = (
+    ("without", "others at the end", "about 2"),
+    ("without", "factor at the end", "below 2"),
+    ("with", "factor at the end", "2.5 or more"),
+    ("with", "discriminative at the end", "about 1"),
+)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -159,10 +166,7 @@ def fig2(subject: Subject) -> Analysis:
         caption,
         rows,
         numbers,
-        paper={
-            "factor at the end, without": "below 2",
-            "factor at the end, with": "2.5 or more",
-        },
+        paper={f"{what}, {kind}, scale {scale:g}": words for scale in subject.scales for kind, what, words in PAPER},
         facts=subject.described(),
         draw=lambda figure: draw(figure, rows, numbers, subject.scales),
         size=(11.0, 3.6 * len(subject.scales)),
@@ -241,13 +245,13 @@ def draw(figure: Figure, rows: Sequence[dict[str, Any]], numbers: dict[str, Any]
             for low, high in pairwise(BANDS)
         ]
         axes = line[2]
-        dress(axes, "value of the plain map", "part of the cells that is object", f"scale {scale:g}, plain map")
+        level = numbers[f"Otsu threshold of CAM, scale {scale:g}"]
+        title = f"scale {scale:g}, plain map (Otsu threshold {level:.2f}, dashed)"
+        dress(axes, "value of the plain map", "part of the cells that is object", title)
+        axes.axvline(level, color=colour(1), linestyle="--", zorder=3)
         if all(share is not None for share in shares):
             widths = [high - low for low, high in pairwise(BANDS)]
             axes.bar(BANDS[:-1], shares, widths, align="edge", color=colour(0), edgecolor="white")
             axes.set_ylim(0, 1)
         else:
             axes.text(0.5, 0.5, "needs ground truth", ha="center", transform=axes.transAxes)
-        level = numbers[f"Otsu threshold of CAM, scale {scale:g}"]
-        axes.axvline(level, color=colour(1), linestyle="--", label=f"Otsu threshold {level:.2f}")
-        axes.legend(frameon=False, fontsize=8, loc="upper left")

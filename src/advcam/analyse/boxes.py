@@ -8,12 +8,9 @@ import torch
 from torch.nn.functional import interpolate
 
 from advcam.analyse.climbs import all_steps
-from advcam.analyse.result import Analysis
+from advcam.analyse.result import Analysis, by_name
 from advcam.analyse.subject import Subject
-from advcam.attribute.inputs import to_input
 from advcam.data import image_size
-from advcam.data.transforms import scale_image
-from advcam.errors import DataError
 from advcam.evaluate import BoxAccSettings, BoxAccuracy
 from advcam.evaluate.validation import true_corners
 
@@ -38,9 +35,7 @@ def table10(subject: Subject) -> Analysis:
     Raises:
         DataError: no image has one class and a box of it.
     """
-    records = [record for record in subject.records if true_corners(record) and len(record.classes) == 1]
-    if not records:
-        raise DataError("table10 compares boxes, and no image has one class and a box of it: name a split with boxes")
+    records = subject.boxed("table10")
     free = subject.with_climb(reg_weight=0.0, suppress_others=False)
     rows: list[dict[str, Any]] = []
     right: dict[str, bool] = {}
@@ -68,16 +63,13 @@ def table10(subject: Subject) -> Analysis:
         "Top-1 Loc and MaxBoxAccV2, in percent, at the thresholds that are best on these very images, as the benchmark "
         "has it.",
         rows,
-        {f"{column}, {row['maps']}": row[column] for row in rows for column in COLUMNS},
-        paper={
-            f"{c}, {kind}": value for kind, own in PAPER_ROWS.items() for c, value in zip(COLUMNS, own, strict=True)
-        },
+        by_name(COLUMNS, {row["maps"]: [row[column] for column in COLUMNS] for row in rows}),
+        paper=by_name(COLUMNS, PAPER_ROWS),
         facts=subject.described() | {"images with boxes": len(records)},
     )
 
 
 def recognised(subject: Subject, record: Any) -> bool:
     """Whether the image's class is the classifier's first."""
-    image = to_input(scale_image(subject.picture(record), subject.scales[0]), subject.mapper)[None]
     with subject.mapper.frozen(), torch.no_grad():
-        return int(subject.mapper(image).argmax()) == record.classes[0]
+        return int(subject.mapper(subject.input_of(record)).argmax()) == record.classes[0]

@@ -5,10 +5,8 @@ Shape suffixes: N pairs of (image, class), k classes of one image, T steps, K cl
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from advcam.analyse.kept import stamp
+from advcam.analyse.kept import Store, named
 from advcam.analyse.subject import Subject, no_progress
 from advcam.attribute.climb import ClimbStep, climb
 from advcam.attribute.grid import FULL_STRIDE, high_res
@@ -26,7 +24,6 @@ from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings
 from advcam.data import Record, image_size
 from advcam.data.transforms import scale_image
-from advcam.io.arrays import reading_arrays, write_arrays
 from advcam.models import ClassMapper
 
 
@@ -80,13 +77,13 @@ def all_steps(subject: Subject, what: str = "climbs") -> Iterator[tuple[Record, 
     Images of one size climb together. With ``subject.cache`` each image's climb is kept, and read the next time that
     it is asked for with the same settings, weights and picture.
     """
-    stores = [Store(subject, scale) for scale in subject.scales]
-    missing = [record for record in subject.records if any(not store.has(record) for store in stores)]
+    climbs = [Climbs(subject, scale) for scale in subject.scales]
+    missing = [record for record in subject.records if any(not own.store.has(record) for own in climbs)]
     for batch in subject.progress(list(batches(subject, missing)), what):
-        for store in stores:
-            store.make(batch)
+        for own in climbs:
+            own.make(batch)
     for record in subject.records:
-        yield record, tuple(store.read(record) for store in stores)
+        yield record, tuple(own.read(record) for own in climbs)
 
 
 def batches(subject: Subject, records: Sequence[Record]) -> Iterator[list[Record]]:
@@ -107,44 +104,19 @@ def batches(subject: Subject, records: Sequence[Record]) -> Iterator[list[Record
         yield batch
 
 
-class Store:
-    """The climbs of single images at one scale: in files where the subject has a cache, else in memory."""
+class Climbs:
+    """The climbs of single images at one scale."""
 
     def __init__(self, subject: Subject, scale: float) -> None:
         self.subject, self.scale = subject, scale
         self.settings = at_scale(subject.climb, scale)
-        parts = (
-            asdict(self.settings),
-            scale,
-            subject.max_side,
-            subject.square,
-            subject.digest,
-            subject.map,
-            subject.saliency is not None,
-        )
-        self.key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-        self._kept: dict[str, Steps] = {}
-
-    def path(self, record: Record) -> Path | None:
-        return None if self.subject.cache is None else self.subject.cache / self.key / f"{record.id}.npz"
-
-    def has(self, record: Record) -> bool:
-        if record.id in self._kept:
-            return True
-        path = self.path(record)
-        if path is None or not path.exists():
-            return False
-        with reading_arrays(path, "climb", "analyse") as arrays:
-            return str(arrays["stamp"]) == stamp(record)
+        own = (scale, subject.max_side, subject.square, subject.digest, subject.map, subject.saliency is not None)
+        self.store = Store.of(subject, "climb", named(self.settings), *own)
 
     def read(self, record: Record) -> Steps:
-        path = self.path(record)
-        if path is None:
-            return self._kept[record.id]
-        with reading_arrays(path, "climb", "analyse") as arrays:
-            # Half precision has three digits; the largest value of each climb is beside it.
-            maps = torch.from_numpy(arrays["maps"].astype(np.float32) * arrays["largest"][:, None, None, None])
-            return Steps(maps, torch.from_numpy(arrays["scores"]), self.subject.climbable.units.stride)
+        arrays = self.store.read(record)
+        maps = torch.from_numpy(arrays["maps"].astype(np.float32) * arrays["largest"][:, None, None, None])
+        return Steps(maps, torch.from_numpy(arrays["scores"]), self.subject.climbable.units.stride)
 
     def make(self, records: Sequence[Record]) -> None:
         """Climb images of one size and keep what comes of it."""
@@ -155,23 +127,14 @@ class Store:
         held = self._saliency(records, own, pictures[0].shape[:2])
         images = to_inputs(pictures, subject.mapper)[own]
         maps, scores = climb_steps(subject.climbable, images, classes, self.settings, held)
-        sizes = [len(record.classes) for record in records]
-        for record, own_maps, own_scores in zip(records, maps.split(sizes), scores.split(sizes), strict=True):
-            self._keep(record, Steps(own_maps.float(), own_scores.float(), subject.climbable.units.stride))
-
-    def _keep(self, record: Record, steps: Steps) -> None:
-        path = self.path(record)
-        if path is None:
-            self._kept[record.id] = steps
-            return
-        largest = steps.maps.abs().amax(dim=(1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
-        arrays = {
-            "maps": (steps.maps / largest[:, None, None, None]).half().numpy(),
-            "largest": largest.numpy(),
-            "scores": steps.scores.numpy(),
-            "stamp": np.array(stamp(record)),
-        }
-        write_arrays(path, arrays)
+        largest = maps.float().abs().amax(dim=(1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
+        # In files half precision has three digits; the largest value of each climb is beside it.
+        small = np.float32 if self.store.folder is None else np.float16
+        relative = (maps.float() / largest[:, None, None, None]).numpy().astype(small)
+        ends = np.cumsum([len(record.classes) for record in records])[:-1]
+        parts = zip(*(np.split(one, ends) for one in (relative, largest.numpy(), scores.float().numpy())), strict=True)
+        for record, arrays in zip(records, parts, strict=True):
+            self.store.write(record, dict(zip(("maps", "largest", "scores"), arrays, strict=True)))
 
     def _saliency(
         self, records: Sequence[Record], own: list[int], size: tuple[int, int]

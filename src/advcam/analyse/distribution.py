@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from advcam.analyse.climbs import all_steps, fused, maps_of
 from advcam.analyse.growth import spread_evenly
 from advcam.analyse.localization import ScoreDistributions
-from advcam.analyse.pictures import contour, show
+from advcam.analyse.pictures import show_maps
 from advcam.analyse.plot import colour, dash, dress
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
@@ -53,6 +53,7 @@ def fig15(subject: Subject, *, shown: int = 2) -> Analysis:
             f"mean score elsewhere, {kind}": one.outside,
             f"gap, {kind}": one.gap,
         }
+    numbers["gap of AdvCAM over that of CAM"] = found["AdvCAM"].gap - found["CAM"].gap
     chosen = spread_evenly(subject.records, shown)
 
     def draw(figure: Figure) -> None:
@@ -64,11 +65,8 @@ def fig15(subject: Subject, *, shown: int = 2) -> Analysis:
             axes.plot(one.rank, one.score, color=colour(index), linestyle=dash(index), label=kind)
         axes.legend(frameon=False, fontsize=8)
         for index, record in enumerate(chosen):
-            picture = subject.picture(record)
-            for kind, heat in zip(KINDS, maps_of(subject, record, steps)[:, 0], strict=True):
-                show(panels[f"{kind}{index}"], picture, kind, heat.numpy())
-                if record.mask is not None:
-                    contour(panels[f"{kind}{index}"], read_mask(record) == record.classes[0] + 1, picture.shape[:2])
+            line = [panels[f"{kind}{index}"] for kind in KINDS]
+            show_maps(line, subject, record, record.classes[0], maps_of(subject, record, steps)[:, 0], KINDS)
 
     return Analysis(
         "fig15",
@@ -76,7 +74,7 @@ def fig15(subject: Subject, *, shown: int = 2) -> Analysis:
         "The scores of all pixels in falling order, each map between 0 and 1, mean over the images and their classes.",
         rows,
         numbers,
-        paper={"gap": "wider for AdvCAM than for CAM"},
+        paper={"gap of AdvCAM over that of CAM": "above 0"},
         facts=subject.described(),
         draw=draw,
         size=(9.0, 2.1 * max(1, len(chosen))),

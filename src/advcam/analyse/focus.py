@@ -20,9 +20,7 @@ from advcam.analyse.pictures import contour, show
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
 from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.inputs import to_input
 from advcam.data import Record, read_mask
-from advcam.data.transforms import scale_image
 from advcam.models import ClassMapper
 
 if TYPE_CHECKING:
@@ -68,9 +66,9 @@ def fig4(subject: Subject, *, steps: Sequence[int] = STEPS, shown: int = 4) -> A
     pictures: list[tuple[Record, int, np.ndarray]] = []
     drawn = {len(subject.records) * index // shown for index in range(shown)}
     for index, record in enumerate(subject.progress(subject.records, "fig4")):
-        found = kept(subject, "focus", (steps, subject.scales[0]), record, partial(climbed, subject, record, steps))[
-            "saliency"
-        ].astype(np.float32)
+        make = partial(climbed, subject, record, steps)
+        arrays = kept(subject, "focus", (steps, subject.scales[0]), record, make)
+        found = arrays["saliency"].astype(np.float32)
         if index in drawn:
             pictures.append((record, record.classes[0], found[0]))
         if record.mask is None:
@@ -87,14 +85,11 @@ def fig4(subject: Subject, *, steps: Sequence[int] = STEPS, shown: int = 4) -> A
                     {"image": record.id, "class": subject.class_names[class_index], "step": step}
                     | {"share": share_inside(torch.from_numpy(saliency), inside, counted), "area": area}
                 )
-    numbers = {
-        f"share of saliency on the object, step {step}": float(
-            np.nanmean([r["share"] for r in rows if r["step"] == step])
-        )
-        for step in steps
-        if rows
-    }
+    numbers: dict[str, float] = {}
     if rows:
+        shares = [float(np.nanmean([row["share"] for row in rows if row["step"] == step])) for step in steps]
+        numbers = {f"share of saliency on the object, step {t}": share for t, share in zip(steps, shares, strict=True)}
+        numbers["change of the share, first to last"] = shares[-1] - shares[0]
         numbers["share of the pixels that are object"] = float(np.mean([row["area"] for row in rows]))
     return Analysis(
         "fig4",
@@ -103,6 +98,7 @@ def fig4(subject: Subject, *, steps: Sequence[int] = STEPS, shown: int = 4) -> A
         "outline: the object. The share is the part of the saliency that lies on the object.",
         rows,
         numbers,
+        paper={"change of the share, first to last": "above 0 (the object stands out more clearly)"},
         facts=subject.described(),
         draw=lambda figure: draw(figure, subject, pictures, steps),
         size=(2.2 * (len(steps) + 1), 1.9 * max(1, len(pictures))),
@@ -111,9 +107,8 @@ def fig4(subject: Subject, *, steps: Sequence[int] = STEPS, shown: int = 4) -> A
 
 def climbed(subject: Subject, record: Record, steps: Sequence[int]) -> Arrays:
     """The saliency of each of an image's classes after some of its steps: Float[k s H W] as half precision."""
-    picture = scale_image(subject.picture(record), subject.scales[0])
     classes = torch.tensor(record.classes, device=subject.mapper.device)
-    images = to_input(picture, subject.mapper)[None].expand(len(classes), -1, -1, -1)
+    images = subject.input_of(record).expand(len(classes), -1, -1, -1)
     found: list[Tensor] = []
 
     def keep(step: ClimbStep) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from advcam.analyse.climbs import all_steps, fused, maps_of
 from advcam.analyse.localization import best_box
-from advcam.analyse.pictures import box, contour, show
+from advcam.analyse.pictures import box, show, show_maps
 from advcam.analyse.result import Analysis
 from advcam.analyse.seeds import seed_curve
 from advcam.analyse.subject import Subject
@@ -58,8 +58,9 @@ def largest_gains(pairs: Sequence[Pair], count: int) -> list[Pair]:
 
 
 def largest_losses(pairs: Sequence[Pair], count: int) -> list[Pair]:
-    """Those that climbing harms most (Fig. 13)."""
-    return sorted(pairs, key=lambda pair: pair.gain)[:count]
+    """Those that climbing harms most (Fig. 13); where it harms none, the one that gains least."""
+    ranked = sorted(pairs, key=lambda pair: pair.gain)
+    return [pair for pair in ranked if pair.gain < 0][:count] or ranked[:1]
 
 
 Rule = Callable[[Sequence[Pair], int], list[Pair]]
@@ -118,12 +119,10 @@ def map_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int)
         panels = figure.subplots(3, max(1, len(chosen)), squeeze=False)
         for column, pair in enumerate(chosen):
             (record,) = (record for record in subject.records if record.id == pair.image)
-            picture, inside = subject.picture(record), read_mask(record) == pair.class_index + 1
             maps = maps_of(subject, record, steps)[:, record.classes.index(pair.class_index)]
-            show(panels[0, column], picture, subject.class_names[pair.class_index])
-            for line, heat, label, found in zip((1, 2), maps, ("CAM", "AdvCAM"), (pair.cam, pair.advcam), strict=True):
-                show(panels[line, column], picture, f"{label}, IoU {100 * found:.0f}", heat.numpy())
-                contour(panels[line, column], inside, picture.shape[:2])
+            show(panels[0, column], subject.picture(record), subject.class_names[pair.class_index])
+            titles = (f"CAM, IoU {100 * pair.cam:.0f}", f"AdvCAM, IoU {100 * pair.advcam:.0f}")
+            show_maps(panels[1:, column], subject, record, pair.class_index, maps, titles)
 
     return finished(
         subject, name, title, pairs, chosen, draw, "overlap of the seed with the object, at the best threshold"
@@ -132,9 +131,7 @@ def map_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int)
 
 def box_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int) -> Analysis:
     """Boxes of the images that a rule chooses by the overlap of their boxes with the true one."""
-    records = [record for record in subject.records if true_corners(record) and len(record.classes) == 1]
-    if not records:
-        raise DataError(f"{name} compares boxes, and no image has one class and a box of it: name a split with boxes")
+    records = subject.boxed(name)
     steps = (0, subject.climb.maps - 1)
     accuracies = [BoxAccuracy(BoxAccSettings((50,))) for _ in steps]
     found = {}
@@ -194,12 +191,14 @@ def finished(
     numbers = {
         "pairs": len(rows),
         "part that gains": float(np.mean([gain > 0 for gain in gains])),
+        "part that loses": float(np.mean([gain < 0 for gain in gains])),
         "mean gain": float(np.mean(gains)),
     }
     return Analysis(
         name,
         title,
-        f"Chosen by rule among {len(pairs)} pairs of image and class. IoU: {what}.",
+        f"{len(chosen)} of {len(pairs)} pairs of image and class, chosen by rule; {sum(gain < 0 for gain in gains)} of "
+        f"all lose by climbing. IoU: {what}.",
         rows,
         numbers,
         facts=subject.described(),
@@ -219,8 +218,8 @@ def fig8(subject: Subject, folders: Mapping[str, Path], *, shown: int = SHOWN, n
 
     Args:
         subject: its images need masks.
-        folders: a name for each kind, and the folder with its indexed PNG by image id. The last one ranks the images,
-            by the mean IoU of the labels that are in the image's truth or mask.
+        folders: a name for each kind, and the folder with its indexed PNG by image id; those that have none of the
+            images are left out. The last one ranks the images, by the mean IoU of the labels in their truth or mask.
         shown: images in the plot.
         name: of the figure.
 
@@ -232,7 +231,10 @@ def fig8(subject: Subject, folders: Mapping[str, Path], *, shown: int = SHOWN, n
     subject.need_masks(name)
     labels = len(subject.class_names) + 1
     rows: list[dict[str, Any]] = []
-    for record in subject.progress(subject.records, name):
+    every = folders
+    # A network may have labelled other images than those that are looked at.
+    folders = {k: f for k, f in folders.items() if any((f / f"{record.id}.png").exists() for record in subject.records)}
+    for record in subject.progress(subject.records if folders else (), name):
         paths = {kind: folder / f"{record.id}.png" for kind, folder in folders.items()}
         if all(path.exists() for path in paths.values()):
             truth = torch.from_numpy(read_mask(record))
@@ -242,9 +244,7 @@ def fig8(subject: Subject, folders: Mapping[str, Path], *, shown: int = SHOWN, n
             }
             rows.append({"image": record.id, **scores})
     if not rows:
-        raise DataError(
-            f"{name} compares masks, and no image has one in each of {', '.join(map(str, folders.values()))}"
-        )
+        raise DataError(f"{name} compares masks, and no image has one in each of {', '.join(map(str, every.values()))}")
     ranked = sorted(rows, key=lambda row: -row[list(folders)[-1]])
     count = min(shown, len(ranked))
     chosen = [ranked[round(index * (len(ranked) - 1) / max(1, count - 1))] for index in range(count)]

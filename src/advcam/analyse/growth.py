@@ -1,4 +1,7 @@
-"""How maps grow over the steps, with and without the restriction of high attributions (Figs. 6 and 12)."""
+"""How maps grow over the steps, with and without the restriction of high attributions (Figs. 6 and 12).
+
+Shape suffixes: k classes of one image, H W pixels.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.analyse.climbs import all_steps, fused, maps_of
-from advcam.analyse.coverage import coverage
-from advcam.analyse.pictures import contour, show
+from advcam.analyse.pictures import show, show_maps
 from advcam.analyse.plot import colour, dash, dress
 from advcam.analyse.result import Analysis
 from advcam.analyse.seeds import marks
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = {"with regularization": {}, "without": {"reg_weight": 0.0, "suppress_others": False}}
+PLACES = ("on the object", "on the background")
+PAPER = {"growth on the object, with regularization": "above 0, and evenly over the object"}
 
 
 def fig6(subject: Subject, *, steps: Sequence[int] = (5, 10, 20), shown: int = 3) -> Analysis:
@@ -34,34 +38,29 @@ def fig6(subject: Subject, *, steps: Sequence[int] = (5, 10, 20), shown: int = 3
         steps: which ones; those beyond the climb's length are its last.
         shown: images in the plot, spread evenly over the sample.
     """
-    count = subject.climb.maps
-    wanted = tuple(sorted({0, *(min(step, count - 1) for step in steps)}))
+    wanted = tuple(sorted({0, *(min(step, subject.climb.maps - 1) for step in steps)}))
     rows, numbers = growth_table(subject, wanted, "fig6")
     chosen = spread_evenly(subject.records, shown)
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(2 * len(chosen), len(wanted) + 1, squeeze=False)
-        for index, record in enumerate(chosen):
-            picture = subject.picture(record)
-            name = subject.class_names[record.classes[0]]
-            for line, (kind, changes) in zip(panels[2 * index : 2 * index + 2], KINDS.items(), strict=True):
-                maps = maps_of(subject.with_climb(**changes), record, wanted)[:, 0]
-                if changes:
-                    tau = subject.climb.mask_threshold
-                    restricted = restricting_mask(maps[:1], tau, True)[0].float()
-                    show(line[0], picture, f"restricting mask, τ = {tau:g}", restricted.numpy())
-                else:
-                    show(line[0], picture, name)
-                for axes, step, heat in zip(line[1:], wanted, maps, strict=True):
-                    show(axes, picture, f"{'CAM' if step == 0 else f't = {step}'}, {kind}", heat.numpy())
+        draw_maps(panels[:, 1:], subject, chosen, wanted)
+        tau = subject.climb.mask_threshold
+        for record, first, second in zip(chosen, panels[::2, 0], panels[1::2, 0], strict=True):
+            picture, plain = subject.picture(record), maps_of(subject, record, (0,))[0, :1]
+            show(first, picture, subject.class_names[record.classes[0]])
+            show(
+                second, picture, f"restricting mask, τ = {tau:g}", restricting_mask(plain, tau, True)[0].float().numpy()
+            )
 
     return Analysis(
         "fig6",
         "Restriction of high attributions",
         "Localization maps after t steps with regularization and without it; the restricting mask is where the plain "
-        "map is above tau. Rows: mean value of the map on the object and on the background.",
+        "map is above tau. White outline: the object. Rows: mean value of the map on the object and on the background.",
         rows,
         numbers,
+        paper=PAPER,
         facts=subject.described(),
         draw=draw,
         size=(2.1 * (len(wanted) + 1), 3.4 * max(1, len(chosen))),
@@ -77,17 +76,7 @@ def fig12(subject: Subject, *, shown: int = 4) -> Analysis:
 
     def draw(figure: Figure) -> None:
         parts: Any = figure.subfigures(2, 1, height_ratios=(1.5 * 2 * len(chosen), 2.6)) if rows else [figure]
-        panels = parts[0].subplots(2 * len(chosen), len(pictured), squeeze=False)
-        for index, record in enumerate(chosen):
-            picture = subject.picture(record)
-            inside = None if record.mask is None else read_mask(record) == record.classes[0] + 1
-            for line, changes in zip(panels[2 * index : 2 * index + 2], KINDS.values(), strict=True):
-                maps = maps_of(subject.with_climb(**changes), record, pictured)[:, 0]
-                for axes, step, heat in zip(line, pictured, maps, strict=True):
-                    title = f"t = {step}{', without' if changes else ''}"
-                    show(axes, picture, title, heat.numpy())
-                    if inside is not None:
-                        contour(axes, inside, picture.shape[:2])
+        draw_maps(parts[0].subplots(2 * len(chosen), len(pictured), squeeze=False), subject, chosen, pictured)
         if rows:
             draw_curves(parts[1], rows)
 
@@ -98,10 +87,21 @@ def fig12(subject: Subject, *, shown: int = 4) -> Analysis:
         "white outline: the object. Curves: mean value of the map on the object and on the background.",
         rows,
         numbers,
+        paper=PAPER,
         facts=subject.described(),
         draw=draw,
         size=(1.9 * len(pictured), 3.0 * max(1, len(chosen)) + (2.6 if rows else 0)),
     )
+
+
+def draw_maps(panels: np.ndarray, subject: Subject, records: Sequence[Record], steps: Sequence[int]) -> None:
+    """Two rows for each image, with regularization and without, of its first class's map after each of the steps."""
+    for index, record in enumerate(records):
+        own = record.classes[0]
+        for line, changes in zip(panels[2 * index : 2 * index + 2], KINDS.values(), strict=True):
+            maps = maps_of(subject.with_climb(**changes), record, steps)[:, 0]
+            names = [f"t = {step}{', without' if changes else ''}" for step in steps]
+            show_maps(line, subject, record, own, maps, [f"{subject.class_names[own]}, CAM", *names[1:]])
 
 
 def growth_table(subject: Subject, steps: Sequence[int], what: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -114,22 +114,37 @@ def growth_table(subject: Subject, steps: Sequence[int], what: str) -> tuple[lis
                 continue
             mask = read_mask(record)
             for step, maps in zip(steps, fused(scales, image_size(record.image), steps), strict=True):
-                values[step] += pair_coverage(maps, mask, record)
-        for step, pairs in values.items():
-            if pairs:
-                inside, outside = np.nanmean(np.array(pairs), axis=0).tolist()
-                head = {"regularization": kind, "step": step, "pairs": len(pairs)}
-                rows.append(head | {"on the object": inside, "on the background": outside})
+                pairs = zip(torch.unbind(maps), record.classes, strict=True)
+                values[step] += [coverage(one, mask, own)[:2] for one, own in pairs]
+        for step, found in values.items():
+            if found:
+                means = np.nanmean(np.array(found), axis=0).tolist()
+                head = {"regularization": kind, "step": step, "pairs": len(found)}
+                rows.append(head | dict(zip(PLACES, means, strict=True)))
     numbers: dict[str, Any] = {}
-    for row in rows:
-        if row["step"] in (steps[0], steps[-1]):
-            where = "CAM" if row["step"] == 0 else f"step {row['step']}, {row['regularization']}"
-            numbers |= {f"{name}, {where}": row[name] for name in ("on the object", "on the background")}
+    for kind in KINDS:
+        own = [row for row in rows if row["regularization"] == kind]
+        for place in PLACES if own else ():
+            numbers[f"{place}, CAM"] = own[0][place]
+            numbers[f"{place}, step {steps[-1]}, {kind}"] = own[-1][place]
+            numbers[f"growth {place}, {kind}"] = own[-1][place] - own[0][place]
     return rows, numbers
 
 
-def pair_coverage(maps: Float[Tensor, "k H W"], mask: np.ndarray, record: Record) -> list[tuple[float, float]]:
-    return [coverage(one, mask, own)[:2] for one, own in zip(torch.unbind(maps), record.classes, strict=True)]
+def coverage(
+    localization_map: Float[Tensor, "H W"], mask: UInt8[np.ndarray, "H W"], class_index: int
+) -> tuple[float, float, float]:
+    """Mean of a map in [0, 1] over the class's object, over the background, and over the objects of other classes.
+
+    Ignored pixels do not count; a mean over nothing is NaN.
+
+    >>> coverage(torch.tensor([[1.0, 0.5, 0.2, 0.0]]), np.array([[1, 1, 2, 0]], np.uint8), 0)
+    (0.75, 0.0, 0.20000000298023224)
+    """
+    labels = torch.from_numpy(mask)
+    own, ground = labels == class_index + 1, labels == 0
+    other = ~own & ~ground & (labels != 255)
+    return tuple(float(localization_map[part].mean()) for part in (own, ground, other))  # type: ignore[return-value]
 
 
 def spread_evenly(records: Sequence[Record], count: int) -> list[Record]:
@@ -145,7 +160,7 @@ def spread_evenly(records: Sequence[Record], count: int) -> list[Record]:
 def draw_curves(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
     """The mean values over the steps."""
     panels = figure.subplots(1, 2)
-    for axes, place in zip(panels, ("on the object", "on the background"), strict=True):
+    for axes, place in zip(panels, PLACES, strict=True):
         dress(axes, "step t", "mean of the map", place)
         for index, kind in enumerate(KINDS):
             own = [row for row in rows if row["regularization"] == kind]

@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from advcam.analyse.kept import Arrays, kept
+from advcam.analyse.plot import colour
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
-from advcam.attribute.inputs import to_input
-from advcam.data.transforms import scale_image
 from advcam.models import ClassMapper
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ def fig3(subject: Subject, *, reach: float = REACH) -> Analysis:
     for record in subject.progress(subject.records, "fig3"):
 
         def make(record: Any = record) -> Arrays:
-            picture = scale_image(subject.picture(record), subject.scales[0])
-            image = to_input(picture, subject.mapper)[None]
+            image = subject.input_of(record)
             labels = torch.zeros(1, len(subject.class_names), device=image.device, dtype=image.dtype)
             labels[0, list(record.classes)] = 1
             climb, attack = landscapes(subject.mapper, image, labels, distance)
@@ -111,12 +109,10 @@ def fig3(subject: Subject, *, reach: float = REACH) -> Analysis:
         arrays = kept(subject, "landscape", (distance, POINTS, subject.scales[0]), record, make)
         for kind, found in surfaces.items():
             found.append(Landscape(torch.from_numpy(arrays[kind])))
+            losses = {"loss at x": found[-1].losses[0, POINTS // 2], "loss at the end": found[-1].losses[-1].mean()}
+            flatness = {"slope": found[-1].slope, "curvature": found[-1].curvature}
             rows.append(
-                {"image": record.id, "side": kind, "slope": found[-1].slope, "curvature": found[-1].curvature}
-                | {
-                    "loss at x": float(found[-1].losses[0, POINTS // 2]),
-                    "loss at the end": float(found[-1].losses[-1].mean()),
-                }
+                {"image": record.id, "side": kind, **flatness, **{name: float(one) for name, one in losses.items()}}
             )
     numbers = {
         f"{name}, {kind}": float(np.mean([row[name] for row in rows if row["side"] == kind]))
@@ -146,8 +142,15 @@ def draw(figure: Figure, means: dict[str, Tensor], distance: float) -> None:
     for index, (kind, surface) in enumerate(means.items()):
         axes: Any = figure.add_subplot(1, 2, index + 1, projection="3d")
         axes.plot_surface(a, b, surface.numpy(), cmap="cividis", vmin=0, vmax=top, linewidth=0.3, edgecolor="#555555")
-        axes.scatter([0], [0], [float(surface[0, POINTS // 2])], marker="*", s=160, color="#E69F00", depthshade=False)
+        start = float(surface[0, POINTS // 2])
+        axes.scatter(
+            [0], [0], [start], marker="*", s=160, color=colour(4), edgecolor="black", depthshade=False, zorder=9
+        )
         axes.set_zlim(0, top)
         axes.set(xlabel="a, along n", ylabel="b, along r", zlabel="loss")
         axes.set_title(f"({'ab'[index]}) adversarial {kind}", fontsize=10)
         axes.view_init(elev=24, azim=-58)
+        axes.computed_zorder = False
+        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="y", nbins=4)
+        axes.set_box_aspect(None, zoom=0.82)

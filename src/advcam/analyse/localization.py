@@ -28,9 +28,8 @@ RANKS = 200
 class ScoreDistribution:
     """The scores of all pixels of maps in falling order (Fig. 15), the mean over the images.
 
-    ``rank``: share of the pixels, from 0 to 1. ``score``: at that rank, in [0, 1]. ``area`` under that curve.
-    ``inside``, ``outside``: mean score in the true boxes (or objects) and elsewhere, over the images that have some;
-    NaN where none has. ``images``: how many there are.
+    ``score`` in [0, 1] at each ``rank``, a share of the pixels. ``inside``, ``outside``: mean score in the true boxes
+    (or objects) and elsewhere, over the images that have some; NaN where none has.
     """
 
     rank: Float64[Tensor, " r"]
@@ -81,9 +80,7 @@ class ScoreDistributions:
         inside: Bool[np.ndarray, "H W"] | None = None,
         name: str = "the image",
     ) -> None:
-        """Add one image; boxes in pixels of the image, size as (height, width).
-
-        Where the object itself is known, ``inside`` takes the place of the boxes.
+        """Add one image; boxes in pixels of the image, size as (height, width), or the object itself as ``inside``.
 
         Raises:
             DataError: the map is empty or infinite; a box is outside the image.
@@ -95,10 +92,10 @@ class ScoreDistributions:
         self._images += 1
         if inside is None and not len(boxes):
             return
-        inside_HW = np.zeros((size, size), dtype=bool)
         if inside is not None:
-            inside_HW |= np.asarray(Image.fromarray(inside).resize((size, size), Image.Resampling.NEAREST))
+            inside_HW = np.array(Image.fromarray(inside).resize((size, size), Image.Resampling.NEAREST))
         else:
+            inside_HW = np.zeros((size, size), dtype=bool)
             for x0, y0, x1, y1 in boxes_on_map(boxes, image_size, size, name):
                 inside_HW[y0 : y1 + 1, x0 : x1 + 1] = True
         for found, part_HW in ((self._inside, inside_HW), (self._outside, ~inside_HW)):
@@ -113,11 +110,9 @@ class ScoreDistributions:
         """
         if not self._images:
             raise DataError("a distribution of scores needs at least one image")
-        count = self._images
         rank_R = torch.linspace(0, 1, RANKS + 1, dtype=torch.float64)
-        score_R = torch.from_numpy(self._sum_R / count)
         inside, outside = (float(np.mean(part)) if part else math.nan for part in (self._inside, self._outside))
-        return ScoreDistribution(rank_R, score_R, inside, outside, count)
+        return ScoreDistribution(rank_R, torch.from_numpy(self._sum_R / self._images), inside, outside, self._images)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,14 @@ from advcam.analyse.plot import colour, dress
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
 from advcam.attribute.climb import ClimbStep, climb
-from advcam.attribute.inputs import to_input
 from advcam.data import Record
-from advcam.data.transforms import scale_image
 from advcam.errors import DataError, SettingsError
 from advcam.models import ClassMapper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+KINDS = ("image", "climb")
 
 
 def pooled_features(mapper: ClassMapper, images: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C"]:
@@ -76,10 +76,9 @@ def fig16(subject: Subject, *, classes: Sequence[str] | None = None, seed: int =
             found[record.classes[0]].append((record, arrays["features"], score))
     for index, own in found.items():
         if len(own) < 3:
-            raise DataError(
-                f"fig16 needs three images or more that hold {subject.class_names[index]} alone and are recognised, "
-                f"and has {len(own)}: take more images, or name other classes"
-            )
+            name = subject.class_names[index]
+            what = f"three images that hold {name} alone and are recognised"
+            raise DataError(f"fig16 needs {what}, and has {len(own)}: take more images")
     rows: list[dict[str, Any]] = []
     numbers: dict[str, Any] = {}
     points: list[np.ndarray] = []
@@ -108,35 +107,13 @@ def fig16(subject: Subject, *, classes: Sequence[str] | None = None, seed: int =
         axes = figure.subplots()
         dress(axes, "first t-SNE coordinate", "second t-SNE coordinate")
         for place, name in enumerate(names):
-            images = [row for row in rows if (row["class"], row["kind"]) == (name, "image")]
-            steps = [row for row in rows if (row["class"], row["kind"]) == (name, "climb")]
-            axes.scatter(
-                [r["x"] for r in images],
-                [r["y"] for r in images],
-                s=16,
-                color=colour(place),
-                alpha=0.45,
-                label=name,
-                marker="os"[place],
-            )
-            axes.plot(
-                [r["x"] for r in steps],
-                [r["y"] for r in steps],
-                color=colour(place),
-                linewidth=1.2,
-                marker=".",
-                markersize=4,
-            )
-            axes.scatter(
-                [steps[0]["x"]],
-                [steps[0]["y"]],
-                s=90,
-                color=colour(place),
-                marker="*",
-                edgecolor="black",
-                zorder=3,
-                label=f"{name}, x⁰ of the climb",
-            )
+            own = {kind: [row for row in rows if (row["class"], row["kind"]) == (name, kind)] for kind in KINDS}
+            (x, y), (path_x, path_y) = ([[row[side] for row in own[kind]] for side in "xy"] for kind in KINDS)
+            look: dict[str, Any] = {"color": colour(place)}
+            axes.scatter(x, y, s=22, alpha=0.45, label=name, marker="os"[place], linewidths=0, **look)
+            axes.plot(path_x, path_y, linewidth=1.2, marker=".", markersize=4, **look)
+            star = {"marker": "*", "edgecolor": "black", "zorder": 3, "label": f"{name}, x⁰ of the climb"}
+            axes.scatter(path_x[:1], path_y[:1], s=130, **star, **look)
         axes.legend(frameon=False, fontsize=8)
 
     return Analysis(
@@ -147,6 +124,7 @@ def fig16(subject: Subject, *, classes: Sequence[str] | None = None, seed: int =
         "nearest images.",
         rows,
         numbers,
+        paper={f"{name}: distance to its class at the end": "about 1: it stays among its class" for name in names},
         facts=subject.described(),
         draw=draw,
         size=(6.4, 5.2),
@@ -162,7 +140,7 @@ def two_classes(subject: Subject, single: Sequence[Record]) -> tuple[str, ...]:
 
 
 def own_features(subject: Subject, record: Record) -> Arrays:
-    image = to_input(scale_image(subject.picture(record), subject.scales[0]), subject.mapper)[None]
+    image = subject.input_of(record)
     with subject.mapper.frozen(), torch.no_grad():
         scores = subject.mapper(image)
     return {"features": pooled_features(subject.mapper, image)[0].cpu().numpy(), "scores": scores[0].cpu().numpy()}
@@ -170,7 +148,6 @@ def own_features(subject: Subject, record: Record) -> Arrays:
 
 def trajectory(subject: Subject, record: Record) -> Arrays:
     """Pooled features and scores of an image at every step of its climb."""
-    image = to_input(scale_image(subject.picture(record), subject.scales[0]), subject.mapper)[None]
     features, scores = [], []
 
     def keep(step: ClimbStep) -> None:
@@ -179,7 +156,7 @@ def trajectory(subject: Subject, record: Record) -> Arrays:
             scores.append(subject.mapper(step.images[:, 0])[0].cpu())
 
     target = torch.tensor(record.classes, device=subject.mapper.device)
-    climb(subject.mapper, image, target, subject.climb, on_step=keep)
+    climb(subject.mapper, subject.input_of(record), target, subject.climb, on_step=keep)
     return {"features": torch.stack(features).numpy(), "scores": torch.stack(scores).numpy()}
 
 

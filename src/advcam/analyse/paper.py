@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 # Data sets of the paper by their number of classes.
 DATA = {20: "voc12", 80: "coco14", 200: "cub", 1000: "imagenet"}
+NAMES = {"voc12": "PASCAL VOC 2012", "coco14": "MS COCO 2014", "cub": "CUB-200-2011", "imagenet": "ImageNet-1K"}
+# Of the figures and tables that are analysed; PASCAL VOC 2012 unless told.
+ANALYSED_ON = dict.fromkeys(("fig7", "fig9", "fig14", "table13"), "coco14")
+ANALYSED_ON |= dict.fromkeys(("fig10", "fig15", "table10"), "cub")
 MASKS_DATA, BOXES_DATA = ("voc12", "coco14"), ("cub", "imagenet")
 
 
@@ -47,7 +51,7 @@ def paper(
         if found is not None:
             beside = {"measured": found["value"], "split": found["split"], "images": found["images"]}
             beside["same_data"] = data == row.data
-        beside["missing"] = missing(row, settings, recipes) if found is None else None
+        beside["missing"] = missing(row, data, recipes) if found is None else None
         printed: dict[str, Value] = {
             "table": row.table,
             "data": row.data,
@@ -58,7 +62,8 @@ def paper(
         rows.append({**printed, **beside})
     made = {one["name"]: one for one in analyses}
     for name in ANALYSES:
-        rows += analysed(name, made.get(name))
+        rows += analysed(name, made.get(name), data)
+    place = NAMES.get(data, f"{classes} classes, none of the paper's data sets")
     shown = [row for row in rows if isinstance(row["measured"], float) and isinstance(row["paper"], float)]
     return Analysis(
         "paper",
@@ -67,8 +72,8 @@ def paper(
         "rows can be compared.",
         rows,
         {"rows": len(rows), "measured": sum(row["measured"] is not None for row in rows)},
-        facts={"data": data or f"{classes} classes, none of the paper's data sets"},
-        draw=(lambda figure: draw(figure, shown)) if shown else None,
+        facts={"data": place},
+        draw=(lambda figure: draw(figure, shown, place)) if shown else None,
         size=(8.0, 1.2 + 0.26 * len(shown)),
     )
 
@@ -118,31 +123,34 @@ def holds(settings: Mapping[str, Any], name: str, wanted: str) -> bool:
     return found not in (None, "none") if wanted == "set" else found == wanted
 
 
-def missing(row: PaperRow, settings: Mapping[str, Any], recipes: Sequence[str]) -> str:
-    """What it takes to measure a row."""
+def missing(row: PaperRow, data: str, recipes: Sequence[str]) -> str:
+    """What it takes to measure a row; a recipe has all settings that the row needs, but no saliency maps."""
     if row.measured_by == "server":
         return "labels of test: the data set's evaluation server"
-    others = [f"{name} {value}" for name, value in row.needs.items() if not holds(settings, name, value)]
-    wanted = f"advcam run {row.recipe}" if row.recipe in recipes else f"a run with {row.measured_by.partition(' ')[2]}"
-    return f"{wanted}{' (' + ', '.join(others) + ')' if others else ''}"
+    if row.recipe not in recipes:
+        wanted = f"a run with {row.measured_by.partition(' ')[2]}"
+        return f"{wanted}, {', '.join(f'{name} {value}' for name, value in row.needs.items())}".rstrip(", ")
+    maps = ", with saliency maps" if "saliency.source" in row.needs else ""
+    return f"advcam run {row.recipe}{maps}{'' if row.data == data else f', on {NAMES[row.data]}'}"
 
 
-def analysed(name: str, made: Mapping[str, Any] | None) -> list[dict[str, Value]]:
+def analysed(name: str, made: Mapping[str, Any] | None, data: str) -> list[dict[str, Value]]:
     """The rows of a figure or table that ``advcam analyse`` measures."""
     columns = ("table", "data", "row", "column", "paper", "measured", "split", "images", "same_data", "missing")
-    empty: dict[str, Value] = dict.fromkeys(columns) | {"table": name}
+    theirs_on = ANALYSED_ON.get(name, "voc12")
+    empty: dict[str, Value] = dict.fromkeys(columns) | {"table": name, "data": theirs_on}
     if made is None:
         return [{**empty, "row": ANALYSES[name][1], "missing": f"advcam analyse {name}"}]
     facts, theirs, ours = made["facts"], made["paper"], made["numbers"]
-    where = {"split": facts.get("split"), "images": facts.get("images")}
+    where = {"split": facts.get("split"), "images": facts.get("images"), "same_data": data == theirs_on}
     names = [key for key in ours if key in theirs] or list(ours)[:4]
     return [{**empty, "row": key, "paper": theirs.get(key), "measured": ours[key], **where} for key in names]
 
 
-def draw(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> None:
+def draw(figure: Figure, rows: Sequence[Mapping[str, Any]], place: str) -> None:
     """The paper's value and the run's on one line for each row that has both."""
     axes = figure.subplots()
-    dress(axes, "%", "")
+    dress(axes, "%", "", f"this run: {place}")
     places = range(len(rows), 0, -1)
     axes.hlines(places, [row["paper"] for row in rows], [row["measured"] for row in rows], color="#cccccc")
     axes.scatter([row["paper"] for row in rows], places, marker="D", color=PAPER, label="paper", zorder=2)

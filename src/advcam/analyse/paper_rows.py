@@ -53,7 +53,7 @@ def _table_1() -> Iterator[PaperRow]:
         ("AdvCAM, IRN", "voc12_table1_advcam_irn", "advcam", {}, {"seed": 55.6, "+ crf": 62.1, "+ irn": 69.9}),
         ("AdvCAM-Sal", "voc12_table1_advcam_sal_irn", "advcam", SALIENT, {"seed": 60.8, "+ crf": 66.6, "+ irn": 72.3}),
     )
-    columns = {"seed": "Seed", "+ crf": "+ CRF", "+ psa": "Mask", "+ irn": "Mask"}
+    columns = {"seed": "Seed", "+ crf": "Seed + CRF", "+ psa": "Mask", "+ irn": "Mask"}
     for row, recipe, kind, needs, values in rows:
         for masks, value in values.items():
             found = f"results {kind} {masks}"
@@ -110,7 +110,7 @@ def _table_12() -> Iterator[PaperRow]:
         ("Grad-CAM++", "voc12_table12_gradcampp", {"attribute.map": "gradcam_pp"}, (47.7, 50.7), None),
         ("Chang et al.", "voc12_table12_subcategories", sub, (50.9, 53.7), (63.4, 67.5)),
         ("SEAM", "voc12_table12_seam", {"attribute.map": "seam"}, (55.4, 58.6), (63.6, 67.2)),
-        ("IRN", "voc12_table1_advcam_irn", IRN, (48.8, 55.6), (66.3, 69.9)),
+        ("IRN", "voc12_table12_irn", IRN, (48.8, 55.6), (66.3, 69.9)),
     )
     for row, recipe, needs, seeds, masks in rows:
         way = "+ irn" if row == "IRN" else "+ psa"

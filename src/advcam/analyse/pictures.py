@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
+from torch import Tensor
+
+from advcam.analyse.subject import Subject
+from advcam.data import Record, read_mask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +43,23 @@ def show(
     axes.axis("off")
     if title:
         axes.set_title(title, fontsize=8)
+
+
+def show_maps(
+    panels: Iterable[Axes],
+    subject: Subject,
+    record: Record,
+    class_index: int,
+    maps: Iterable[Float[Tensor, "H W"]],
+    titles: Iterable[str],
+) -> None:
+    """Maps of one class over its image, and the outline of the object where there is ground truth."""
+    picture = subject.picture(record)
+    inside = None if record.mask is None else read_mask(record) == class_index + 1
+    for axes, heat, title in zip(panels, maps, titles, strict=True):
+        show(axes, picture, title, heat.numpy())
+        if inside is not None:
+            contour(axes, inside, picture.shape[:2])
 
 
 def contour(axes: Axes, inside: Bool[np.ndarray, "H W"], size: Sequence[int], colour: str = "white") -> None:

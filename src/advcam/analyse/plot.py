@@ -31,6 +31,8 @@ def dress(axes: Axes, x_label: str, y_label: str, title: str = "") -> None:
     axes.set_ylabel(y_label)
     if title:
         axes.set_title(title, fontsize=10, loc="left")
+    if x_label == "step t":
+        axes.locator_params(axis="x", integer=True)
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -90,6 +90,15 @@ def read_analysis(path: Path) -> dict[str, Any]:
     return msgspec.to_builtins(read_json(path, _Measured, "run `advcam analyse` again, or delete it"))
 
 
+def by_name(columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The values of a table by the names of their column and row.
+
+    >>> by_name(("recall", "f1"), {"CAM": (66.4, 66.2)})
+    {'recall, CAM': 66.4, 'f1, CAM': 66.2}
+    """
+    return {f"{column}, {row}": value for row, own in rows.items() for column, value in zip(columns, own, strict=True)}
+
+
 def rounded(value: Value) -> Value:
     """A value for a table of text: six significant digits; nothing for what is not defined.
 

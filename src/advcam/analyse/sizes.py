@@ -81,8 +81,10 @@ def fig14(subject: Subject) -> Analysis:
         places = range(len(rows))
         axes.bar(places, gains, color=[colour(0) if gain >= 0 else colour(1) for gain in gains])
         axes.axhline(0, color="#555555", linewidth=0.8)
-        axes.set_xticks(places, [row["class"] for row in rows], rotation=90, fontsize=8)
-        axes.set_xlabel("classes, smallest objects first")
+        axes.set_xticks(
+            places, [f"{row['class']}, {100 * row['object size']:.0f} %" for row in rows], rotation=90, fontsize=8
+        )
+        axes.set_xlabel("class and mean part of an image, smallest first")
 
     return Analysis(
         "fig14",

@@ -15,13 +15,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from advcam.attribute.climb import as_climbable
-from advcam.attribute.inputs import PictureMap
+from advcam.attribute.inputs import PictureMap, to_input
 from advcam.attribute.maps.table import Trained, map_of
 from advcam.attribute.settings import AttributeSettings, ClimbSettings, adapted
 from advcam.classify.wsol.task import square
 from advcam.data import ImageSet, Record, image_size, open_dataset, read_image
-from advcam.data.transforms import resize_long_side, scaled_size
+from advcam.data.transforms import resize_long_side, scale_image, scaled_size
 from advcam.errors import DataError
+from advcam.evaluate.validation import true_corners
 from advcam.models import ClassMapper, load_classifier
 from advcam.models.fold import fold_batch_norm
 
@@ -95,6 +96,10 @@ class Subject:
             return np.ascontiguousarray(square(image, self.square))
         return resize_long_side(image, self.max_side) if max(image.shape[:2]) > self.max_side else image
 
+    def input_of(self, record: Record) -> Float[Tensor, "1 3 H W"]:
+        """``picture`` in the network's input space, at the first of the scales."""
+        return to_input(scale_image(self.picture(record), self.scales[0]), self.mapper)[None]
+
     def size_of(self, record: Record) -> tuple[int, int]:
         """Height and width of ``picture``, from the file's header."""
         if self.square is not None:
@@ -118,6 +123,15 @@ class Subject:
                 f"{name} compares maps with ground truth, and {len(missing)} images have none ({missing[0]}): "
                 "name a split with masks"
             )
+
+    def boxed(self, name: str) -> list[Record]:
+        """The images of one class with boxes of it; DataError where there is none."""
+        found = [record for record in self.records if true_corners(record) and len(record.classes) == 1]
+        if not found:
+            raise DataError(
+                f"{name} compares boxes, and no image has one class and a box of it: name a split with boxes"
+            )
+        return found
 
 
 def open_subject(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advcam.analyse.climbs import all_steps, fused, maps_of
-from advcam.analyse.coverage import coverage
-from advcam.analyse.pictures import contour, show
+from advcam.analyse.growth import coverage
+from advcam.analyse.pictures import show, show_maps
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
 from advcam.data import image_size, read_mask
@@ -49,6 +49,9 @@ def fig5(subject: Subject, *, shown: int = 4) -> Analysis:
                         head = {"image": record.id, "class": subject.class_names[class_index], "map": name}
                         rows.append(head | dict(zip(PLACES, coverage(found, mask, class_index), strict=True)))
     numbers = {f"{place}, {kind}": mean_of(rows, place, kind) for kind in KINDS for place in PLACES}
+    numbers["on other objects, with suppression against without"] = numbers[f"{PLACES[2]}, {KINDS[2]}"] / max(
+        numbers[f"{PLACES[2]}, {KINDS[1]}"], 1e-12
+    )
     leaking = [row for row in rows if row["map"] == KINDS[1] and not np.isnan(row[PLACES[2]])]
     chosen = sorted(leaking, key=lambda row: -row[PLACES[2]])[:shown]
 
@@ -58,13 +61,10 @@ def fig5(subject: Subject, *, shown: int = 4) -> Analysis:
             (record,) = (record for record in several if record.id == row["image"])
             class_index = subject.class_names.index(row["class"])
             place = record.classes.index(class_index)
-            picture, inside = subject.picture(record), read_mask(record) == class_index + 1
             first, free = maps_of(variants[0], record, (0, last))[:, place]
             suppressed = maps_of(variants[1], record, (last,))[0, place]
-            show(line[0], picture, row["class"])
-            for axes, kind, heat in zip(line[1:], KINDS, (first, free, suppressed), strict=True):
-                show(axes, picture, kind, heat.numpy())
-                contour(axes, inside, picture.shape[:2])
+            show(line[0], subject.picture(record), row["class"])
+            show_maps(line[1:], subject, record, class_index, (first, free, suppressed), KINDS)
 
     return Analysis(
         "fig5",
@@ -74,6 +74,7 @@ def fig5(subject: Subject, *, shown: int = 4) -> Analysis:
         "white outline: the class's object.",
         rows,
         numbers,
+        paper={"on other objects, with suppression against without": "below 1"},
         facts=subject.described() | {"images with several classes": len(several)},
         draw=draw,
         size=(9.0, 1.9 * max(1, len(chosen))),
