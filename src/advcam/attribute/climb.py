@@ -112,6 +112,8 @@ def climb_pairs(
     grid, so one map serves all scales.
     """
     settings = settings or ClimbSettings.released()
+    if settings.calibrate is not None:
+        raise SettingsError("climb.calibrate is of a run: here analyse.calibration.calibrate chooses step and lambda")
     climbable = as_climbable(mapper, settings)
     with climbing(climbable):
         classes_N = as_classes(classes, images.device)

@@ -65,6 +65,9 @@ class ClimbSettings:
     """"sum" adds the maps of all steps (eq. 4); "last" takes the one of the last step alone (Table 11)."""
     halve_at_half: bool = True
     """At scale 0.5 take 13 of 27 steps, as the program does; equations 3 to 7 know no scales."""
+    calibrate: int | None = None
+    """Of a run: how many of its images ``step_size`` and ``reg_weight`` are chosen on, by their labels alone, so that
+    cells grow as in the paper's Fig. 2 (``analyse.calibration``); None takes both as they are."""
     unit_range: float = AUTHORS_INPUT_RANGE
     """Width of the network input in which ``step_size`` is given; see ``adapted``."""
     unit_channels: int = AUTHORS_CHANNELS
@@ -84,6 +87,8 @@ class ClimbSettings:
             )
         if not 0 < self.step_size <= 1e6:
             raise SettingsError(f"climb.step_size must be above 0 and at most 1e6, not {self.step_size}")
+        if self.calibrate is not None and self.calibrate < 1:
+            raise SettingsError(f"climb.calibrate must be at least 1 image, or null, not {self.calibrate}")
         if not 0 <= self.reg_weight <= 1e9:
             raise SettingsError(f"climb.reg_weight must be from 0 to 1e9, not {self.reg_weight}")
         if self.normalize_mask and not 0 <= self.mask_threshold <= 1:

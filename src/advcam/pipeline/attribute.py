@@ -23,7 +23,7 @@ from advcam.pipeline.parts import Plan, Wanted
 from advcam.pipeline.run import Run
 from advcam.pipeline.saliency import saliency_facts, saliency_keys
 from advcam.pipeline.through import process_count, work_through
-from advcam.report.wording import wide_maps
+from advcam.report.wording import calibrated, wide_maps
 
 FLAG_COLUMNS = ("image", "class", "probability", "reason")
 # Plain maps wider than this left climbing nothing to add in docs/results.md; those of 0.07 gained 4 points.
@@ -47,7 +47,9 @@ def facts(run: Run, kind: str) -> dict[str, Any]:
         if config.guide:
             found["guide"] = {"content": taken_digest(Path(config.guide)), "scales": list(config.guide_scales)}
     if climbs(kind):
-        found |= {"climb": asdict(run.config.climb), "adapt": config.adapt, "batch_pixels": config.batch_pixels}
+        # Without the setting a run made before it was there has the same key.
+        climb = {name: value for name, value in asdict(run.config.climb).items() if name != "calibrate" or value}
+        found |= {"climb": climb, "adapt": config.adapt, "batch_pixels": config.batch_pixels}
         found["saliency"] = None if is_wsol(run) else saliency_facts(run)
     return found
 
@@ -84,8 +86,13 @@ def attribute(run: Run) -> None:
         )
         plan = Plan(run.records, partial(mapping.plan, run, pixels))
         build = partial(kind_of_mapping.of, class_names=run.class_names, batch_pixels=pixels)
-        ready = replace(mapping, pixels=pixels) if isinstance(mapping, Mapping) else mapping
-        done = work_through(run, wanted, plan, run.wanted, build, "attribute", ready)
+        if isinstance(mapping, Mapping):
+            mapping = replace(mapping, pixels=pixels)
+            if run.config.climb.calibrate and climbs(run.kind):
+                chosen = settle(run, [f"{run.kind}/maps"], "calibrated", mapping.calibrated)
+                say(f"attribute: {calibrated(chosen)}")
+                mapping, build = mapping.with_climb(chosen), partial(build, chosen=chosen)
+        done = work_through(run, wanted, plan, run.wanted, build, "attribute", mapping)
         if (unheld := done.told.get("unheld")) and found[run.kind].get("saliency"):
             say(f"attribute: {unheld} images were climbed without region D: no saliency map, or one without an object")
         now = {"images": len(run.wanted), "of": len(run.records), "device": str(run.device), **mapping.described}
@@ -103,7 +110,9 @@ def attribute(run: Run) -> None:
 
 
 def check(config: RunConfig) -> None:
-    """The guide is there, and nothing that it cannot guide."""
+    """The guide is there, and nothing that it cannot guide; nothing is calibrated that is not climbed whole."""
+    if config.climb.calibrate and config.wsol.method != "none":
+        raise SettingsError("climb.calibrate is for whole images, not for runs of localization: leave it out")
     if config.attribute.guide is None:
         return
     if config.wsol.method != "none":

@@ -20,7 +20,7 @@ from advcam.pipeline.keys import Artifact, StaleError, outdated, why_stale
 from advcam.pipeline.record import RUN_FILE, Entry, Paused
 from advcam.pipeline.run import KEYS, Run, saved_form
 from advcam.pipeline.stages import BY_VERB, Stage
-from advcam.report.wording import Notice
+from advcam.report.wording import Notice, calibrated
 
 Condition = Literal["fresh", "stale", "partial", "missing", "unfinished"]
 
@@ -129,7 +129,9 @@ def status(config: RunConfig) -> None:
     width = max(map(len, found))
     for state in found.values():
         show(f"{state.name:<{width}}  {state.condition:<10}  {state.why}".rstrip())
-    for name in run.record.artifacts:
+    for name, entry in run.record.artifacts.items():
+        if "calibrated" in entry.settled:
+            show(f"{name}: {calibrated(entry.settled['calibrated'])}")
         # Some are made on the way to one of the table, such as the edges of an IRN.
         if not any(name == other or name.startswith(f"{other}/") for other in found):
             show(f"{name:<{width}}  {'kept':<10}  of other settings than the run goes on with")

@@ -4,7 +4,7 @@ localization run. All that touches ``advcam.attribute`` is here."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from advcam.errors import SettingsError
 from advcam.io.progress import say
 from advcam.pipeline.classify import run_classifier
 from advcam.pipeline.parts import Batch, Outcome, in_turn, plan, readable, sized
-from advcam.pipeline.run import Run
+from advcam.pipeline.run import Run, spread
 from advcam.pipeline.saliency import held_regions, salient_region
 
 if TYPE_CHECKING:
@@ -64,7 +64,13 @@ class Mapping:
     threaded: bool = False
 
     @classmethod
-    def of(cls, run: Run, class_names: tuple[str, ...], batch_pixels: int = 0) -> Mapping:
+    def of(
+        cls,
+        run: Run,
+        class_names: tuple[str, ...],
+        batch_pixels: int = 0,
+        chosen: dict[str, float] | None = None,
+    ) -> Mapping:
         from advcam.attribute.methods import attributor
 
         config = run.config
@@ -77,10 +83,30 @@ class Mapping:
         }
         softmax = run.record.artifacts["classifier"].result.get("loss") == "softmax"
         guide = guide_of(run, class_names)
-        return cls(run, map_, attributor(config.attribute, climb), described, softmax, batch_pixels, guide)
+        own = cls(run, map_, attributor(config.attribute, climb), described, softmax, batch_pixels, guide)
+        return own if chosen is None else own.with_climb(chosen)
+
+    def with_climb(self, chosen: dict[str, float]) -> Mapping:
+        """With the step and lambda that ``calibrated`` chose."""
+        climb = replace(self.method.settings, **{name: chosen[name] for name in CALIBRATED})
+        method, described = replace(self.method, settings=climb), self.described | {"climb": asdict(climb)}
+        return replace(self, method=method, described=described)
 
     def batch_pixels(self) -> int:
         return room(self.map)
+
+    def calibrated(self) -> dict[str, float]:
+        """Step and lambda, chosen on a few images of the whole data set by their labels alone."""
+        from advcam.analyse.calibration import calibrate
+        from advcam.models.precision import tensor_float
+
+        config, channels = self.run.config, len(self.map.mean)
+        labelled = spread([record for record in self.run.records if record.classes], config.climb.calibrate)
+        records, images, _ = readable(labelled, lambda record: read_image(record.image, channels), config.skip_bad)
+        pictures = [reduce(image, config.attribute.max_side) for image in images]
+        classes = [record.classes for record in records]
+        with tensor_float(config.attribute.precision):
+            return asdict(calibrate(self.map, pictures, classes, self.method.settings, config.attribute.scales))
 
     def plan(self, run: Run, pixels: int, records: Sequence[Record]) -> list[Batch]:
         """Batches of one size; an image without a class by itself."""
@@ -258,11 +284,16 @@ def guide_of(run: Run, class_names: tuple[str, ...]) -> PictureMap | None:
     return map_of("cam", Trained(network, mapper, (), False))
 
 
+# What climb.calibrate chooses.
+CALIBRATED = ("step_size", "reg_weight")
+
+
 def climb_on(run: Run, map_: PictureMap) -> ClimbSettings:
     """The settings of the climb, in the units of what is climbed."""
     from advcam.attribute.settings import adapted
 
-    return adapted(run.config.climb, map_.units) if run.config.attribute.adapt else run.config.climb
+    own = adapted(run.config.climb, map_.units) if run.config.attribute.adapt else run.config.climb
+    return replace(own, calibrate=None)
 
 
 def room(map_: PictureMap) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from advcam.attribute.settings import climbs
 from advcam.report.figures import name_of_masks
 from advcam.report.page import Fact
-from advcam.report.wording import counted, place
+from advcam.report.wording import calibrated, counted, place
 
 REFINERS = {"crf": "dense CRF", "irn": "IRN", "psa": "PSA", "none": "none: the seed is the mask"}
 SOURCES = {"fixed": "fixed beforehand", "maps": "chosen from the maps, without ground truth"}
@@ -73,6 +73,8 @@ def maps_fact(made: Any) -> Fact:
     climb = found["climb"]
     if climb is not None:
         text += f", {climb['steps']} steps of {climb['step_size']:.3g}, regularizer {climb['reg_weight']:.3g}"
+    if "calibrated" in made.settled:
+        text += f" ({calibrated(made.settled['calibrated'])})"
     if made.facts.get("saliency"):
         text += ", held where saliency is background"
     return Fact("Localization maps", text)

@@ -14,13 +14,14 @@ from advcam.analyse import ANALYSES, Analysis, analysis
 from advcam.analyse.paper import paper
 from advcam.analyse.result import read_analysis
 from advcam.analyse.settings import AnalyseVerb
-from advcam.analyse.subject import Subject, open_subject
+from advcam.analyse.subject import Subject, open_subject, sample
 from advcam.data import ImageSet, Record, image_size, open_dataset
 from advcam.errors import SettingsError, UserError
 from advcam.evaluate.metrics import read_metrics
 from advcam.io.keys import plain
 from advcam.io.progress import progress, say
 from advcam.pipeline.config import RunConfig
+from advcam.pipeline.mapping import CALIBRATED
 from advcam.pipeline.record import RUN_FILE
 from advcam.pipeline.run import Run, choose_device
 from advcam.saliency.folder import read_map
@@ -101,7 +102,7 @@ class Source:
         classifier = asked.classifier or (self.root / "classifier" if self.is_run else None)
         if classifier is None:
             raise SettingsError(f"{self.root} is no run folder, so the classifier must be named: give --classifier")
-        return open_subject(
+        subject = open_subject(
             self.images,
             classifier,
             images=asked.images,
@@ -115,6 +116,17 @@ class Source:
             cache=self.folder / "climbs",
             progress=counted,
         )
+        return subject.with_climb(calibrate=None, **self.calibrated)
+
+    @cached_property
+    def calibrated(self) -> dict[str, float]:
+        """What ``climb.calibrate`` chose for the run, in the network's units, but for what was asked for."""
+        if self.config.climb.calibrate is None:
+            return {}
+        entry = Run.open(self.config, clean=False).record.artifacts.get(f"{self.config.attribute.kind}/maps")
+        if entry is None or "calibrated" not in entry.settled:
+            raise SettingsError(f"{self.root} is not calibrated yet: run `advcam attribute --out {self.root}` first")
+        return {n: entry.settled["calibrated"][n] for n in CALIBRATED if getattr(self.asked, n) is None}
 
     @cached_property
     def saliency(self) -> Callable[[Record], torch.Tensor] | None:
@@ -142,6 +154,10 @@ class Source:
             return analysis(name)(self.subject, folders)
         options = {"panels": self.asked.panels} if name == "fig11" else {}
         subject = self.subject if name in ("fig11", "table9") else replace(self.subject, saliency=None)
+        if name == "fig16" and self.asked.images is not None:
+            # Of many images it takes the features alone, and climbs two.
+            records = sample(self.images, 10 * self.asked.images)
+            subject = replace(subject, records=records, facts=subject.facts | {"images": len(records)})
         return analysis(name)(subject, **options)
 
     def paper(self) -> Analysis:
