@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def calibrate(
         DataError: no picture has a class with both kinds of cells.
     """
 
-    def climbs(**changes: float | bool) -> list[Growth]:
+    def climbs(**changes: Any) -> list[Growth]:
         changed = replace(settings, **changes)
         return list(growths(map_, pictures, classes, changed, scales))
 

@@ -112,7 +112,12 @@ def fig16(subject: Subject, *, classes: Sequence[str] | None = None, seed: int =
             look: dict[str, Any] = {"color": colour(place)}
             axes.scatter(x, y, s=22, alpha=0.45, label=name, marker="os"[place], linewidths=0, **look)
             axes.plot(path_x, path_y, linewidth=1.2, marker=".", markersize=4, **look)
-            star = {"marker": "*", "edgecolor": "black", "zorder": 3, "label": f"{name}, x⁰ of the climb"}
+            star: dict[str, Any] = {
+                "marker": "*",
+                "edgecolor": "black",
+                "zorder": 3,
+                "label": f"{name}, x⁰ of the climb",
+            }
             axes.scatter(path_x[:1], path_y[:1], s=130, **star, **look)
         axes.legend(frameon=False, fontsize=8)
 

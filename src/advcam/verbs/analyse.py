@@ -24,6 +24,7 @@ from advcam.pipeline.config import RunConfig
 from advcam.pipeline.mapping import CALIBRATED
 from advcam.pipeline.record import RUN_FILE
 from advcam.pipeline.run import Run, choose_device
+from advcam.report.figures import name_of_masks
 from advcam.saliency.folder import read_map
 from advcam.verbs import recipes
 from advcam.verbs.arguments import parse
@@ -146,7 +147,7 @@ class Source:
             return self.paper()
         if name in ("fig8", "fig9"):
             kind, base = self.config.attribute.kind, self.config.attribute.map
-            places = {"CAM" if base == "cam" else base: f"{base}/masks", kind: f"{kind}/masks"}
+            places = {name_of_masks(one): f"{one}/masks" for one in dict.fromkeys((base, kind))}
             places["network"] = "segmentation/predictions"
             folders = {label: self.root / place for label, place in places.items() if (self.root / place).is_dir()}
             if not folders:
