@@ -35,15 +35,13 @@ def table10(subject: Subject) -> Analysis:
     Raises:
         DataError: no image has one class and a box of it.
     """
-    records = subject.boxed("table10")
+    subject = subject.with_boxes("table10")
     free = subject.with_climb(reg_weight=0.0, suppress_others=False)
     rows: list[dict[str, Any]] = []
     right: dict[str, bool] = {}
     for name, variant in (("climb", free), ("climb, regularizer", subject)):
         accuracies = {"no climb": BoxAccuracy(BoxAccSettings()), name: BoxAccuracy(BoxAccSettings())}
         for record, scales in all_steps(variant, f"table10 {name}"):
-            if record not in records:
-                continue
             if record.id not in right:
                 right[record.id] = recognised(subject, record)
             size = image_size(record.image)
@@ -65,7 +63,7 @@ def table10(subject: Subject) -> Analysis:
         rows,
         by_name(COLUMNS, {row["maps"]: [row[column] for column in COLUMNS] for row in rows}),
         paper=by_name(COLUMNS, PAPER_ROWS),
-        facts=subject.described() | {"images with boxes": len(records)},
+        facts=subject.described() | {"images with boxes": len(subject.records)},
     )
 
 

@@ -131,20 +131,19 @@ def map_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int)
 
 def box_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int) -> Analysis:
     """Boxes of the images that a rule chooses by the overlap of their boxes with the true one."""
-    records = subject.boxed(name)
+    subject = subject.with_boxes(name)
     steps = (0, subject.climb.maps - 1)
     accuracies = [BoxAccuracy(BoxAccSettings((50,))) for _ in steps]
     found = {}
     for record, scales in all_steps(subject, name):
-        if record in records:
-            size = image_size(record.image)
-            found[record.id] = raw = [one[0] for one in fused(scales, size, steps)]
-            for accuracy, one in zip(accuracies, raw, strict=True):
-                accuracy.update(one, true_corners(record), size, name=record.id)
+        size = image_size(record.image)
+        found[record.id] = raw = [one[0] for one in fused(scales, size, steps)]
+        for accuracy, one in zip(accuracies, raw, strict=True):
+            accuracy.update(one, true_corners(record), size, name=record.id)
     levels = [accuracy.compute().thresholds[50] for accuracy in accuracies]
     boxes = {}
     pairs = []
-    for record in records:
+    for record in subject.records:
         truth, (height, width) = true_corners(record), image_size(record.image)
         own = [
             best_box(one, truth, (height, width), level) for one, level in zip(found[record.id], levels, strict=True)
@@ -158,7 +157,7 @@ def box_gallery(subject: Subject, name: str, title: str, rule: Rule, shown: int)
     def draw(figure: Figure) -> None:
         panels = figure.subplots(2, max(1, len(chosen)), squeeze=False)
         for column, pair in enumerate(chosen):
-            (record,) = (record for record in records if record.id == pair.image)
+            (record,) = (record for record in subject.records if record.id == pair.image)
             picture, (height, width) = subject.picture(record), image_size(record.image)
             factor = np.array([picture.shape[1], picture.shape[0]] * 2)
             maps = maps_of(subject, record, steps)[:, 0]

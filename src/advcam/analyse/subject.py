@@ -124,14 +124,14 @@ class Subject:
                 "name a split with masks"
             )
 
-    def boxed(self, name: str) -> list[Record]:
-        """The images of one class with boxes of it; DataError where there is none."""
-        found = [record for record in self.records if true_corners(record) and len(record.classes) == 1]
+    def with_boxes(self, name: str) -> Subject:
+        """The same with the images of one class and boxes of it; DataError where there is none."""
+        found = boxed(self.records)
         if not found:
             raise DataError(
                 f"{name} compares boxes, and no image has one class and a box of it: name a split with boxes"
             )
-        return found
+        return replace(self, records=found)
 
 
 def open_subject(
@@ -180,6 +180,11 @@ def sample(image_set: ImageSet, count: int | None) -> tuple[Record, ...]:
     if count is None or count >= len(known):
         return tuple(known)
     return tuple(known[index * len(known) // count] for index in range(count))
+
+
+def boxed(records: Iterable[Record]) -> tuple[Record, ...]:
+    """The images of one class with boxes of it."""
+    return tuple(record for record in records if len(record.classes) == 1 and true_corners(record))
 
 
 def weights_digest(mapper: ClassMapper) -> str:

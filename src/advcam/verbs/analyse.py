@@ -14,7 +14,7 @@ from advcam.analyse import ANALYSES, Analysis, analysis
 from advcam.analyse.paper import paper
 from advcam.analyse.result import read_analysis
 from advcam.analyse.settings import AnalyseVerb
-from advcam.analyse.subject import Subject, open_subject, sample
+from advcam.analyse.subject import Subject, boxed, open_subject, sample
 from advcam.data import ImageSet, Record, image_size, open_dataset
 from advcam.errors import SettingsError, UserError
 from advcam.evaluate.metrics import read_metrics
@@ -155,6 +155,8 @@ class Source:
             return analysis(name)(self.subject, folders)
         options = {"panels": self.asked.panels} if name == "fig11" else {}
         subject = self.subject if name in ("fig11", "table9") else replace(self.subject, saliency=None)
+        if name in ("fig10", "table10") and (own := boxed(self.images.records)):
+            subject = replace(subject, records=sample(replace(self.images, records=own), self.asked.images))
         if name == "fig16" and self.asked.images is not None:
             # Of many images it takes the features alone, and climbs two.
             records = sample(self.images, 10 * self.asked.images)
