@@ -127,12 +127,13 @@ class Climbs:
         held = self._saliency(records, own, pictures[0].shape[:2])
         images = to_inputs(pictures, subject.mapper)[own]
         maps, scores = climb_steps(subject.climbable, images, classes, self.settings, held)
-        largest = maps.float().abs().amax(dim=(1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
-        # In files half precision has three digits; the largest value of each climb is beside it.
-        small = np.float32 if self.store.folder is None else np.float16
-        relative = (maps.float() / largest[:, None, None, None]).numpy().astype(small)
+        relative, largest = maps.float().numpy(), np.ones(len(maps), np.float32)
+        if self.store.folder is not None:
+            # Half precision has three digits; the largest value of each climb is beside it.
+            largest = np.abs(relative).max(axis=(1, 2, 3)).clip(min=np.finfo(np.float32).tiny)
+            relative = (relative / largest[:, None, None, None]).astype(np.float16)
         ends = np.cumsum([len(record.classes) for record in records])[:-1]
-        parts = zip(*(np.split(one, ends) for one in (relative, largest.numpy(), scores.float().numpy())), strict=True)
+        parts = zip(*(np.split(one, ends) for one in (relative, largest, scores.float().numpy())), strict=True)
         for record, arrays in zip(records, parts, strict=True):
             self.store.write(record, dict(zip(("maps", "largest", "scores"), arrays, strict=True)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from advcam.report.figures import NOTABLE, Figure, Headline, class_rows
 
@@ -26,10 +26,11 @@ class Hint:
     command: str | None = None
 
 
-def calibrated(chosen: Mapping[str, float]) -> str:
+def calibrated(chosen: Mapping[str, Any]) -> str:
     """What ``climb.calibrate`` came to."""
+    images = counted(chosen["images"], "image")
     return (
-        f"step {chosen['step_size']:.3g} and lambda {chosen['reg_weight']:.3g} chosen on {chosen['images']} images by "
+        f"step {chosen['step_size']:.3g} and lambda {chosen['reg_weight']:.3g} chosen on {images} by "
         f"their labels: other cells grow {chosen['others']:.2f} times in 20 free steps, the discriminative ones move "
         f"by {100 * chosen['deviation']:.0f} %"
     )
