@@ -57,15 +57,15 @@ def test_a_run_keeps_the_step_and_lambda_that_were_chosen_for_it(
     words = ["--data", str(small_data), "--out", out, "--device", "cpu"]
     assert main(["classify", *words, "--classifier", str(small_classifier)]) == 0
     own = ["attribute", "--out", out, "--attribute.scales", "[1.0]", "--climb.steps", "2"]
-    assert main([*own, "--climb.calibrate", "1"]) == 0
+    assert main([*own, "--climb.calibrate", "2"]) == 0
     entry = yaml.safe_load((tmp_path / "run/run.yaml").read_text())["artifacts"]["advcam/maps"]
     chosen = entry["settled"]["calibrated"]
-    assert chosen["images"] == 1
+    assert chosen["images"] == 2
     assert entry["result"]["climb"]["step_size"] == chosen["step_size"]
-    assert entry["facts"]["climb"]["calibrate"] == 1
+    assert entry["facts"]["climb"]["calibrate"] == 2
     capsys.readouterr()
     assert main(["status", "--out", out]) == 0
-    assert "chosen on 1 image by their labels" in capsys.readouterr().out
+    assert "chosen on 2 images by their labels" in capsys.readouterr().out
     assert main(["analyse", "fig2", "--out", out, "--images", "1", "--device", "cpu"]) == 0
-    assert main([*own, "--climb.calibrate", "2"]) == 2
+    assert main([*own, "--climb.calibrate", "1"]) == 2
     assert "calibrate" in capsys.readouterr().err
