@@ -78,7 +78,8 @@ def main() -> None:
         print(f"{kind}: {100 * miou(tuned)[best]:.2f} at {THRESHOLDS[best]:.2f} on {asked.tuned}")
         seeds.append(counts(asked.run, kind, known[asked.split], labels, (THRESHOLDS[best],))[:, 0])
     told("seed", *seeds)
-    if all((asked.run / kind / "masks" / f"{known[asked.split][0].id}.png").exists() for kind in ("cam", "advcam")):
+    files = [asked.run / kind / "masks" / f"{r.id}.png" for kind in ("cam", "advcam") for r in known[asked.split]]
+    if all(path.exists() for path in files):
         told("masks", *(masks(asked.run, kind, known[asked.split], labels) for kind in ("cam", "advcam")))
 
 
