@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advcam.classify.seam import SEAM
 from advcam.classify.sub_categories import SubCategories
 from advcam.classify.wsol.acol import ACoL
-from advcam.classify.wsol.cam import CAM
+from advcam.classify.wsol.method import CAM
 from advcam.errors import ModelError
 from advcam.io.files import read_json, write_json, writing
 from advcam.models.checkpoint import load_classifier, save_classifier

@@ -21,7 +21,7 @@ from advcam.classify.sub_categories import SubCategories, sub_categories
 from advcam.classify.targets import prevalence, untrained_classes
 from advcam.classify.task import CLASS_PREFIX, MEAN, ClassifierTask
 from advcam.classify.validation import pooled_features
-from advcam.classify.wsol.cam import CAM
+from advcam.classify.wsol.method import CAM
 from advcam.data.record import ImageSet
 from advcam.models.checkpoint import load_classifier
 from advcam.models.classifier import Classifier, build_classifier

@@ -231,7 +231,7 @@ def adopted(run: Run, source: Path, wsol: bool) -> dict[str, Any]:
         return adopted_method(run, source)
     from advcam.classify.measure import measure_classifier
     from advcam.classify.methods import load_method, published_method, save_method
-    from advcam.classify.wsol.cam import CAM
+    from advcam.classify.wsol.method import CAM
 
     loss, method = run.config.classify.loss, run.config.classify.method
     network: Any

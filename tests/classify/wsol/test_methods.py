@@ -13,10 +13,9 @@ from advcam.classify.methods import load_method, save_method
 from advcam.classify.wsol.acol import ACoL, erased, fused
 from advcam.classify.wsol.adl import ADL, attend
 from advcam.classify.wsol.build import method_on
-from advcam.classify.wsol.cam import CAM
 from advcam.classify.wsol.cutmix import CutMix, cut_box, mix
 from advcam.classify.wsol.has import HaS, hide
-from advcam.classify.wsol.method import LocalizationMethod
+from advcam.classify.wsol.method import CAM, LocalizationMethod
 from advcam.classify.wsol.places import fast_parameters, method_layers
 from advcam.classify.wsol.settings import METHODS, WSOLSettings
 from advcam.classify.wsol.spg import SPG, guided, sure

@@ -12,7 +12,7 @@ from torch import nn
 import advcam.models.tails as tails
 import advcam.models.wsol as networks
 from advcam.classify.wsol.acol import ACoL
-from advcam.classify.wsol.cam import CAM
+from advcam.classify.wsol.method import CAM
 from advcam.classify.wsol.places import fast_parameters
 from advcam.classify.wsol.spg import SPG
 from advcam.errors import ModelError, SettingsError

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from advcam.errors import ModelError, SettingsError
-from advcam.segment.cct.network import CCTNetwork, CCTTraining
+from advcam.segment.cct.network import CCTNetwork, CCTTraining, load_published, our_names
 from advcam.segment.cct.psp import BINS, MeanOfParts
-from advcam.segment.cct.published import load_published, our_names
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.cct.task import start_cct
 from advcam.segment.checkpoint import load, save_network

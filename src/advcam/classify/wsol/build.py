@@ -9,9 +9,9 @@ from torch import nn
 
 from advcam.classify.wsol.acol import ACoL
 from advcam.classify.wsol.adl import ADL
-from advcam.classify.wsol.cam import CAM
 from advcam.classify.wsol.cutmix import CutMix
 from advcam.classify.wsol.has import HaS
+from advcam.classify.wsol.method import CAM
 from advcam.classify.wsol.places import method_layers
 from advcam.classify.wsol.settings import WSOLSettings
 from advcam.classify.wsol.spg import SPG

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advcam.models.classifier import Classifier
@@ -40,3 +40,15 @@ class LocalizationMethod(Protocol):
 def plain_loss(classifier: Classifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Softmax cross-entropy."""
     return {"loss": cross_entropy(classifier(images), labels)}
+
+
+class CAM(nn.Module, LocalizationMethod):
+    """The classifier as it is, trained by plain cross-entropy (Zhou et al., "Learning Deep Features for Discriminative
+    Localization", 2016)."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def loss(self, images: Float[Tensor, "n 3 H W"], labels: Int[Tensor, " n"]) -> dict[str, Tensor]:
+        return plain_loss(self.classifier, images, labels)

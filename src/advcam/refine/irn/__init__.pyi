@@ -6,7 +6,7 @@ from .losses import irn_loss as irn_loss
 from .losses import pair_displacements as pair_displacements
 from .losses import reduced_labels as reduced_labels
 from .objects import detect as detect
-from .paths import path_affinities as path_affinities
-from .paths import path_cells as path_cells
 from .propagation import image_scores as image_scores
+from .propagation import path_affinities as path_affinities
+from .propagation import path_cells as path_cells
 from .propagation import propagate as propagate

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from advcam.errors import DataError
 from advcam.models.ranges import at_least_single
-from advcam.refine.irn.paths import path_affinities
+from advcam.refine.irn.propagation import path_affinities
 from advcam.refine.pairs import (
     PairLabels,
     affinity_losses,

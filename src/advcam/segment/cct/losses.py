@@ -46,7 +46,7 @@ def annealed_cross_entropy(
     pixels that count; 0, with a gradient of 0, where none does.
 
     Args:
-        threshold: ``ramps.bootstrap_threshold``.
+        threshold: ``objective.bootstrap_threshold``.
 
     >>> logits = torch.tensor([2.0, -2.0, -3.0, -4.0]).reshape(1, 1, 2, 2)
     >>> annealed_cross_entropy(torch.cat([torch.zeros_like(logits), logits], dim=1), torch.ones(1, 2, 2).long(), 0.1)

@@ -15,9 +15,8 @@ from advcam.models.batch_norm import freeze_batch_norm
 from advcam.models.classifier import pretrained
 from advcam.segment.cct.augment import augment
 from advcam.segment.cct.data import SemiSupervised
-from advcam.segment.cct.network import CCTNetwork, CCTTraining
+from advcam.segment.cct.network import CCTNetwork, CCTTraining, load_published
 from advcam.segment.cct.objective import Batch, objective, weights_at
-from advcam.segment.cct.published import load_published
 from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
