@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
+from torch import nn
 
 from advcam.classify.freezing import frozen_parameters
 from advcam.errors import SettingsError
 from advcam.models import BackboneSettings, build_classifier
 
 
+@cache
+def built(architecture: str) -> nn.Module:
+    return build_classifier(BackboneSettings(architecture, weights=None), num_classes=2).backbone
+
+
 def frozen_names(architecture: str, freeze: str | None) -> list[str]:
-    features = build_classifier(BackboneSettings(architecture, weights=None), num_classes=2).backbone
+    features = built(architecture)
     chosen = {id(parameter) for parameter in frozen_parameters(features, freeze)}
     return [name for name, parameter in features.named_parameters() if id(parameter) in chosen]
 

@@ -81,9 +81,6 @@ def test_labels_beyond_an_8_bit_mask_are_refused():
 
 
 def test_settings():
-    assert SeedSettings().threshold == 0.3
-    assert (SeedSettings().confident_foreground, SeedSettings().confident_background) == (0.35, 0.15)
-    assert SeedSettings(threshold="auto").threshold == "auto"
     with pytest.raises(SettingsError, match="must lie in"):
         SeedSettings(threshold=1.5)
     with pytest.raises(SettingsError, match="above seed"):

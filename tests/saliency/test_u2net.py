@@ -118,6 +118,11 @@ def test_the_whole_network_written_out():
     assert isinstance(network.stage1.rebnconv1.bn_s1, nn.BatchNorm2d)
 
 
+def same(found: nn.Module, network: nn.Module) -> None:
+    tensors = found.state_dict()
+    assert all(torch.equal(tensors[key], value) for key, value in network.state_dict().items())
+
+
 def test_weights_in_the_published_layout_load(tmp_path):
     network = random_norms(U2Net(PLANS["u2netp"]))
     torch.save(network.state_dict(), tmp_path / "u2netp.pth")
@@ -126,7 +131,7 @@ def test_weights_in_the_published_layout_load(tmp_path):
         found, size = load_detector(tmp_path / name, "u2netp")
         assert size == 320
         assert not found.training
-        assert all(torch.equal(found.state_dict()[key], value) for key, value in network.state_dict().items())
+        same(found, network)
 
 
 def test_a_saved_detector_comes_back_with_its_size(tmp_path):
@@ -134,7 +139,7 @@ def test_a_saved_detector_comes_back_with_its_size(tmp_path):
     save_detector(tmp_path / "detector", network, "u2netp", 160, "three pairs of nowhere")
     found, size = load_detector(tmp_path / "detector", "u2netp")
     assert size == 160
-    assert all(torch.equal(found.state_dict()[key], value) for key, value in network.state_dict().items())
+    same(found, network)
     assert set(load_file(tmp_path / "detector" / "model.safetensors")) == set(network.state_dict())
 
 
