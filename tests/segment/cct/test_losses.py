@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from advcam.segment.cct import losses, ramps
+from advcam.segment.cct import losses, objective
 from advcam.segment.cct.losses import annealed_cross_entropy, consistency, cross_entropy, focal, pairwise
 
 
@@ -21,13 +21,13 @@ class TestReference:
         case = golden("cct/ramps")
         for suffix, per_epoch, epochs in (("", 912, 80), ("_b", 300, 50)):
             total = per_epoch * epochs
-            length = ramps.ramp_updates(0.1, total, epochs)
+            length = objective.ramp_updates(0.1, total, epochs)
             assert length == int(0.1 * epochs) * per_epoch
             for row, (epoch, it) in enumerate(zip(case["epoch"], case["it"], strict=True)):
                 t = per_epoch * int(epoch) + int(it) % per_epoch
-                weight = 30 * ramps.ramp("sigmoid", t, length)
+                weight = 30 * objective.ramp("sigmoid", t, length)
                 assert weight == pytest.approx(case[f"w_u{suffix}"][row], rel=1e-13)
-                found = ramps.bootstrap_threshold(t, ramps.ramp_updates(0.4, total, epochs), 21)
+                found = objective.bootstrap_threshold(t, objective.ramp_updates(0.4, total, epochs), 21)
                 assert found == pytest.approx(case[f"abce_threshold{suffix}"][row], rel=1e-13)
                 if not suffix:
                     assert 0.4 * weight / 30 == pytest.approx(case["w_w"][row], rel=1e-13)
@@ -35,7 +35,7 @@ class TestReference:
     def test_shapes(self, golden):
         case = golden("cct/ramps")
         for name, values in zip(case["ramp_names"], case["ramp_values"], strict=True):
-            found = [ramps.ramp(str(name), float(x), 100.0) for x in case["ramp_x"]]
+            found = [objective.ramp(str(name), float(x), 100.0) for x in case["ramp_x"]]
             np.testing.assert_allclose(found, values, rtol=1e-13, atol=1e-15)
 
     def test_annealed_cross_entropy(self, golden):
@@ -45,7 +45,7 @@ class TestReference:
         for number in range(4):
             logits = double(case["logits"]).requires_grad_()
             epoch, it = case[f"abce_{number}_t"].tolist()
-            threshold = ramps.bootstrap_threshold(912 * epoch + it, 32 * 912, 21)
+            threshold = objective.bootstrap_threshold(912 * epoch + it, 32 * 912, 21)
             assert threshold == pytest.approx(float(case[f"abce_{number}_thresh"]), abs=1e-14)
             loss = annealed_cross_entropy(logits, target, threshold)
             assert loss.item() == pytest.approx(float(case[f"abce_{number}"]), abs=1e-12)
@@ -65,7 +65,7 @@ class TestReference:
 
 
 def test_ramp_without_a_length_is_over():
-    assert [ramps.ramp(shape, 0, 0) for shape in ("sigmoid", "linear", "log")] == [1.0, 1.0, 1.0]
+    assert [objective.ramp(shape, 0, 0) for shape in ("sigmoid", "linear", "log")] == [1.0, 1.0, 1.0]
 
 
 def test_cross_entropy_without_a_pixel_is_zero():
