@@ -35,13 +35,14 @@ from advcam.models import ClassMapper, load_classifier
 from advcam.models.fold import fold_batch_norm
 from advcam.refine import CRFSettings, crf_labels, regions
 from advcam.refine.agreement import agreements, best_threshold, binned, stabilities
-from advcam.refine.feature_affinity import class_distributions, cosine_affinity, jensen_shannon_affinity, walk_over
+from advcam.refine.feature_affinity import class_distributions, cosine_affinity, jensen_shannon_affinity
 from advcam.refine.pamr import pamr
 from advcam.refine.retrieval import Memory, RetrievalSettings, named, remember
 from advcam.refine.seeds import dataset_labels, local_seed
 from advcam.refine.settings import RegionSettings
 from advcam.refine.superpixels import superpixels
 from advcam.refine.threshold import choose_threshold
+from advcam.refine.walk import random_walk
 
 STEPS = 4
 PARTS = {"": slice(None), "0": slice(0, None, 4), "2": slice(2, None, 4)}
@@ -126,7 +127,7 @@ def refined(subject: Subject, maps: Tensor, method: str) -> Tensor:
         grid = subject.features.shape[1:]
         small = interpolate(maps[None], grid, mode="area")[0]
         chosen = AFFINITY[method]
-        walked = walk_over(small, subject.links[method], beta=chosen.beta, steps=chosen.steps)
+        walked = random_walk(small, subject.links[method] ** chosen.beta, steps=chosen.steps)
         maps = interpolate(walked[None], subject.size, mode="bilinear", align_corners=False)[0]
     elif method == "pamr":
         maps = pamr(torch.from_numpy(subject.picture), maps)

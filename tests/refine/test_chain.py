@@ -16,8 +16,9 @@ from advcam.models import ClassMapper
 from advcam.refine import regions
 from advcam.refine.affinity import Affinity, load_transformer
 from advcam.refine.chain import Chain
-from advcam.refine.feature_affinity import cosine_affinity, walk_over
+from advcam.refine.feature_affinity import cosine_affinity
 from advcam.refine.settings import AffinitySettings, check_chain
+from advcam.refine.walk import random_walk
 
 
 def colour_mapper() -> ClassMapper:
@@ -78,7 +79,7 @@ def test_a_chain_is_its_links_in_order():
     parts = 1 + (torch.from_numpy(image[..., 2]) > 0).long()
 
     def affinity(_, maps):
-        return walk_over(maps, cosine_affinity(features, 3), steps=4)
+        return random_walk(maps, cosine_affinity(features, 3) ** 8, steps=4)
 
     def vote(_, mask):
         return regions(mask, parts, covered=0.05)

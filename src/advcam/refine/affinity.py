@@ -20,10 +20,10 @@ from advcam.refine.feature_affinity import (
     cosine_affinity,
     jensen_shannon_affinity,
     spread,
-    walk_over,
 )
 from advcam.refine.settings import AffinitySettings
 from advcam.refine.vit_tokens import attention_maps, patch_features
+from advcam.refine.walk import random_walk
 
 
 class Affinity:
@@ -39,8 +39,8 @@ class Affinity:
         self, settings: AffinitySettings, mapper: ClassMapper | None = None, transformer: nn.Module | None = None
     ) -> None:
         self.settings = settings
-        self.mapper = mapper
-        self.transformer = transformer
+        self.mapper: Any = mapper
+        self.transformer: Any = transformer
         if (mapper if settings.source in ("classes", "features") else transformer) is None:
             raise SettingsError(f"affinity.source {settings.source} needs the network that it looks at")
         for network in (mapper, transformer):
@@ -54,36 +54,30 @@ class Affinity:
             return maps
         asked = self.settings
         if asked.source == "attention":
-            attention, grid = attention_maps(self._transformer, self._tokens(image), asked.layers)
+            attention, grid = attention_maps(self.transformer, self._tokens(image), asked.layers)
             affinity = attention_affinity(attention[0].cpu()).to(maps)
             walked = spread(_on_grid(maps, grid), affinity, asked.steps, asked.box_threshold)
         else:
             if asked.source == "tokens":
-                alike = cosine_affinity(patch_features(self._transformer, self._tokens(image))[0].cpu(), asked.radius)
+                alike = cosine_affinity(patch_features(self.transformer, self._tokens(image))[0].cpu(), asked.radius)
             else:
                 alike = self._of_classifier(image)
             grid = (alike.shape[1], alike.shape[2])
-            walked = walk_over(_on_grid(maps, grid), alike.to(maps), beta=asked.beta, steps=asked.steps)
+            walked = random_walk(_on_grid(maps, grid), alike.to(maps) ** asked.beta, asked.steps)
         finite(walked, f"the maps after affinity.source {asked.source}")
         large = functional.interpolate(walked[None], maps.shape[1:], mode="bilinear", align_corners=False)[0]
         return large / large.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(large.dtype).tiny)
 
     def _of_classifier(self, image: np.ndarray) -> Float[Tensor, "o h w"]:
-        assert self.mapper is not None
         view = torch.from_numpy(normalize(image, self.mapper.mean, self.mapper.std))[None].to(self.mapper.weight)
         if self.settings.source == "features":
             return cosine_affinity(self.mapper.features(view)[0].cpu(), self.settings.radius)
         class_maps = self.mapper.class_maps(view)[0].cpu()
         return jensen_shannon_affinity(class_distributions(class_maps), self.settings.radius)
 
-    @property
-    def _transformer(self) -> Any:
-        assert self.transformer is not None
-        return self.transformer
-
     def _tokens(self, image: np.ndarray) -> Float[Tensor, "1 3 h w"]:
         """The picture at the size that the transformer takes."""
-        model = self._transformer
+        model = self.transformer
         config, size = model.pretrained_cfg, model.patch_embed.img_size
         view = torch.from_numpy(normalize(image, config["mean"], config["std"]))[None]
         view = view.to(next(model.parameters()))

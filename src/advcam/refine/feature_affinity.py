@@ -17,10 +17,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from advcam.errors import DataError, SettingsError
+from advcam.errors import DataError
 from advcam.models.ranges import at_least_single
 from advcam.refine.pairs import cells_at, pair_offsets, surround
-from advcam.refine.walk import random_walk
 
 
 def sinkhorn(matrix: Float[Tensor, "N N"], rounds: int = 3) -> Float[Tensor, "N N"]:
@@ -134,19 +133,6 @@ def cosine_affinity(features: Float[Tensor, "d h w"], radius: int = 5) -> Float[
     source = cells_at(unit, (0, 0), radius)
     planes = [(source * cells_at(unit, offset, radius)).sum(dim=0) for offset in pair_offsets(radius)]
     return torch.stack(planes).clamp(0, 1)
-
-
-def walk_over(
-    maps: Float[Tensor, "k h w"], affinity: Float[Tensor, "o h w"], *, beta: float = 8.0, steps: int = 32
-) -> Float[Tensor, "k h w"]:
-    """The maps after a random walk over local affinities to the power ``beta`` (``walk.random_walk``).
-
-    >>> walk_over(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[1.0, 0.0]], *[[[0.0, 0.0]]] * 3]), steps=1)
-    tensor([[[0.5000, 0.5000]]])
-    """
-    if beta <= 0:
-        raise SettingsError(f"beta must be positive, not {beta}")
-    return random_walk(maps, affinity**beta, steps)
 
 
 def _on_grid(grid: Tensor, radius: int) -> Float[Tensor, "o h w"]:
