@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64, Integer
 from torch import Tensor
 
+from advcam.data.masks import IGNORE
 from advcam.errors import DataError, SettingsError
 from advcam.evaluate.scores import SegmentationScores
 
@@ -22,7 +23,7 @@ def segmentation(
     predictions: Iterable[LabelMap],
     targets: Iterable[LabelMap],
     num_classes: int,
-    ignore_index: int = 255,
+    ignore_index: int = IGNORE,
     prediction_ignore: PredictionIgnore = "background",
 ) -> SegmentationScores:
     """Score label maps against ground truth: all pixels of all images are counted together, then classes are scored.
@@ -73,7 +74,7 @@ class ConfusionMatrix:
     """
 
     def __init__(
-        self, num_classes: int, ignore_index: int = 255, prediction_ignore: PredictionIgnore = "background"
+        self, num_classes: int, ignore_index: int = IGNORE, prediction_ignore: PredictionIgnore = "background"
     ) -> None:
         check_labels(num_classes, ignore_index)
         self.num_classes = num_classes

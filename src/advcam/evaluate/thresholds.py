@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
+from advcam.data.masks import IGNORE
 from advcam.errors import DataError, SettingsError
 from advcam.evaluate.confusion import LabelMap, as_labels, check_labels, ignored_last
 from advcam.evaluate.scores import SegmentationScores, defined
@@ -100,7 +101,7 @@ def sweep(
     images: Iterable[tuple[Tensor, Tensor, LabelMap]],
     num_classes: int,
     thresholds: Sequence[float] | None = None,
-    ignore_index: int = 255,
+    ignore_index: int = IGNORE,
 ) -> ThresholdSweep:
     """Score the seeds of all images at every threshold, each image read once.
 
@@ -139,7 +140,7 @@ class SweepCounts:
     histogram of (number of thresholds below the winning value, target, winning class) holds every confusion matrix.
     """
 
-    def __init__(self, num_classes: int, thresholds: Sequence[float] | None = None, ignore_index: int = 255) -> None:
+    def __init__(self, num_classes: int, thresholds: Sequence[float] | None = None, ignore_index: int = IGNORE) -> None:
         check_labels(num_classes, ignore_index)
         self.num_classes = num_classes
         self.ignore_index = ignore_index

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, Integer, Shaped
 from torch import Tensor
 from torch.nn import functional
 
+from advcam.data.masks import IGNORE
 from advcam.errors import DataError, SettingsError
 
 # Keeps the logarithms, and the means over no pairs, finite; the same in both reference programs.
@@ -102,7 +103,7 @@ class PairLabels(NamedTuple):
         return PairLabels(*(kind[index : index + 1] for kind in self))
 
 
-def pair_labels(labels: Integer[Tensor, "*n h w"], radius: int, ignore_index: int = 255) -> PairLabels:
+def pair_labels(labels: Integer[Tensor, "*n h w"], radius: int, ignore_index: int = IGNORE) -> PairLabels:
     """What a label map (0 background) says of the pairs closer than ``radius``, as IRN and PSA train on it.
 
     Args:

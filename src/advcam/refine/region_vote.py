@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
 
+from advcam.data.masks import IGNORE
 from advcam.data.pixels import takes_arrays
 from advcam.errors import DataError, SettingsError
-from advcam.refine.seeds import IGNORE
 
 
 @takes_arrays
