@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -18,19 +17,8 @@ from torch import Tensor
 from advcam.refine.seeds import local_seed
 from advcam.refine.settings import OF_MAPS, check_chain
 
-
-@runtime_checkable
-class Pictured(Protocol):
-    """An image with its maps; links may look at more of it."""
-
-    @property
-    def image(self) -> UInt8[np.ndarray, "H W 3"]: ...
-
-    @property
-    def maps(self) -> Float[Tensor, "k H W"]: ...
-
-
-# From maps in [0, 1] to such maps, and from local labels (0 background, j the j-th map) to such labels.
+# Given a picture, which has an ``image`` UInt8[H W 3] and ``maps`` Float[k H W] in [0, 1]: from maps to maps, and from
+# local labels (0 background, j the j-th map) to local labels.
 MapLink = Callable[[Any, Float[Tensor, "k H W"]], Float[Tensor, "k H W"]]
 MaskLink = Callable[[Any, UInt8[Tensor, "H W"]], UInt8[Tensor, "H W"]]
 
@@ -57,14 +45,14 @@ class Chain:
             tuple(made[link] for link in links if link not in OF_MAPS),
         )
 
-    def maps(self, picture: Pictured) -> Float[Tensor, "k H W"]:
+    def maps(self, picture: Any) -> Float[Tensor, "k H W"]:
         """The maps that the threshold is for."""
         maps = picture.maps
         for link in self.of_maps if maps.any() else ():
             maps = link(picture, maps)
         return maps
 
-    def labels(self, picture: Pictured, threshold: float) -> UInt8[Tensor, "H W"]:
+    def labels(self, picture: Any, threshold: float) -> UInt8[Tensor, "H W"]:
         """Local labels: 0 background, j the j-th map. An image without a map above zero is all background."""
         seed = local_seed(self.maps(picture), threshold)
         for link in self.of_masks if picture.maps.any() else ():
