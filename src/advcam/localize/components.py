@@ -6,6 +6,9 @@ neighbours that are already there, visits all of it; a component is written down
 which it looks the same. Holes are components too: of the pixels that are not there, added darkest first, until they
 reach what lies outside the map.
 
+OpenCV's contour search at each level takes 10.6 times as long (benchmarks/boxes.py): it would be 3.3 times as fast as
+the benchmark's program, which searches at a thousand thresholds, and this is 35 times.
+
 Shape suffixes: H, W height and width of the map; N pixels in the order of falling grey; c components.
 """
 

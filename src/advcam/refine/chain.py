@@ -27,6 +27,7 @@ MaskLink = Callable[[Any, UInt8[Tensor, "H W"]], UInt8[Tensor, "H W"]]
 class Chain:
     """The links of a chain, ready to be called; may be called from several threads at once.
 
+    >>> import numpy as np
     >>> from types import SimpleNamespace
     >>> picture = SimpleNamespace(image=np.zeros((1, 2, 3), np.uint8), maps=torch.tensor([[[1.0, 0.5]]]))
     >>> Chain((lambda _, maps: maps / 2,), (lambda _, mask: 2 - mask,)).labels(picture, 0.3)
