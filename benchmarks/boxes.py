@@ -21,7 +21,7 @@ import torch
 
 from advcam.evaluate.boxes_iou import inclusive_iou, level_ious
 from advcam.localize.levels import quantize
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import protocol_map
 
 try:
     import cv2

@@ -23,7 +23,7 @@ from advcam.data.images import open_picture
 from advcam.data.masks import IGNORE, read_mask
 from advcam.data.record import ImageSet
 from advcam.evaluate import ConfusionMatrix
-from advcam.refine.ambiguity import without_ambiguous
+from advcam.refine.seeds import without_ambiguous
 from advcam.saliency.folder import read_map
 from advcam.saliency.threshold import salient
 

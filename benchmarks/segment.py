@@ -31,8 +31,7 @@ from advcam.data.transforms import normalize
 from advcam.pipeline.engines import go_through
 from advcam.pipeline.predictions import LabelWork, batches_of, on_device
 from advcam.segment.inference import Segmenter
-from advcam.segment.inference_settings import InferenceSettings
-from advcam.segment.settings import SegmentSettings
+from advcam.segment.settings import InferenceSettings, SegmentSettings
 from advcam.segment.task import DeepLabTask, start_deeplab
 from advcam.training import FitEvent, fit
 from advcam.training.schedule import build_optimizer, set_learning_rate

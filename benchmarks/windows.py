@@ -38,7 +38,7 @@ PARTS = {
     ),
     "predict": (
         "from advcam.segment.inference import Segmenter; from torch import nn; "
-        "from advcam.segment.inference_settings import InferenceSettings; net = nn.Conv2d(3, 5, 16, stride=16).eval(); "
+        "from advcam.segment.settings import InferenceSettings; net = nn.Conv2d(3, 5, 16, stride=16).eval(); "
         "found = Segmenter(net, ('a', 'b', 'c', 'd'), (0.5,) * 3, (0.25,) * 3)(picture, InferenceSettings(window=1280))"
     ),
     "nothing": "import advcam.pipeline.refiner, advcam.segment.inference, torchvision",

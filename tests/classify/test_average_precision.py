@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from advcam.classify.average_precision import average_precision
+from advcam.classify.validation import average_precision
 
 
 def test_by_hand() -> None:

@@ -23,7 +23,7 @@ from advcam.errors import DataError, RunError, SettingsError
 from advcam.models import BackboneSettings, load_classifier
 from advcam.models.classifier import build_classifier
 from advcam.training import FitEvent
-from advcam.training.seeding import seeded
+from advcam.training.machine import seeded
 
 BACKBONE = BackboneSettings("timm/test_resnet", weights=None)
 SETTINGS = ClassifySettings(

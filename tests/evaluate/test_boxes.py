@@ -11,7 +11,7 @@ from advcam.evaluate.boxes import BoxAccuracy, max_box_acc
 from advcam.evaluate.boxes_iou import boxes_on_map, inclusive_iou, level_ious
 from advcam.evaluate.settings import BoxAccSettings, ScoreMapSettings
 from advcam.localize.levels import quantize
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import protocol_map
 
 DELTAS = (30, 50, 70)
 ZERO_MAP = torch.zeros(14, 14)

@@ -10,8 +10,7 @@ from scipy import ndimage
 from advcam.errors import DataError, SettingsError
 from advcam.localize import boxes, boxes_at_levels, grey_level
 from advcam.localize.levels import contours, quantize
-from advcam.localize.normalize import min_max
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import min_max, protocol_map
 
 # A drawing, and for some levels L all boxes of {I > L} and the largest, found with OpenCV 4.14 and 5.0:
 # findContours(RETR_TREE), boundingRect, and the first contour of the greatest contourArea.

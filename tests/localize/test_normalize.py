@@ -7,8 +7,7 @@ import torch
 
 from advcam.errors import DataError
 from advcam.localize import ivr, maximum, min_max, pas
-from advcam.localize.normalize import normalize
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import normalize, protocol_map
 
 MAP = torch.tensor([[-2.0, 0.0, 1.0, 2.0, 8.0], [3.0, 4.0, 5.0, 6.0, 7.0]], dtype=torch.float64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from advcam.refine.ambiguity import without_ambiguous
+from advcam.refine.seeds import without_ambiguous
 
 
 def test_all_cases():

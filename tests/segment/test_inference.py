@@ -12,7 +12,7 @@ from advcam.refine.crf import dense_crf
 from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
 from advcam.segment.inference import Segmenter, by_crf, class_logits
-from advcam.segment.inference_settings import InferenceSettings
+from advcam.segment.settings import InferenceSettings
 
 
 def segmenter() -> Segmenter:

@@ -46,7 +46,7 @@ from advcam.segment.settings import SegmentSettings
 from advcam.segment.task import DeepLabTask, start_deeplab
 from advcam.segment.validation import Validation
 from advcam.training import FitResult, Task, fit
-from advcam.training.seeding import seeded
+from advcam.training.machine import seeded
 
 BACKBONE = BackboneSettings("timm/test_resnet", weights=None)
 # A network of U²-Net's shape, but narrow.

@@ -16,7 +16,7 @@ from trainings import TASKS, Pictures, train
 
 from advcam.training import FitEvent
 from advcam.training.items import Batches
-from advcam.training.seeding import seeded
+from advcam.training.machine import seeded
 
 
 @pytest.fixture(scope="module")

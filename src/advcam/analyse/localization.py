@@ -19,7 +19,7 @@ from advcam.errors import DataError
 from advcam.evaluate.boxes_iou import Boxes, ImageSize, boxes_on_map, inclusive_iou
 from advcam.evaluate.settings import ScoreMapSettings
 from advcam.localize.levels import boxes_at_levels, grey_level
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import protocol_map
 
 RANKS = 200
 

@@ -26,9 +26,8 @@ from advcam.data.record import ImageSet
 from advcam.models.checkpoint import load_classifier
 from advcam.models.classifier import Classifier, build_classifier
 from advcam.models.settings import BackboneSettings
-from advcam.training.machine import accelerator_and_precision
+from advcam.training.machine import accelerator_and_precision, seeded
 from advcam.training.progress import FitEvent
-from advcam.training.seeding import seeded
 from advcam.training.trainer import FitResult, fit
 
 _log = logging.getLogger(__name__)

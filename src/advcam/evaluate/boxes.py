@@ -21,7 +21,7 @@ from advcam.evaluate.boxes_iou import Boxes, ImageSize, boxes_on_map, level_ious
 from advcam.evaluate.boxes_result import GT_KNOWN, BoxCurves, BoxScores
 from advcam.evaluate.settings import BoxAccSettings, ScoreMapSettings
 from advcam.localize.levels import quantize
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import protocol_map
 
 ScoreMap = Float[Tensor, "_ _"] | Float[np.ndarray, "_ _"]
 

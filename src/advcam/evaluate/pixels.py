@@ -17,7 +17,7 @@ from torch import Tensor
 from advcam.errors import DataError
 from advcam.evaluate.boxes import per_image
 from advcam.evaluate.settings import ScoreMapSettings
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import protocol_map
 from advcam.localize.resize import nearest
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from advcam.errors import SettingsError
-from advcam.localize.protocol import protocol_map
+from advcam.localize.normalize import protocol_map
 from advcam.localize.settings import LocalizeSettings
 from advcam.refine.threshold import BINS
 from advcam.saliency.threshold import best_cut, between_variance

@@ -24,8 +24,8 @@ from advcam.io.files import read_json, write_json, writing
 from advcam.io.keys import key_of, plain
 from advcam.io.progress import progress, say
 from advcam.localize.detection import Detection, coco_boxes, read_boxes, write_boxes
+from advcam.localize.normalize import protocol_map
 from advcam.localize.objects import Objects, find_objects, objects_above
-from advcam.localize.protocol import protocol_map
 from advcam.localize.settings import LocalizeSettings
 from advcam.pipeline.config import RunConfig
 from advcam.pipeline.engines import in_threads

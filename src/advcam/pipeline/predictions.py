@@ -25,7 +25,7 @@ from advcam.pipeline.run import Run
 from advcam.pipeline.scoring import read_prediction, score_records
 from advcam.pipeline.through import work_through
 from advcam.segment.inference import Segmenter
-from advcam.segment.inference_settings import InferenceSettings
+from advcam.segment.settings import InferenceSettings
 
 NAME = "segmentation"
 # Where masks to learn from are looked for: in the run.

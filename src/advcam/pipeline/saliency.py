@@ -309,7 +309,7 @@ def held_regions(regions: list[Bool[np.ndarray, "_ _"] | None], size: tuple[int,
 
 def settled(run: Run, record: Record, mask: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """A finished mask, with ``refine.ambiguity`` without the pixels on which label and saliency disagree."""
-    from advcam.refine.ambiguity import without_ambiguous
+    from advcam.refine.seeds import without_ambiguous
 
     if not run.config.refine.ambiguity:
         return mask

@@ -15,7 +15,7 @@ from advcam.saliency.detector import network_input, squared
 from advcam.saliency.pairs import Pair
 from advcam.saliency.settings import DetectorSettings
 from advcam.saliency.u2net import U2Net, U2NetPlan
-from advcam.training.seeding import seeded
+from advcam.training.machine import seeded
 from advcam.training.task import Task
 
 # Sums that a validation gathers: absolute error, pixels, true and false positives, misses.

@@ -21,7 +21,7 @@ from advcam.models.weights import finite
 from advcam.refine.crf import dense_crf
 from advcam.refine.settings import CRFSettings
 from advcam.refine.unary import unary_from_scores
-from advcam.segment.inference_settings import InferenceSettings
+from advcam.segment.settings import InferenceSettings
 
 # 8 bits, without the one for what does not count.
 MOST_LABELS = 255

@@ -16,8 +16,8 @@ from advcam.segment.inference import Segmenter
 from advcam.segment.loss import segmentation_loss
 from advcam.segment.settings import SegmentSettings
 from advcam.segment.validation import SegmentationTask, Validation
+from advcam.training.machine import seeded
 from advcam.training.schedule import lr_factor
-from advcam.training.seeding import seeded
 
 
 def start_deeplab(settings: SegmentSettings, class_names: tuple[str, ...]) -> tuple[Segmenter, dict[str, Any]]:

@@ -15,7 +15,7 @@ from advcam.data.transforms import resize_long_side
 from advcam.evaluate import ConfusionMatrix, SegmentationScores
 from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
-from advcam.segment.inference_settings import InferenceSettings
+from advcam.segment.settings import InferenceSettings
 from advcam.training.settings import FitSettings
 from advcam.training.task import Task
 

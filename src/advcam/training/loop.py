@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from advcam.errors import SettingsError
 from advcam.training.items import batches_of
 from advcam.training.logs import TrainingLogs
-from advcam.training.machine import reproducible, seed_device
+from advcam.training.machine import drawn, reproducible, seed_device
 from advcam.training.norms import norms_checked
 from advcam.training.progress import FitEvent
 from advcam.training.schedule import build_optimizer, set_learning_rate
-from advcam.training.seeding import drawn
 from advcam.training.signals import noted_signals
 from advcam.training.state import FitState, Plan, best_weights, forget_others, save_tensors
 from advcam.training.task import LAYERS, Task

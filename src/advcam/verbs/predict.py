@@ -32,7 +32,7 @@ from advcam.pipeline.predictions import LabelWork, batches_of, on_device
 from advcam.pipeline.run import KEYS, choose_device, spread
 from advcam.report.overlays import mask_overlay
 from advcam.segment.checkpoint import find_folder, fingerprint, load
-from advcam.segment.inference_settings import InferenceSettings
+from advcam.segment.settings import InferenceSettings
 from advcam.verbs.settings import ExportVerb, PredictVerb
 
 SETTINGS_FILE, AREAS_FILE, LEFT_OUT_FILE = "predict.json", "areas.csv", "left_out.csv"

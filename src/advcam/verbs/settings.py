@@ -8,7 +8,7 @@ from typing import Literal
 from advcam.data.scenes.settings import SceneSettings
 from advcam.errors import SettingsError
 from advcam.io.share import Part
-from advcam.segment.inference_settings import InferenceSettings
+from advcam.segment.settings import InferenceSettings
 
 
 @dataclass(frozen=True)

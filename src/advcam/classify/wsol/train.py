@@ -17,7 +17,7 @@ from advcam.data.record import ImageSet
 from advcam.models.batch_norm import freeze_batch_norm
 from advcam.models.settings import BackboneSettings
 from advcam.training import FitEvent, FitResult, fit
-from advcam.training.seeding import seeded
+from advcam.training.machine import seeded
 from advcam.training.state import FitState, load_best
 from advcam.training.trainer import STATE_NAME
 

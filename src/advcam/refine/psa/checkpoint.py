@@ -12,7 +12,7 @@ from advcam.models.stored import CONFIG_NAME, WEIGHTS_NAME, read_stored, save_st
 from advcam.models.weights import STATISTICS, read_weights
 from advcam.refine.psa.network import AffinityNet
 from advcam.refine.psa_settings import PSASettings
-from advcam.training.seeding import seeded
+from advcam.training.machine import seeded
 
 _FIELDS = {"kind": str, "architecture": str, "output_stride": int, **STATISTICS}
 _KIND = "affinity net"

@@ -21,7 +21,7 @@ from advcam.segment.cct.settings import CCTSettings
 from advcam.segment.data import read_pair
 from advcam.segment.inference import Segmenter
 from advcam.segment.validation import SegmentationTask, Validation
-from advcam.training.seeding import seeded
+from advcam.training.machine import seeded
 
 # Apart from the trainer's own uses of the seed.
 _LABELLED_ORDER, _LABELLED_VIEW, _NETWORK, _AUXILIARY = 10, 11, 12, 13
