@@ -87,7 +87,9 @@ def climb(
 
 @dataclass(frozen=True)
 class Climbed:
-    """What a climb leaves behind: the sum of the step maps, and what its first forward pass shows for nothing."""
+    """What a climb leaves behind: the sum of the step maps, and what its first forward pass shows for nothing.
+
+    Other methods, and maps at other sizes, have the same form."""
 
     maps: Float[Tensor, "n h w"]
     """Sum of the class's maps over the steps, or the last of them, as the settings say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -11,22 +11,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from advcam.attribute.climb import Climbed
 from advcam.attribute.grid import divide_by_max, stored
 from advcam.attribute.inputs import PictureMap, to_inputs
 from advcam.attribute.methods import Attributor, joined
 from advcam.attribute.pairs import as_classes
-
-
-@dataclass(frozen=True)
-class MappedPairs:
-    """Stored-size maps of all (picture, class) pairs, in the order of the pictures and of their classes."""
-
-    maps: Float[Tensor, "n h4 w4"]
-    """The method's maps, each divided by its maximum."""
-    cam: Float[Tensor, "n h4 w4"]
-    """The plain maps of the same pictures and scales, likewise: the baseline."""
-    logits: Float[Tensor, "n K"]
-    """Scores of all classes, at the scale nearest to the pictures' own size."""
 
 
 def map_pictures(
@@ -39,7 +28,7 @@ def map_pictures(
     size: tuple[int, int],
     batch_pixels: int,
     saliency: Float[Tensor, "p _ _"] | None = None,
-) -> MappedPairs:
+) -> Climbed:
     """Map pictures of one size; what a picture's map becomes depends on the batch in its last bits at most.
 
     Args:
@@ -53,14 +42,16 @@ def map_pictures(
         saliency: for every picture its salient-object map in [0, 1], of one size that need not be that of a scale.
 
     Returns:
-        Maps in [0, 1]; zero everywhere where a class is not seen.
+        Stored-size maps of all (picture, class) pairs, in the order of the pictures and of their classes: the method's
+        and the plain ones, each divided by its maximum, zero everywhere where a class is not seen; and the scores at
+        the scale nearest to the pictures' own size.
     """
     raw, raw_cam, logits_NK = raw_maps(map_, pictures, classes, attribute, scales, batch_pixels, saliency)
     stride = map_.units.stride
-    return MappedPairs(stored(raw, size, stride), stored(raw_cam, size, stride), logits_NK)
+    return Climbed(stored(raw, size, stride), stored(raw_cam, size, stride), logits_NK)
 
 
-def guided(found: MappedPairs, guide: MappedPairs) -> MappedPairs:
+def guided(found: Climbed, guide: Climbed) -> Climbed:
     """Maps, climbed and plain, times the plain maps of another network, under the root: their geometric mean.
 
     Each is divided by its maximum. A map stays where the guide sees nothing of it.

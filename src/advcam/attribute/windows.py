@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from advcam.attribute.engine import MappedPairs, Raw, raw_maps
+from advcam.attribute.climb import Climbed
+from advcam.attribute.engine import Raw, raw_maps
 from advcam.attribute.grid import STORED_STRIDE, add_scales, covered, divide_by_max, stored_size
 from advcam.attribute.inputs import PictureMap
 from advcam.attribute.methods import Attributor, Plain
@@ -31,7 +32,7 @@ def map_windows(
     batch_pixels: int,
     softmax: bool = False,
     region: Bool[np.ndarray, "H W"] | None = None,
-) -> MappedPairs:
+) -> Climbed:
     """Maps of one picture's classes, each window's raw maps averaged before each class is divided by its maximum.
 
     A climb makes any window show any class. So every window is looked at first: its maps count in proportion to the
@@ -79,7 +80,7 @@ def map_windows(
         factor = (share[seen, None, None] * weights).float()
         maps[seen, rows, columns] += factor * _stored_sum(raw, window.shape[:2], stride)
         cam[seen, rows, columns] += factor * _stored_sum(raw_cam, window.shape[:2], stride)
-    return MappedPairs(divide_by_max(maps / counted), divide_by_max(cam / counted), logits[where])
+    return Climbed(divide_by_max(maps / counted), divide_by_max(cam / counted), logits[where])
 
 
 def _stored_sum(raw: Raw, size: Sequence[int], stride: int) -> Float[Tensor, "n h4 w4"]:

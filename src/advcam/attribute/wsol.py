@@ -10,24 +10,12 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from advcam.attribute.climb import climb_pairs
+from advcam.attribute.climb import Climbed, climb_pairs
 from advcam.attribute.result import check, refuse_nan
 from advcam.attribute.seen import Climbable
 from advcam.attribute.settings import ClimbSettings, climbs
 from advcam.classify.wsol.method import LocalizationMethod
 from advcam.io.arrays import reading_arrays, write_arrays
-
-
-@dataclass(frozen=True)
-class ScoreMaps:
-    """Maps of images on the network's grid, signed and of any range."""
-
-    maps: Float[Tensor, "n h w"]
-    """Summed along the climb; the map of the unchanged image where nothing was climbed."""
-    cam: Float[Tensor, "n h w"]
-    """Of the unchanged image, as the benchmark tests the method: the baseline."""
-    logits: Float[Tensor, "n K"]
-    """Of the unchanged image."""
 
 
 def score_maps(
@@ -38,7 +26,7 @@ def score_maps(
     climb: ClimbSettings | None,
     *,
     tested: bool = True,
-) -> ScoreMaps:
+) -> Climbed:
     """The maps of each image's class for the unchanged image and, with ``climb``, summed while it is climbed.
 
     A network trained by ACoL is climbed on its first head, and both heads' maps are summed, and fused as its test fuses
@@ -59,7 +47,7 @@ def score_maps(
     else:
         found = found or climb_pairs(map_, images, classes, ClimbSettings(steps=1, flip=False))
         cam, logits = found.cam, found.logits
-    return ScoreMaps(cam if found is None or climb is None else found.maps, cam, logits)
+    return Climbed(cam if found is None or climb is None else found.maps, cam, logits)
 
 
 @dataclass(frozen=True)

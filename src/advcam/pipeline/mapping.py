@@ -25,10 +25,9 @@ from advcam.pipeline.run import Run, spread
 from advcam.pipeline.saliency import held_regions, salient_region
 
 if TYPE_CHECKING:
-    from advcam.attribute.engine import MappedPairs
+    from advcam.attribute.climb import Climbed
     from advcam.attribute.inputs import PictureMap
     from advcam.attribute.settings import ClimbSettings
-    from advcam.attribute.wsol import ScoreMaps
 
 
 def is_wsol(run: Run) -> bool:
@@ -149,7 +148,7 @@ class Mapping:
         regions = [salient_region(self.run, record, batch.size or (0, 0)) if held else None for record in records]
         return LoadedImages(records, pictures, guides, regions, problems)
 
-    def make(self, batch: Batch, loaded: LoadedImages) -> tuple[LoadedImages, MappedPairs | None]:
+    def make(self, batch: Batch, loaded: LoadedImages) -> tuple[LoadedImages, Climbed | None]:
         from advcam.attribute.memory import give_back
 
         if batch.size is None or not loaded.records:
@@ -158,7 +157,7 @@ class Mapping:
         give_back(self.map.device)
         return loaded, found
 
-    def whole(self, loaded: LoadedImages, size: tuple[int, int]) -> MappedPairs:
+    def whole(self, loaded: LoadedImages, size: tuple[int, int]) -> Climbed:
         """Maps of images of one size."""
         from advcam.attribute.engine import guided, map_pictures
         from advcam.attribute.methods import Plain
@@ -190,7 +189,7 @@ class Mapping:
             )
             return guided(found, plain)
 
-    def in_windows(self, loaded: LoadedImages) -> MappedPairs:
+    def in_windows(self, loaded: LoadedImages) -> Climbed:
         """Maps of one large image."""
         from advcam.attribute.windows import map_windows
         from advcam.models.precision import tensor_float
@@ -209,7 +208,7 @@ class Mapping:
                 region=loaded.regions[0],
             )
 
-    def save(self, batch: Batch, made: tuple[LoadedImages, MappedPairs | None], missing: Any) -> Outcome:
+    def save(self, batch: Batch, made: tuple[LoadedImages, Climbed | None], missing: Any) -> Outcome:
         loaded, pairs = made
         outcome = Outcome(problems=loaded.problems)
         if batch.size is None:
@@ -355,7 +354,7 @@ class SquareMapping:
 
         return readable(batch.records, read, self.run.config.skip_bad)
 
-    def make(self, batch: Batch, loaded: Any) -> tuple[Any, ScoreMaps | None]:
+    def make(self, batch: Batch, loaded: Any) -> tuple[Any, Climbed | None]:
         from advcam.attribute.wsol import score_maps
 
         records, found, _ = loaded
@@ -366,7 +365,7 @@ class SquareMapping:
         tested = self.run.config.attribute.map in ("cam", self.network.map)
         return loaded, score_maps(self.network, self.map, images, classes, self.climb, tested=tested)
 
-    def save(self, batch: Batch, made: tuple[Any, ScoreMaps | None], missing: Any) -> Outcome:
+    def save(self, batch: Batch, made: tuple[Any, Climbed | None], missing: Any) -> Outcome:
         from advcam.attribute.grid import stored
         from advcam.attribute.wsol import ScoreMapFile
 
