@@ -17,7 +17,7 @@ from jaxtyping import Float32
 
 from advcam.refine.lattice import compiled
 from advcam.refine.lattice_build import Lattice, build_lattice
-from advcam.refine.lattice_lanes import exp_below, filled, lanes_of, larger, largest, load, multiply_add, store, total
+from advcam.refine.lattice_lanes import exp_below, filled, lanes_of, load, multiply_add, store, total
 
 _LOWEST = np.finfo(np.float32).min
 
@@ -131,14 +131,14 @@ def _update(logits, vertices, weights, values, gathered, marginals, is_last, lan
     if not is_last:
         gathered[:] = 0
     for p in range(num_pixels):
-        highest = filled(lanes, np.float32(_LOWEST))
+        top = np.float32(_LOWEST)
         for column in range(0, width, len(lanes)):
             score = load(logits, p, column, lanes)
             for c in range(corners):
                 score = multiply_add(weights[p, c], load(values, vertices[p, c], column, lanes), score)
             store(scores, 0, column, score)
-            highest = larger(highest, score)
-        top = largest(highest)
+        for k in range(width):
+            top = max(top, scores[0, k])
         mass = filled(lanes, np.float32(0))
         for column in range(0, width, len(lanes)):
             share = exp_below(load(scores, 0, column, lanes), top)

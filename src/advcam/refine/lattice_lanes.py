@@ -8,7 +8,6 @@ its type. Processors without vectors that wide get the same operations piecewise
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numpy as np
@@ -65,20 +64,6 @@ def _broadcast(builder: ir.IRBuilder, scalar: ir.Value, width: int) -> ir.Value:
 @no_type_check
 def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return builder.fadd(builder.fmul(x, y, flags=_CONTRACT), z, flags=_CONTRACT)
-
-
-@no_type_check
-def _reduced(builder: ir.IRBuilder, x: ir.Value, pair: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:
-    parts = [builder.extract_element(x, ir.Constant(_INT, i)) for i in range(x.type.count)]
-    while len(parts) > 1:
-        half = len(parts) // 2
-        parts = [pair(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)]
-    return parts[0]
-
-
-@no_type_check
-def _larger(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
 @no_type_check
@@ -141,33 +126,15 @@ def multiply_add(typingctx, scalar, x, y):
 
 @intrinsic
 @no_type_check
-def larger(typingctx, x, y):
-    """The larger of two vectors, lane by lane."""
-
-    def codegen(context, builder, signature, args):
-        return _larger(builder, *args)
-
-    return x(x, y), codegen
-
-
-@intrinsic
-@no_type_check
-def largest(typingctx, x):
-    """The largest lane."""
-
-    def codegen(context, builder, signature, args):
-        return _reduced(builder, args[0], lambda a, b: _larger(builder, a, b))
-
-    return types.float32(x), codegen
-
-
-@intrinsic
-@no_type_check
 def total(typingctx, x):
     """The sum of the lanes."""
 
     def codegen(context, builder, signature, args):
-        return _reduced(builder, args[0], builder.fadd)
+        parts = [builder.extract_element(args[0], ir.Constant(_INT, i)) for i in range(args[0].type.count)]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)]
+        return parts[0]
 
     return types.float32(x), codegen
 
@@ -184,7 +151,7 @@ def exp_below(typingctx, x, top):
         width = signature.return_type.width
         floor = _constant(width, _EXP_FLOOR)
         difference = builder.fsub(args[0], _broadcast(builder, args[1], width))
-        bounded = _larger(builder, difference, floor)
+        bounded = builder.select(builder.fcmp_ordered(">", difference, floor), difference, floor)
         # exp(z) = 2^n exp(r), n the integer next to z / ln 2 (conversion truncates, and z <= 0). The product of n and
         # the leading half of ln 2 is exact, so that r is as exact as z.
         scaled = builder.fmul(bounded, _constant(width, 1 / np.log(2)))
