@@ -40,6 +40,7 @@ class InstanceMatcher:
     Args:
         iou: overlaps at which to count.
 
+    >>> import torch
     >>> matcher = InstanceMatcher(2)
     >>> masks = torch.eye(2, dtype=torch.bool)[:, None]  # two objects of one pixel
     >>> matcher.add(torch.tensor([0.9, 0.8]), torch.tensor([1, 1]), masks, torch.tensor([1, 1]), masks)
@@ -104,6 +105,7 @@ class InstanceMatcher:
 def overlap(masks: Bool[Tensor, "m H W"], others: Bool[Tensor, "n H W"]) -> Float64[Tensor, "m n"]:
     """Intersection over union of every pair of masks; 0 for two empty ones.
 
+    >>> import torch
     >>> overlap(torch.tensor([[[True, True]]]), torch.tensor([[[True, False]]])).item()
     0.5
     """

@@ -66,8 +66,8 @@ def squared(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "
 def network_input(image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "3 H W"]:
     """The picture divided by its own maximum, then by ImageNet's statistics; channels first.
 
-    >>> network_input(np.full((1, 1, 3), 7, np.uint8)).round(3).ravel().tolist()
-    [2.249, 2.429, 2.64]
+    >>> network_input(np.full((1, 1, 3), 7, np.uint8)).ravel().round(3)
+    array([2.249, 2.429, 2.64 ], dtype=float32)
     """
     bright = image.astype(np.float32) / max(float(image.max()), BLACK)
     normal = (bright - np.asarray(IMAGENET_MEAN, np.float32)) / np.asarray(IMAGENET_STD, np.float32)

@@ -39,7 +39,7 @@ def deep_loss(
         known: 1 where it is known, else 0.
 
     >>> deep_loss(torch.zeros(1, 2, 1, 2), torch.tensor([[[1.0, 0.0]]]), torch.ones(1, 1, 2)).exp()
-    tensor([2.0000, 2.0000])
+    tensor([2., 2.])
     """
     wide = target[:, None].expand_as(logits)
     each = binary_cross_entropy_with_logits(logits.float(), wide, reduction="none") * known[:, None]

@@ -173,8 +173,8 @@ def take_view(
 
     >>> grey, labels = np.full((4, 6, 3), 51, np.uint8), np.ones((4, 6), np.uint8)
     >>> pixels, window = take_view(grey, labels, View((4, 6), (0, 0), False), 5, (0, 0, 0), (1, 1, 1))
-    >>> pixels[0, :, 0].tolist(), window[:, 0].tolist()
-    ([0.20000000298023224, 0.20000000298023224, 0.20000000298023224, 0.20000000298023224, 0.0], [1, 1, 1, 1, 255])
+    >>> pixels[0, :, 0], window[:, 0].tolist()
+    (tensor([0.2000, 0.2000, 0.2000, 0.2000, 0.0000]), [1, 1, 1, 1, 255])
     """
     rows, columns = (
         np.arange(start, min(start + crop, side)) for start, side in zip(view.corner, view.size, strict=True)

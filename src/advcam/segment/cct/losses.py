@@ -81,7 +81,7 @@ def consistency(
 
     >>> q = torch.tensor([0.75, 0.25]).reshape(1, 2, 1, 1)
     >>> [round(float(consistency(torch.zeros(1, 2, 1, 1), q, name)), 4) for name in ("mse", "kl", "js")]
-    [0.0625, 0.0654, 0.0172]
+    [0.0625, 0.0654, 0.0174]
     """
     logits, q = at_least_single(logits_nKHW), at_least_single(target_nKHW)
     if distance == "mse":
