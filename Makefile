@@ -18,7 +18,7 @@ help:
 	@echo "make test-formats  our files read by the programs they are for, in an environment of its own"
 	@echo "make test-app  the page, in a browser where there is one, in the same environment"
 	@echo "make test-tutorials  the notebooks of the documentation run from top to bottom"
-	@echo "make attack  100 kills and 30 full disks over all stages; an hour"
+	@echo "make attack  100 kills and 30 full disks over all stages; a quarter of an hour"
 	@echo "make mutate  whether the tests notice changed operators and numbers in the numeric cores"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make dist    wheel and sdist, and the tests of the sdist against the wheel"
@@ -83,7 +83,7 @@ test-tutorials: $(READY)
 
 # Kills and full disks: every run ends in the bytes of an undisturbed one.
 attack: $(READY)
-	$(BIN)/python benchmarks/attack.py
+	$(BIN)/python benchmarks/attack.py --warm
 
 # The site is made from the pages and the docstrings; nothing of the project is run.
 docs:

@@ -1,14 +1,14 @@
 """All that `make attack` does to a run: kills and full disks at random moments, two processes, every way to masks.
 
-    python benchmarks/attack.py                          100 kills and 30 full disks, an hour or more of two cores
-    python benchmarks/attack.py --kills 3 --disks 3      fewer, shared out over the chains
-    python benchmarks/attack.py --kills 0 --disks 5 --chains psa
+    python benchmarks/attack.py --warm                   100 kills and 30 full disks, some twelve minutes of one core
+    python benchmarks/attack.py                          each in an interpreter of its own, hours
+    python benchmarks/attack.py --kills 0 --disks 5 --chains psa --warm
 
 The runs and their commands are those of ``kills.py``. A disk is a file system in memory that is as large as what a run
 has written so far and a part, drawn evenly, of what it would still write; it is mounted in a name space of this
 process. The command must end with exit code 2 and one sentence that says that the disk is full; then there is room
-again, and the same command goes on. Expected: all files that hold numbers are equal, after kills of two processes,
-full disks of one, and undisturbed.
+again, and the same command goes on. Expected: all files that hold numbers are equal, after kills of two processes
+and of trainings with two that load, after full disks of one process, and undisturbed.
 """
 
 from __future__ import annotations
