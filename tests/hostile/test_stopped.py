@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 from commands import VERBS
 
 from advcam.cli import main
@@ -17,6 +19,7 @@ from advcam.io.files import TEMPORARY
 from advcam.io.lock import locked
 from advcam.pipeline import graph
 from advcam.training.logs import TrainingLogs
+from advcam.training.state import save_tensors
 
 FEW = SceneSettings(train=2, val=1, test=1, size=96)
 
@@ -52,6 +55,24 @@ def test_a_drawing_that_was_killed_starts_again(
     assert [path for path in tmp_path.rglob("*") if TEMPORARY in path.name]
     assert call(*words)[0] == 0
     assert len(list(tmp_path.rglob("JPEGImages/*.jpg"))) == 4
+
+
+def test_a_state_that_the_disk_does_not_take(tmp_path: Path) -> None:
+    """Torch hides the error of a stream behind its own."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"training\.pt cannot be written"):
+            save_tensors(tmp_path / "training.pt", {"weight": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_equal_tensors_are_equal_bytes_whatever_they_are_called(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_tensors(tmp_path / name, {"weight": torch.ones(3)})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_lock_on_a_full_disk(tmp_path: Path) -> None:

@@ -118,4 +118,10 @@ def save_tensors(path: Path, value: Any) -> None:
     """Write what holds tensors in one go, and wait until the disk has it."""
     # By a stream: the archive would have the temporary name in it.
     with writing(path) as temporary, temporary.open("wb") as stream:
-        torch.save(value, stream)
+        try:
+            torch.save(value, stream)
+        except RuntimeError as error:
+            # What the stream said, a full disk it may be, is behind what torch makes of it.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
