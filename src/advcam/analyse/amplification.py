@@ -246,7 +246,7 @@ def draw(figure: Figure, rows: Sequence[dict[str, Any]], numbers: dict[str, Any]
         ]
         axes = line[2]
         level = numbers[f"Otsu threshold of CAM, scale {scale:g}"]
-        title = f"scale {scale:g}, plain map (Otsu threshold {level:.2f}, dashed)"
+        title = f"scale {scale:g}, dashed: Otsu threshold {level:.2f}"
         dress(axes, "value of the plain map", "part of the cells that is object", title)
         axes.axvline(level, color=colour(1), linestyle="--", zorder=3)
         if all(share is not None for share in shares):
