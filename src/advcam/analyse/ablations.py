@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from advcam.analyse.plot import colour, dash, dress
 from advcam.analyse.result import Analysis
 from advcam.analyse.seeds import SeedCurve, seed_curve
 from advcam.analyse.subject import Subject
@@ -142,8 +143,6 @@ def draw(figure: Figure, rows: Sequence[Mapping[str, Any]], subject: Subject) ->
 
 def draw_steps(axes: Axes, rows: Sequence[Mapping[str, Any]], value: str, label: str, title: str) -> None:
     """A line for each part of the objective, over the steps."""
-    from advcam.analyse.plot import colour, dash, dress
-
     dress(axes, "step t", label, title)
     for index, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
         own = [row for row in rows if row["setting"] == name]
@@ -153,8 +152,6 @@ def draw_steps(axes: Axes, rows: Sequence[Mapping[str, Any]], value: str, label:
 
 def draw_values(axes: Axes, rows: Sequence[Mapping[str, Any]], label: str, title: str, logarithmic: bool) -> None:
     """mIoU at the last and at the best step over the values of one setting."""
-    from advcam.analyse.plot import colour, dress
-
     dress(axes, label, "seed mIoU, %", title)
     values = list(dict.fromkeys(row["value"] for row in rows))
     if not values:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from advcam.analyse.climbs import all_steps, object_shares
+from advcam.analyse.plot import colour, dash, dress
 from advcam.analyse.result import Analysis
 from advcam.analyse.subject import Subject
 from advcam.data import read_mask
@@ -220,8 +221,6 @@ def mean(values: Any) -> float:
 
 def draw(figure: Figure, rows: Sequence[dict[str, Any]], numbers: dict[str, Any], scales: Sequence[float]) -> None:
     """A row of panels for every scale: without, with, and the share of object."""
-    from advcam.analyse.plot import colour, dash, dress
-
     panels = figure.subplots(len(scales), 3, squeeze=False)
     for line, scale in zip(panels, scales, strict=True):
         for axes, kind in zip(line, ("without", "with"), strict=False):

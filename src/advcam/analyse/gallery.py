@@ -253,10 +253,10 @@ def fig8(subject: Subject, folders: Mapping[str, Path], *, shown: int = SHOWN, n
         for column, row in enumerate(chosen):
             (record,) = (record for record in subject.records if record.id == row["image"])
             show(panels[0, column], subject.picture(record))
-            show(panels[1, column], coloured(read_mask(record)), "truth")
+            show(panels[1, column], voc_palette()[read_mask(record)], "truth")
             for line, (kind, folder) in enumerate(folders.items(), 2):
                 title = f"{kind}, {row[kind]:.0f}"
-                show(panels[line, column], coloured(indices(folder / f"{record.id}.png")), title)
+                show(panels[line, column], voc_palette()[indices(folder / f"{record.id}.png")], title)
 
     return Analysis(
         name,
@@ -276,10 +276,5 @@ def fig9(subject: Subject, folders: Mapping[str, Path], *, shown: int = SHOWN) -
 
 
 def indices(path: Path) -> UInt8[np.ndarray, "H W"]:
-
     with open_picture(path) as image:
         return np.array(image)
-
-
-def coloured(mask: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    return voc_palette()[mask]

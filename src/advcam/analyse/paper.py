@@ -52,14 +52,8 @@ def paper(
             beside = {"measured": found["value"], "split": found["split"], "images": found["images"]}
             beside["same_data"] = data == row.data
         beside["missing"] = missing(row, data, recipes) if found is None else None
-        printed: dict[str, Value] = {
-            "table": row.table,
-            "data": row.data,
-            "row": row.row,
-            "column": row.column,
-            "paper": row.value,
-        }
-        rows.append({**printed, **beside})
+        printed = {name: getattr(row, name) for name in ("table", "data", "row", "column")}
+        rows.append({**printed, "paper": row.value, **beside})
     made = {one["name"]: one for one in analyses}
     for name in ANALYSES:
         rows += analysed(name, made.get(name), data)
