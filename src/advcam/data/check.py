@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from advcam.data.classes import ClassList
@@ -190,12 +191,11 @@ def _find(records: Sequence[Record], class_names: Sequence[str], on_progress: Pr
         for start in range(0, len(records), _BATCH):
             batch = records[start : start + _BATCH]
             parts = [batch[first : first + _PART] for first in range(0, len(batch), _PART)]
-            offset = start
-            for findings in pool.map(lambda part: [_look(record, class_names) for record in part], parts):
-                offset += len(findings)
+            found = pool.map(lambda part: [_look(record, class_names) for record in part], parts)
+            for offset, finding in enumerate(chain.from_iterable(found), 1):
                 if on_progress is not None:
-                    on_progress(offset, len(records))
-                yield from findings
+                    on_progress(start + offset, len(records))
+                yield finding
 
 
 def _look(record: Record, class_names: Sequence[str]) -> _Finding:
