@@ -65,6 +65,7 @@ test-runs: $(READY)
 
 test-parts: $(READY)
 	$(BIN)/python -m pytest -q tests $(LONG:%=--ignore=%)
+	$(BIN)/python -m pytest -q -o addopts= --doctest-modules src/advcam --ignore=src/advcam/app
 
 test-formats: $(APART)/.ready
 	$(APART)/bin/python -m pytest -m formats tests/export

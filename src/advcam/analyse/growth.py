@@ -150,7 +150,8 @@ def coverage(
 def spread_evenly(records: Sequence[Record], count: int) -> list[Record]:
     """So many of the images, spread evenly over them; all of them where there are fewer.
 
-    >>> spread_evenly("abcdefgh", 4)
+    >>> from pathlib import Path
+    >>> [record.id for record in spread_evenly([Record(name, Path(name), ()) for name in "abcdefgh"], 4)]
     ['a', 'c', 'e', 'g']
     """
     count = min(count, len(records))

@@ -28,6 +28,7 @@ class SubCategories(nn.Module):
         clusters: sub-categories of a class.
         weight: of their loss.
 
+    >>> import torch
     >>> from advcam.models.architectures import build_backbone
     >>> network = SubCategories(Classifier(build_backbone("timm/test_resnet"), 5), clusters=3)
     >>> sorted(network.loss(torch.zeros(2, 3, 32, 48), torch.zeros(2, 5 + 15)))

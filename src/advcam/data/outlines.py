@@ -49,7 +49,7 @@ def ring_inside(coordinates: array, size: tuple[int, int]) -> Bool[np.ndarray, "
         ValueError: a corner lies far outside of the image, or the outline is longer than any object's.
 
     >>> ring_inside(array("d", (0, 0, 4, 0, 0, 4)), (4, 4)).sum(axis=1).tolist()
-    [4, 3, 2, 1]
+    [3, 2, 1, 0]
     """
     from pycocotools import mask as coco
 

@@ -87,7 +87,7 @@ def duration(seconds: float) -> str:
     """Seconds in words short enough for a line.
 
     >>> duration(7.4), duration(125), duration(7300)
-    ('7.4 s', '2 min 5 s', '2 h 2 min')
+    ('7.4 s', '2 min 5 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

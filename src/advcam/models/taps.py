@@ -82,6 +82,7 @@ def tapped(backbone: Backbone) -> TappedBackbone:
 def outputs_of(network: nn.Module, names: Sequence[str], images: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
     """The outputs of some modules of a network, and at the end its own.
 
+    >>> import torch
     >>> maps = outputs_of(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), ["0"], torch.zeros(1, 3, 5, 6))
     >>> [tuple(map_.shape) for map_ in maps]
     [(1, 4, 5, 6), (1, 2, 5, 6)]

@@ -69,8 +69,8 @@ def as_grid(
 def token_grid(tokens: int, size: tuple[int, int], prefix: int | None = None) -> tuple[int, int, int]:
     """How many tokens precede those of the patches, and the rows and columns of these.
 
-    >>> token_grid(197, (224, 224)), token_grid(50, (64, 112), prefix=1), token_grid(201, (224, 224))
-    ((1, 14, 14), (1, 7, 7), (5, 14, 14))
+    >>> token_grid(197, (224, 224)), token_grid(29, (64, 112), prefix=1), token_grid(201, (224, 224))
+    ((1, 14, 14), (1, 4, 7), (5, 14, 14))
     """
     for before in _PREFIXES if prefix is None else (prefix,):
         rows = math.sqrt(max(tokens - before, 0) * size[0] / size[1])
