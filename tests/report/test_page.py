@@ -89,7 +89,7 @@ def test_a_classifier_of_a_thousand_classes_stays_small():
 
 def made(result: dict, **facts: object) -> SimpleNamespace:
     """The record of an artifact."""
-    return SimpleNamespace(facts=facts, result=result)
+    return SimpleNamespace(facts=facts, result=result, settled={})
 
 
 def test_what_was_run_in_lines():
@@ -107,6 +107,9 @@ def test_what_was_run_in_lines():
         "AdvCAM, scales 0.5, 1, 27 steps of 0.08, regularizer 7",
         "dense CRF; background threshold 0.30, best of a sweep over the ground truth of train",
     ]
+    guided = made({"kind": "advcam", "scales": [1.0], "climb": None}, guide={"content": "1", "scales": [1.0]})
+    (fact,) = stage_facts({"advcam/maps": guided}, "advcam", "irn_resnet50")
+    assert fact.text == "AdvCAM, scales 1, times the plain maps of a second classifier"
     adopted = {"classifier": made({"taken": "a.safetensors"})}
     assert stage_facts(adopted, "advcam", "irn_resnet50")[0].text == "irn_resnet50, taken from a.safetensors"
     assert stage_facts({}, "advcam", "irn_resnet50") == []

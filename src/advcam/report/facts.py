@@ -75,6 +75,8 @@ def maps_fact(made: Any) -> Fact:
         text += f", {climb['steps']} steps of {climb['step_size']:.3g}, regularizer {climb['reg_weight']:.3g}"
     if "calibrated" in made.settled:
         text += f" ({calibrated(made.settled['calibrated'])})"
+    if made.facts.get("guide"):
+        text += ", times the plain maps of a second classifier"
     if made.facts.get("saliency"):
         text += ", held where saliency is background"
     return Fact("Localization maps", text)
