@@ -163,7 +163,7 @@ def kill_node(begun: Path, asked: argparse.Namespace, expected: dict[str, bytes]
         "RAY_raylet_start_wait_time_s": "300",
         "RAY_worker_niceness": "0",
     }
-    ray, port = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1"], "16379"
+    ray, port = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1"], "26379"
     head = ["--head", "--node-ip-address", "127.0.0.1", "--port", port, "--include-dashboard", "false"]
     nodes = []
     try:
@@ -171,6 +171,7 @@ def kill_node(begun: Path, asked: argparse.Namespace, expected: dict[str, bytes]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
             nodes.append(subprocess.Popen([*ray, *words], env=environment, **quiet))
             time.sleep(asked.wait)
+            assert nodes[-1].poll() is None, "a node of Ray did not start"
         stage = Stage(begun, "nodes", asked.steps)
         process = stage.start("--engine", "ray", "--ray-address", f"127.0.0.1:{port}")
         while process.poll() is None and len(stage.files()) < len(expected) // 3:

@@ -133,7 +133,8 @@ def start(address: str | None, processes: int | None) -> None:
             "_system_config": {"task_oom_retries": RETRIES, "worker_niceness": 0},
         }
     try:
-        ray.init(address=address, **own)
+        # A cluster that happens to run here is not asked unless it is named.
+        ray.init(address=address or "local", **own)
     # It raises errors of every kind, plain ones too.
     except Exception as error:
         where = f"at {address}" if address else "on this machine"
