@@ -85,7 +85,7 @@ def attribute(run: Run) -> None:
             lambda: run.config.attribute.batch_pixels or mapping.batch_pixels(),
         )
         plan = Plan(run.records, partial(mapping.plan, run, pixels))
-        build = partial(kind_of_mapping.of, class_names=run.class_names, batch_pixels=pixels)
+        build = partial(_build, square=square, class_names=run.class_names, batch_pixels=pixels)
         if isinstance(mapping, Mapping):
             mapping = replace(mapping, pixels=pixels)
             if run.config.climb.calibrate and climbs(run.kind):
@@ -107,6 +107,11 @@ def attribute(run: Run) -> None:
             entries[run.kind].result["width"] = width
             if width > WIDE:
                 say(f"attribute: {wide_maps(width)}")
+
+
+def _build(run: Run, *, square: bool, **settled: Any) -> Mapping | SquareMapping:
+    """A process's own network; a function by itself, since methods of classes do not travel to every engine."""
+    return (SquareMapping if square else Mapping).of(run, **settled)
 
 
 def check(config: RunConfig) -> None:
