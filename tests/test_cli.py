@@ -148,6 +148,8 @@ def work(verb, words):
             if {heard}:
                 raise
 
+# A shell's background job ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 VERBS["recipes"], cli.GRACE, sys.argv = Verb("", work), 0.2, ["advcam", "recipes"]
 sys.exit(cli.main())
 """
@@ -161,6 +163,9 @@ def test_no_thread_keeps_a_command_that_is_stopped(number: signal.Signals, code:
         assert command.stdout is not None
         assert command.stdout.readline() == "at work\n"
         command.send_signal(number)
-        _, told = command.communicate(timeout=50)
+        try:
+            _, told = command.communicate(timeout=50)
+        finally:
+            command.kill()
     assert command.returncode == code
     assert "advcam recipes interrupted" in told
