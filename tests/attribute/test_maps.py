@@ -145,8 +145,17 @@ class TestContract:
         single = plain(MAPS[name](Network().eval()), images().float(), [0, 2, 1])
         assert single.dtype == torch.float32
         torch.testing.assert_close(single.double(), double, rtol=1e-3, atol=1e-4 * float(double.abs().max()))
-        half = MAPS[name](Network().eval().bfloat16())
-        assert advcam.climb(half, images().bfloat16(), [0, 2, 1], STEPS).isfinite().all()
+
+    @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+    def test_half_precision_has_no_nan(self, name, half):
+        map_ = MAPS[name](Network().eval().to(half))
+        found = climb_pairs(map_, images().to(half), [0, 2, 4], STEPS)  # class 4 is seen nowhere
+        assert found.maps.dtype == half
+        for tensor in (found.maps, found.cam, found.logits):
+            assert tensor.isfinite().all()
+        # Without the other classes nothing draws at the pixels of a class that is not seen.
+        alone = advcam.climb(map_, images().to(half), [4, 4, 4], replace(STEPS, suppress_others=False))
+        assert alone.isfinite().all()
 
     def test_the_network_is_left_as_it_was(self, name):
         network = Network().double().train()
@@ -217,6 +226,24 @@ def test_passes_per_step(kind):
     assert front.backwards == (steps - 1) * inputs
     # The gradient methods pass the tail once more at every step for their weights.
     assert tail.backwards == (steps - 1) * inputs + (0 if kind == "CAM" else steps * inputs)
+
+
+@pytest.mark.parametrize("name", ["tokens", "seam", "sub_categories", "acol"])
+def test_passes_per_step_of_other_networks(name):
+    net = Network().double().eval()
+    front, tail = Counted(), Counted()
+    net.first = nn.Sequential(front, net.first)
+    if name == "tokens":
+        net.fc = nn.Sequential(tail, net.fc)
+    map_ = MAPS[name](net)
+    assert map_.units.stride == SIDES.get(name, 4)  # measured once, before passes are counted
+    front.forwards = front.backwards = tail.forwards = tail.backwards = 0
+    advcam.climb(map_, images(), [0, 2, 1], STEPS)
+    steps, inputs = 4, 6
+    # ACoL's second branch looks at the pixels once more, without a way back.
+    assert front.forwards == steps * inputs * (2 if name == "acol" else 1)
+    assert front.backwards == (steps - 1) * inputs
+    assert tail.backwards == ((2 * steps - 1) * inputs if name == "tokens" else 0)
 
 
 def test_names_that_are_no_layers():

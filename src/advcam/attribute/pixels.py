@@ -48,7 +48,10 @@ def move(
     # A minimum and a maximum are several times as fast as one call for both, and as a norm.
     if normalize:
         largest_N = torch.maximum(g_NVCHW.amax(OWN, keepdim=True), -g_NVCHW.amin(OWN, keepdim=True))
-        moved_NVCHW = torch.addcmul(x_NVCHW, g_NVCHW, step_size / (largest_N + EPS))
+        # The factor of a small gradient is beyond half precision.
+        wide = torch.promote_types(x_NVCHW.dtype, torch.float32)
+        moved_NVCHW = torch.addcmul(x_NVCHW.to(wide), g_NVCHW.to(wide), step_size / (largest_N.to(wide) + EPS))
+        moved_NVCHW = moved_NVCHW.to(x_NVCHW.dtype)
     else:
         moved_NVCHW = torch.add(x_NVCHW, g_NVCHW, alpha=step_size)
     if not clamp:

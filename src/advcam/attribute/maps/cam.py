@@ -76,10 +76,12 @@ class CAM:
         return Seen(maps_NVhw, scores_MVK, plain=r_NVhw, logits=logits_MVK)
 
     def _share(self, s_NVhw: Float[Tensor, "n v h w"], classes_N: Int[Tensor, " n"]) -> Float[Tensor, "n v 1 1"]:
-        positive_NV = (s_NVhw > 0).sum(dim=(2, 3)).to(s_NVhw.dtype)
-        k_N = (self.mapper.weight[classes_N] > 0).sum(dim=1).clamp(min=1).to(s_NVhw.dtype)
+        # Half precision can neither count so far nor hold the guard.
+        wide = torch.promote_types(s_NVhw.dtype, torch.float32)
+        positive_NV = (s_NVhw > 0).sum(dim=(2, 3)).to(wide)
+        k_N = (self.mapper.weight[classes_N] > 0).sum(dim=1).clamp(min=1).to(wide)
         share_NV = positive_NV / (k_N[:, None] * positive_NV.sum(dim=1, keepdim=True) + EPS)
-        return share_NV[:, :, None, None]
+        return share_NV.to(s_NVhw.dtype)[:, :, None, None]
 
 
 def memory_order(network: torch.nn.Module) -> torch.memory_format:
